@@ -1,0 +1,102 @@
+"""Puts the door together: wiring, and nothing else."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+import structlog
+import uuid_utils
+from flask import Flask, Response, g, request
+from sqlalchemy import Engine
+
+from api import problems
+from api.bodies import Budget
+from api.routes.desk import Desk
+from api.routes.docs import docs
+from api.routes.ecgs import ecgs
+from api.routes.health import health
+from api.routes.insights import insights
+from api.routes.users import users
+from api.waiting import WaitingRoom
+from shared import database, jobs
+from shared.broker import Broker
+from shared.errors import SettingsError
+from shared.migrations.schema import newest_revision
+from shared.settings import Settings
+
+# How many bodies may be on their way in, and how many callers may wait for news, at the same
+# time. The server has a thread for each of them and some to spare, so that /health/ping, which
+# is neither, always finds one.
+READERS = 256
+CHAIRS = 32
+
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    engine: Engine | None = None,
+    enqueue: Callable[[str], None] | None = None,
+) -> Flask:
+    """Make the WSGI application.
+
+    Parameters
+    ----------
+    settings : with an admin token and a Redis URL.
+    engine : a database of your own instead of the configured one.
+    enqueue : what to do with the id of an ecg that has just been committed, instead of ringing.
+    """
+    if settings.admin_token is None or settings.redis_url is None:
+        raise SettingsError("The API needs ISOLINE_ADMIN_TOKEN and ISOLINE_REDIS_URL.")
+    app = Flask("api")
+    # Everything is read through `received_body`, which has bounds of its own.
+    app.config["MAX_CONTENT_LENGTH"] = None
+    app.extensions["isoline"] = Desk(
+        settings=settings,
+        engine=engine or database.connect(settings.database_url),
+        enqueue=enqueue or jobs.Bell(jobs.celery_app(settings.redis_url)).ring,
+        broker=Broker(settings.redis_url),
+        budget=Budget(readers=READERS, most_bytes=2 * settings.max_upload_bytes),
+        waiting_room=WaitingRoom(CHAIRS),
+        newest_revision=newest_revision(),
+    )
+    problems.register(app)
+    for blueprint in (health, users, ecgs, insights, docs):
+        app.register_blueprint(blueprint)
+    app.before_request(_begin)
+    app.after_request(_end)
+    return app
+
+
+def _begin() -> None:
+    asked = request.headers.get("X-Request-ID", "")
+    g.request_id = asked if _SANE_REQUEST_ID.fullmatch(asked) else str(uuid_utils.uuid7())
+    g.began_s = time.perf_counter()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.request_id
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    if response.mimetype in {"application/json", problems.MEDIA_TYPE}:
+        # Health data and tokens are nobody else's to keep.
+        response.headers.setdefault("Cache-Control", "no-store")
+        if request.method == "GET" and response.status_code == 200:
+            response.add_etag()
+            response.make_conditional(request)
+    # The rule, not the path: a path may hold a username.
+    log.info(
+        "answered",
+        method=request.method,
+        route=str(request.url_rule or "?"),
+        status=response.status_code,
+        took_ms=round(1000 * (time.perf_counter() - g.began_s), 2),
+    )
+    return response

@@ -1,0 +1,298 @@
+"""What can be done with ECGs: submit, describe, list, erase, and ask for their insights."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+import uuid_utils
+from msgspec import UNSET, Raw, Struct, UnsetType
+from sqlalchemy import Connection, Engine, Row, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from api.faults import invalid
+from api.pages import Page, Paging, at
+from api.uploads import Recording
+from api.users import Caller
+from shared.database import now_s, reading, transaction
+from shared.errors import Fault, IdempotencyConflict, NotFound, Unauthenticated
+from shared.models import FAILED, FINISHED, PENDING, RUNNING, Insights, Signal
+from shared.models import Ecg as EcgRow
+from shared.signals import encode
+
+NO_SUCH_ECG = "There is no such ECG."
+# To the outside a job that has begun is as pending as one that has not.
+STATUSES = {PENDING: (PENDING, RUNNING), FINISHED: (FINISHED,), FAILED: (FAILED,)}
+WAITING_DETAIL = "Insights are still being processed"
+
+Status = Literal["pending", "finished", "failed"]
+WaitingFor = Literal["queue", "worker"] | None
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class LeadSummary(Struct):
+    """A lead without its samples."""
+
+    name: str
+    number_of_samples: int
+
+
+class Ecg(Struct, kw_only=True):
+    """One uploaded recording without its samples."""
+
+    id: str
+    status: Status
+    created_at: datetime
+    finished_at: datetime | None
+    date: datetime
+    sampling_rate: float | None
+    unit: str | None
+    gain: float | None
+    baseline: float
+    number_of_leads: int
+    leads: list[LeadSummary] | UnsetType = UNSET
+
+
+class Finished(Struct, tag_field="status", tag="finished"):
+    """The insights of one ECG."""
+
+    ecg_id: str
+    leads: list[LeadInsights]
+
+
+class LeadInsights(Struct):
+    """The insights of one lead, by their public names."""
+
+    name: str
+    number_of_zero_crossings: int | None
+    insights: dict[str, dict[str, Any]]
+
+
+class Failed(Struct, tag_field="status", tag="failed"):
+    """Why an ECG has no insights and never will."""
+
+    ecg_id: str
+    detail: str
+    leads: list[LeadInsights]
+
+
+class Pending(Struct, tag_field="status", tag="pending"):
+    """Insights that are still to come."""
+
+    ecg_id: str
+    detail: str
+    waiting_for: WaitingFor
+
+
+class Accepted(Ecg, kw_only=True):
+    """The answer to an upload; with `Prefer: wait` also the insights, when they came in time."""
+
+    insights: Raw | UnsetType = UNSET
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """How the caller marks a request that must not be carried out twice."""
+
+    key: str
+    body_sha256: bytes
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What became of an upload: the description, and whether it made a new row."""
+
+    ecg: Accepted
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one ecg is: its raw status, and the document or the reason once it has ended."""
+
+    ecg_id: str
+    status: str
+    failure: str | None
+    document: bytes | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there will be no further news."""
+        return self.status in (FINISHED, FAILED)
+
+    def ended_document(self) -> bytes:
+        """The poll's answer for an ecg that has ended."""
+        if self.document is not None:
+            return self.document
+        reason = self.failure or "The analysis failed."
+        return msgspec.json.encode(Failed(self.ecg_id, reason, []))
+
+
+def submit(
+    engine: Engine,
+    caller: Caller,
+    recording: Recording,
+    *,
+    request_id: str,
+    idempotency: Idempotency | None = None,
+) -> Submitted:
+    """Store a recording as a pending ecg; when this returns, it is committed.
+
+    Raises
+    ------
+    IdempotencyConflict : the key was used with another body.
+    Unauthenticated : the caller was erased in the meantime.
+    """
+    # Compressed before the transaction begins: nobody waits for a lock while we compute.
+    encoded = encode(recording.leads)
+    leads = [
+        LeadSummary(name, len(samples))
+        for name, samples in zip(recording.names, recording.leads, strict=True)
+    ]
+    ecg_id = str(uuid_utils.uuid7())
+    try:
+        with transaction(engine) as connection:
+            now = connection.scalar(select(now_s()))
+            connection.execute(
+                insert(EcgRow).values(
+                    id=ecg_id,
+                    user_id=caller.user_id,
+                    created_at_s=now,
+                    recorded_at_s=recording.recorded_at.timestamp()
+                    if recording.recorded_at
+                    else now,
+                    sampling_rate_hz=recording.sampling_rate_hz,
+                    unit=recording.unit,
+                    gain=recording.gain,
+                    baseline=recording.baseline,
+                    leads=msgspec.json.encode(leads).decode(),
+                    number_of_leads=len(leads),
+                    request_id=request_id,
+                    idempotency_key=idempotency.key if idempotency else None,
+                    body_sha256=idempotency.body_sha256 if idempotency else None,
+                    status=PENDING,
+                    attempts=0,
+                    rung_at_s=now,
+                )
+            )
+            connection.execute(insert(Signal).values(ecg_id=ecg_id, encoded=encoded))
+            row = connection.execute(_WITH_LEADS.where(EcgRow.id == ecg_id)).one()
+    except IntegrityError:
+        # The unique constraint has decided who came first; a look-up before could not.
+        return Submitted(_first_answer(engine, caller, idempotency), is_new=False)
+    return Submitted(_accepted(row), is_new=True)
+
+
+def _first_answer(engine: Engine, caller: Caller, idempotency: Idempotency | None) -> Accepted:
+    if idempotency is not None:
+        with reading(engine) as connection:
+            row = connection.execute(
+                _WITH_LEADS.add_columns(EcgRow.body_sha256).where(
+                    EcgRow.user_id == caller.user_id, EcgRow.idempotency_key == idempotency.key
+                )
+            ).one_or_none()
+        if row is not None:
+            if row.body_sha256 != idempotency.body_sha256:
+                raise IdempotencyConflict("This Idempotency-Key was used with another body.")
+            return _accepted(row)
+    raise Unauthenticated("A valid user token is needed here, as x-user-token.")
+
+
+def find_one(engine: Engine, caller: Caller, ecg_id: str) -> Ecg:
+    """Describe one ecg of this caller; raises `NotFound`."""
+    with reading(engine) as connection:
+        row = _one_of(connection, _WITH_LEADS, caller, ecg_id)
+    return Ecg(**_description(row), leads=_leads(row))
+
+
+def find_all(engine: Engine, caller: Caller, paging: Paging, status: str | None) -> Page[Ecg]:
+    """List this caller's ecgs, newest first; raises `InvalidRequest` for an unknown status."""
+    statement = _DESCRIPTION.where(EcgRow.user_id == caller.user_id).order_by(EcgRow.id.desc())
+    if paging.cursor is not None:
+        statement = statement.where(EcgRow.id < paging.cursor)
+    if status is not None:
+        if status not in STATUSES:
+            raise invalid([Fault("/query/status", f"must be one of {', '.join(STATUSES)}")])
+        statement = statement.where(EcgRow.status.in_(STATUSES[status]))
+    with reading(engine) as connection:
+        rows = connection.execute(statement.limit(paging.limit + 1)).all()
+    ecgs = [Ecg(**_description(row)) for row in rows[: paging.limit]]
+    return Page(ecgs, ecgs[-1].id if len(rows) > paging.limit else None)
+
+
+def erase(engine: Engine, caller: Caller, ecg_id: str) -> None:
+    """Erase an ecg with its samples and insights; a job in flight finishes into nothing."""
+    mine = delete(EcgRow).where(EcgRow.id == _well_formed(ecg_id), EcgRow.user_id == caller.user_id)
+    with transaction(engine) as connection:
+        if connection.execute(mine).rowcount == 0:
+            raise NotFound(NO_SUCH_ECG)
+
+
+def find_progress(engine: Engine, caller: Caller, ecg_id: str) -> Progress:
+    """How far the job of this ecg is; raises `NotFound`."""
+    statement = select(EcgRow.id, EcgRow.status, EcgRow.failure, Insights.document).outerjoin(
+        Insights, Insights.ecg_id == EcgRow.id
+    )
+    with reading(engine) as connection:
+        row = _one_of(connection, statement, caller, ecg_id)
+    return Progress(row.id, row.status, row.failure, row.document)
+
+
+def _one_of(connection: Connection, statement: Any, caller: Caller, ecg_id: str) -> Row[Any]:
+    """The one row with this id, if it is the caller's: a stranger's ecg does not exist."""
+    mine = statement.where(EcgRow.id == _well_formed(ecg_id), EcgRow.user_id == caller.user_id)
+    row: Row[Any] | None = connection.execute(mine).one_or_none()
+    if row is None:
+        raise NotFound(NO_SUCH_ECG)
+    return row
+
+
+def _well_formed(ecg_id: str) -> str:
+    if not _ID.fullmatch(ecg_id):
+        raise NotFound(NO_SUCH_ECG)
+    return ecg_id
+
+
+_DESCRIPTION = select(
+    EcgRow.id,
+    EcgRow.status,
+    EcgRow.created_at_s,
+    EcgRow.finished_at_s,
+    EcgRow.recorded_at_s,
+    EcgRow.sampling_rate_hz,
+    EcgRow.unit,
+    EcgRow.gain,
+    EcgRow.baseline,
+    EcgRow.number_of_leads,
+)
+# A list does without the leads: there may be ten thousand in each of its rows.
+_WITH_LEADS = _DESCRIPTION.add_columns(EcgRow.leads)
+
+
+def _description(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "status": PENDING if row.status == RUNNING else row.status,
+        "created_at": at(row.created_at_s),
+        "finished_at": None if row.finished_at_s is None else at(row.finished_at_s),
+        "date": at(row.recorded_at_s),
+        "sampling_rate": row.sampling_rate_hz,
+        "unit": row.unit,
+        "gain": row.gain,
+        "baseline": row.baseline,
+        "number_of_leads": row.number_of_leads,
+    }
+
+
+def _leads(row: Any) -> list[LeadSummary]:
+    return msgspec.json.decode(row.leads, type=list[LeadSummary])
+
+
+def _accepted(row: Any) -> Accepted:
+    """The first answer to an upload, also when it is given again later."""
+    first = {**_description(row), "status": PENDING, "finished_at": None}
+    return Accepted(**first, leads=_leads(row))

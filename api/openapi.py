@@ -1,0 +1,200 @@
+"""The contract as OpenAPI 3.1, generated from the types and errors that the views really use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from flask import Flask
+from werkzeug.routing import Rule
+
+from api.problems import INTERNAL, MEDIA_TYPE, Problem, kind_of
+from shared.errors import (
+    DependencyError,
+    InvalidRequest,
+    MalformedRequest,
+    Overloaded,
+    ServiceError,
+    TooLarge,
+    TooSlow,
+    Unauthenticated,
+    UnsupportedMedia,
+)
+
+VERSION = "1.0.0"
+DESCRIPTION = """\
+Upload an electrocardiogram, poll for measurements.
+
+1. An administrator registers a user: `POST /users`.
+2. The user uploads a recording: `POST /ecgs` answers 201 with an id once it is stored durably.
+3. The user polls `GET /ecgs/{id}/insights`: 202 while pending, 200 when finished or failed.
+
+Insights are measurements, never diagnoses: Isoline is not a medical device.
+"""
+
+# What any request with a body may be refused for.
+BODY_PROBLEMS = (MalformedRequest, TooSlow, TooLarge, UnsupportedMedia, InvalidRequest, Overloaded)
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "limit": {
+        "in": "query",
+        "description": "How many entries a page has at most.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 500, "default": 50},
+    },
+    "cursor": {
+        "in": "query",
+        "description": "The `next_cursor` of the page before.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 64},
+    },
+    "status": {
+        "in": "query",
+        "description": "Only ECGs in this state.",
+        "schema": {"enum": ["pending", "finished", "failed"]},
+    },
+    "Idempotency-Key": {
+        "in": "header",
+        "description": "Makes a retry safe: the same key and body get the first answer again.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    },
+    "Prefer": {
+        "in": "header",
+        "description": "`wait=N` holds the answer until the job has ended, up to N ≤ 20 seconds.",
+        "schema": {"type": "string"},
+        "example": "wait=5",
+    },
+    "If-None-Match": {
+        "in": "header",
+        "description": "The ETag of an earlier answer: 304 when nothing has changed.",
+        "schema": {"type": "string"},
+    },
+    "Content-Encoding": {
+        "in": "header",
+        "description": "`gzip` for a compressed body.",
+        "schema": {"enum": ["gzip", "identity"]},
+    },
+    "ecg_id": {"in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
+    "username": {"in": "path", "required": True, "schema": {"type": "string", "minLength": 1}},
+    "slug": {"in": "path", "required": True, "schema": {"type": "string"}},
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One way in which an operation can go well."""
+
+    description: str
+    content: Any = None
+    media_type: str = "application/json"
+    headers: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a view promises."""
+
+    summary: str
+    answers: dict[int, Answer]
+    who: Literal["all", "user", "admin"] = "all"
+    request: type | None = None
+    parameters: Sequence[str] = ()
+    problems: Sequence[type[ServiceError]] = field(default=())
+
+    def refusals(self) -> list[type[ServiceError]]:
+        """Every error that the operation may answer with."""
+        refusals = list(self.problems)
+        if self.who != "all":
+            refusals += [Unauthenticated, DependencyError]
+        if self.request is not None:
+            refusals += BODY_PROBLEMS
+        return refusals
+
+
+def promises(operation: Operation) -> Callable[[View], View]:
+    """Attach to a view what the contract says of it; a test finds views without."""
+
+    def attach(view: View) -> View:
+        view.operation = operation  # type: ignore[attr-defined]
+        return view
+
+    return attach
+
+
+def build(app: Flask) -> dict[str, Any]:
+    """Describe every view of the app that has promised something."""
+    operations: list[tuple[Rule, str, Operation]] = [
+        (rule, method.lower(), getattr(app.view_functions[rule.endpoint], "operation"))  # noqa: B009
+        for rule in app.url_map.iter_rules()
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+        if hasattr(app.view_functions[rule.endpoint], "operation")
+    ]
+    types: set[Any] = {Problem}
+    for _, _, operation in operations:
+        types |= {answer.content for answer in operation.answers.values() if answer.content}
+        types |= {operation.request} if operation.request else set()
+    ordered = sorted(types, key=str)
+    schemas, components = msgspec.json.schema_components(
+        ordered, ref_template="#/components/schemas/{name}"
+    )
+    schema_of = dict(zip(ordered, schemas, strict=True))
+
+    paths: dict[str, dict[str, Any]] = {}
+    for rule, method, operation in operations:
+        path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
+        described = _describe(operation, schema_of, rule.endpoint, sorted(rule.arguments))
+        paths.setdefault(path, {})[method] = described
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Isoline", "version": VERSION, "description": DESCRIPTION},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "user": {"type": "apiKey", "in": "header", "name": "x-user-token"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "admin": {"type": "apiKey", "in": "header", "name": "x-admin-token"},
+            },
+        },
+    }
+
+
+def _describe(
+    operation: Operation, schema_of: dict[Any, Any], endpoint: str, in_path: list[str]
+) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, answer in operation.answers.items():
+        response: dict[str, Any] = {"description": answer.description}
+        if answer.content is not None:
+            response["content"] = {answer.media_type: {"schema": schema_of[answer.content]}}
+        names = ("X-Request-ID", *answer.headers)
+        response["headers"] = {name: {"schema": {"type": "string"}} for name in names}
+        responses[str(status)] = response
+    for kind in (*map(kind_of, operation.refusals()), INTERNAL):
+        known = responses.get(str(kind.status))
+        title = f"{known['description']}; or: {kind.title}" if known else kind.title
+        responses[str(kind.status)] = {
+            "description": title,
+            "content": {MEDIA_TYPE: {"schema": schema_of[Problem]}},
+        }
+    described: dict[str, Any] = {
+        "operationId": endpoint.replace(".", "_"),
+        "tags": [endpoint.partition(".")[0]],
+        "summary": operation.summary,
+        "parameters": [
+            {"name": name, **PARAMETERS[name]} for name in (*in_path, *operation.parameters)
+        ],
+        "responses": responses,
+        "security": {"all": [], "user": [{"user": []}, {"bearer": []}], "admin": [{"admin": []}]}[
+            operation.who
+        ],
+    }
+    if operation.request is not None:
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema_of[operation.request]}},
+        }
+    return described

@@ -1,0 +1,214 @@
+"""Errors → application/problem+json (RFC 9457): the only place where errors meet status codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import msgspec
+import structlog
+from flask import Flask, Response, g
+from msgspec import UNSET, Struct, UnsetType
+from werkzeug.exceptions import HTTPException
+
+from shared import errors
+
+MEDIA_TYPE = "application/problem+json"
+
+log = structlog.get_logger(__name__)
+
+
+class FaultDetail(Struct):
+    """One of the things wrong with a request."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(Struct):
+    """The body of every error."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[FaultDetail] | UnsetType = UNSET
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One type of problem: its page under /problems/, its status code, and what to do about it."""
+
+    slug: str
+    status: int
+    title: str
+    advice: str
+    retry_after_s: int | None = None
+
+
+KINDS: dict[type[errors.ServiceError], Kind] = {
+    errors.MalformedRequest: Kind(
+        "malformed-request",
+        400,
+        "The request cannot be read",
+        "The body is not UTF-8, not JSON, not gzip as announced, nested too deeply, or was cut "
+        "short; or a header is not well formed. The detail names the place. Mend it and send it "
+        "again.",
+    ),
+    errors.Unauthenticated: Kind(
+        "unauthenticated",
+        401,
+        "A valid token is needed",
+        "Send your token as x-user-token, or as Authorization: Bearer. Paths under /users take the "
+        "administrator's token as x-admin-token, and only that one. A token that was rotated opens "
+        "nothing any more.",
+    ),
+    errors.NotFound: Kind(
+        "not-found",
+        404,
+        "There is no such thing",
+        "The address is wrong, the thing was erased, or it belongs to somebody else: these look "
+        "the same on purpose.",
+    ),
+    errors.TooSlow: Kind(
+        "too-slow",
+        408,
+        "The body arrived too slowly",
+        "An upload must keep a pace of 16 kilobytes a second after its first half minute. Send it "
+        "again over a better line, or compressed with gzip.",
+    ),
+    errors.UsernameTaken: Kind(
+        "username-taken",
+        409,
+        "The username is taken",
+        "Choose another name, or rotate the token of the user who has this one.",
+    ),
+    errors.TooLarge: Kind(
+        "too-large",
+        413,
+        "The body is too large",
+        "The bound holds for the expanded size. Split the recording, or ask the operator to raise "
+        "ISOLINE_MAX_UPLOAD_BYTES.",
+    ),
+    errors.UnsupportedMedia: Kind(
+        "unsupported-media-type",
+        415,
+        "This kind of body is not understood",
+        "Send JSON as Content-Type: application/json, plain or with Content-Encoding: gzip.",
+    ),
+    errors.InvalidRequest: Kind(
+        "invalid-request",
+        422,
+        "Some fields are not right",
+        "Each entry of errors has a JSON pointer to a field and a sentence about it; up to twenty "
+        "are found in one pass.",
+    ),
+    errors.IdempotencyConflict: Kind(
+        "idempotency-conflict",
+        422,
+        "The Idempotency-Key was used with another body",
+        "A key stands for one upload. Use a new key for a new body; repeat the same body to get "
+        "the first answer again.",
+    ),
+    errors.Overloaded: Kind(
+        "overloaded",
+        503,
+        "Too much at once",
+        "The server is holding as many uploads in memory as it may. Try again after Retry-After.",
+        retry_after_s=1,
+    ),
+    errors.DependencyError: Kind(
+        "unavailable",
+        503,
+        "Something that Isoline leans on is away",
+        "Nothing was stored by this request. Try again after Retry-After, with the same "
+        "Idempotency-Key.",
+        retry_after_s=2,
+    ),
+}
+
+INTERNAL = Kind(
+    "internal",
+    500,
+    "Something went wrong on our side",
+    "It has been logged under the request id. Tell the operator that id.",
+)
+PLAIN = {
+    405: Kind(
+        "method-not-allowed",
+        405,
+        "This method is not allowed here",
+        "The Allow header of the answer lists the methods that are.",
+    ),
+}
+ALL_KINDS = [*KINDS.values(), *PLAIN.values(), INTERNAL]
+
+
+def kind_of(error: type[errors.ServiceError]) -> Kind:
+    """The most specific kind that is known for this type of error."""
+    for ancestor in error.__mro__:
+        if ancestor in KINDS:
+            return KINDS[ancestor]
+    return INTERNAL
+
+
+def register(app: Flask) -> None:
+    """Let every error leave by this door."""
+    app.register_error_handler(errors.ServiceError, _service_error)
+    app.register_error_handler(HTTPException, _http_exception)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _service_error(error: errors.ServiceError) -> Response:
+    kind = kind_of(type(error))
+    if kind is INTERNAL:
+        return _unexpected(error)
+    if isinstance(error, errors.DependencyError):
+        log.warning("request refused", reason=type(error).__name__)
+    faults: list[FaultDetail] | UnsetType = UNSET
+    if isinstance(error, errors.InvalidRequest):
+        faults = [FaultDetail(fault.pointer, fault.detail) for fault in error.faults]
+    response = answer_problem(kind, str(error), faults)
+    if kind.retry_after_s is not None:
+        response.headers["Retry-After"] = str(kind.retry_after_s)
+    if kind.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="isoline"'
+    return response
+
+
+def _http_exception(error: HTTPException) -> Response:
+    """Werkzeug's own refusals keep their status and headers, and get our body."""
+    status = error.code or 500
+    if status < HTTPStatus.BAD_REQUEST:
+        return Response(error.get_body(), status, error.get_headers())
+    known = {kind.status: kind for kind in (INTERNAL, *reversed(KINDS.values()), *PLAIN.values())}
+    kind = known.get(status)
+    if kind is None:
+        kind = Kind("malformed-request", status, HTTPStatus(status).phrase, "")
+    response = answer_problem(kind, error.description or kind.title)
+    for name, value in error.get_headers():
+        if name.lower() not in {"content-type", "content-length"}:
+            response.headers[name] = value
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    # Only the type and the place: messages of libraries like to quote what they choked on.
+    log.error("unexpected error", exc_info=error)
+    return answer_problem(INTERNAL, "The request could not be carried out.")
+
+
+def answer_problem(
+    kind: Kind, detail: str, faults: list[FaultDetail] | UnsetType = UNSET
+) -> Response:
+    """Write a problem of this kind."""
+    problem = Problem(
+        type=f"/problems/{kind.slug}",
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        request_id=g.get("request_id", ""),
+        errors=faults,
+    )
+    return Response(msgspec.json.encode(problem), kind.status, mimetype=MEDIA_TYPE)

@@ -1,0 +1,163 @@
+"""/ecgs: upload, list, describe, erase, and poll for insights."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from flask import Blueprint, Response, request, url_for
+from msgspec import Raw
+
+import api.ecgs as acts
+from api.ecgs import Progress
+from api.openapi import Answer, Operation, promises
+from api.pages import Page, parse_paging
+from api.routes.desk import answer, caller, desk, received_body, request_id
+from api.uploads import Upload, parse
+from api.users import Caller
+from api.waiting import parse_wait
+from shared.errors import IdempotencyConflict, InvalidRequest, MalformedRequest, NotFound
+from shared.models import RUNNING
+
+ecgs = Blueprint("ecgs", __name__)
+
+_KEY = re.compile(r"[!-~]{1,255}")
+
+
+@ecgs.post("/ecgs")
+@promises(
+    Operation(
+        "Upload an ECG",
+        {
+            201: Answer(
+                "Stored durably; its insights will come.",
+                acts.Accepted,
+                headers=["Location", "Retry-After", "Preference-Applied"],
+            )
+        },
+        who="user",
+        request=Upload,
+        parameters=["Idempotency-Key", "Prefer", "Content-Encoding"],
+        problems=[IdempotencyConflict],
+    )
+)
+def submit() -> Response:
+    who = caller()
+    key = _idempotency_key()
+    with received_body() as body:
+        submitted = acts.submit(
+            desk().engine,
+            who,
+            parse(body),
+            request_id=request_id(),
+            idempotency=acts.Idempotency(key, hashlib.sha256(body).digest()) if key else None,
+        )
+    ecg = submitted.ecg
+    if submitted.is_new:
+        desk().enqueue(ecg.id)
+    progress = _wait_for(who, ecg.id)
+    if progress is not None and progress.has_ended:
+        ended = acts.find_one(desk().engine, who, ecg.id)
+        ecg.status, ecg.finished_at = ended.status, ended.finished_at
+        ecg.insights = Raw(progress.ended_document())
+    response = answer(ecg, 201)
+    response.headers["Location"] = url_for("ecgs.find_one", ecg_id=ecg.id)
+    response.headers["Retry-After"] = "1"
+    return _say_waited(response, progress)
+
+
+@ecgs.get("/ecgs")
+@promises(
+    Operation(
+        "List your ECGs",
+        {200: Answer("One page, newest first.", Page[acts.Ecg])},
+        who="user",
+        parameters=["limit", "cursor", "status"],
+        problems=[InvalidRequest],
+    )
+)
+def find_all() -> Response:
+    who = caller()
+    paging = parse_paging(request.args)
+    return answer(acts.find_all(desk().engine, who, paging, request.args.get("status")))
+
+
+@ecgs.get("/ecgs/<ecg_id>")
+@promises(
+    Operation(
+        "Describe an ECG",
+        {200: Answer("What was uploaded, without the samples.", acts.Ecg)},
+        who="user",
+        problems=[NotFound],
+    )
+)
+def find_one(ecg_id: str) -> Response:
+    return answer(acts.find_one(desk().engine, caller(), ecg_id))
+
+
+@ecgs.delete("/ecgs/<ecg_id>")
+@promises(Operation("Erase an ECG", {204: Answer("Erased.")}, who="user", problems=[NotFound]))
+def erase(ecg_id: str) -> Response:
+    acts.erase(desk().engine, caller(), ecg_id)
+    return Response(status=204)
+
+
+@ecgs.get("/ecgs/<ecg_id>/insights")
+@promises(
+    Operation(
+        "Poll for insights",
+        {
+            200: Answer(
+                "Finished, or failed with its reason.",
+                acts.Finished | acts.Failed,
+                headers=["ETag", "Preference-Applied"],
+            ),
+            202: Answer(
+                "Still to come.", acts.Pending, headers=["Retry-After", "Preference-Applied"]
+            ),
+            304: Answer("Nothing has changed since the answer with this ETag."),
+        },
+        who="user",
+        parameters=["Prefer", "If-None-Match"],
+        problems=[NotFound],
+    )
+)
+def find_insights(ecg_id: str) -> Response:
+    who = caller()
+    waited = _wait_for(who, ecg_id)
+    progress = waited or acts.find_progress(desk().engine, who, ecg_id)
+    if progress.has_ended:
+        return _say_waited(answer(progress.ended_document()), waited)
+    pending = acts.Pending(ecg_id, acts.WAITING_DETAIL, _waiting_for(progress))
+    response = answer(pending, 202)
+    response.headers["Retry-After"] = "1"
+    return _say_waited(response, waited)
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise MalformedRequest("Idempotency-Key must be 1 to 255 visible ASCII characters.")
+    return key
+
+
+def _wait_for(who: Caller, ecg_id: str) -> Progress | None:
+    """Wait as the caller prefers; None when they do not, or every chair is taken."""
+    seconds = parse_wait(request.headers.get("Prefer"))
+    if seconds is None:
+        return None
+    engine = desk().engine
+    return desk().waiting_room.wait(lambda: acts.find_progress(engine, who, ecg_id), seconds)
+
+
+def _say_waited(response: Response, waited: Progress | None) -> Response:
+    if waited is not None:
+        seconds = parse_wait(request.headers.get("Prefer"))
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+    return response
+
+
+def _waiting_for(progress: Progress) -> acts.WaitingFor:
+    if progress.status == RUNNING:
+        return None
+    return "queue" if desk().broker.workers_online() else "worker"

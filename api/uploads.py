@@ -1,0 +1,166 @@
+"""Bytes → one recording, typed and bounded; or everything that is wrong with it, at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Raw, Struct
+from numpy.typing import NDArray
+
+from api.faults import (
+    MOST_FAULTS,
+    check_utf8,
+    decode,
+    elements,
+    examine,
+    invalid,
+    quote_not_finite,
+)
+from api.samples import read_samples
+from shared.errors import Fault, MalformedRequest
+
+MOST_LEADS = 10_000
+
+# `$` alone would let a newline at the end slip through.
+NO_CONTROL_CHARACTERS = r"^[^\u0000-\u001f\u007f-\u009f]*$(?!\n)"
+
+Text = Annotated[str, Meta(max_length=128, pattern=NO_CONTROL_CHARACTERS)]
+Unit = Annotated[str, Meta(max_length=32, pattern=NO_CONTROL_CHARACTERS)]
+Positive = Annotated[float, Meta(gt=0, le=1e9)]
+SignalText = Annotated[
+    Raw,
+    Meta(
+        description=(
+            "Integers that fit into 32 bits, or finite decimals. "
+            "Integers are stored in the narrowest type that is exact, decimals as float64."
+        ),
+        extra_json_schema={"type": "array", "items": {"type": "number"}},
+    ),
+]
+
+
+class Lead(Struct):
+    """One lead as it is uploaded."""
+
+    name: Text
+    signal: SignalText
+    number_of_samples: Annotated[int, Meta(ge=0)] | None = None
+
+
+class Upload(Struct):
+    """One recording as it is uploaded; unknown fields are ignored."""
+
+    leads: Annotated[list[Lead], Meta(max_length=MOST_LEADS)]
+    date: (
+        Annotated[
+            datetime, Meta(tz=True, description="When it was recorded, RFC 3339; default: now.")
+        ]
+        | None
+    ) = None
+    sampling_rate: Annotated[Positive, Meta(description="In Hz.")] | None = None
+    unit: Annotated[Unit, Meta(description="Of the samples, as sent.")] | None = None
+    gain: Annotated[Positive, Meta(description="ADC counts per millivolt.")] | None = None
+    baseline: Annotated[
+        float,
+        Meta(
+            ge=-(2**32),
+            le=2**32,
+            description="The ADC value of zero; subtracted before any analysis.",
+        ),
+    ] = 0.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A checked upload: what is stored."""
+
+    recorded_at: datetime | None
+    sampling_rate_hz: float | None
+    unit: str | None
+    gain: float | None
+    baseline: float
+    names: list[str]
+    leads: list[NDArray[np.generic]]
+
+
+def parse(body: bytes) -> Recording:
+    """Read one upload.
+
+    Raises
+    ------
+    MalformedRequest : not UTF-8, not JSON, or nested too deeply.
+    InvalidRequest : well-formed, but wrong; carries the first twenty faults.
+    """
+    check_utf8(body)
+    try:
+        upload = decode(body, Upload)
+    except msgspec.ValidationError:
+        raise invalid(_faults(body)) from None
+    except MalformedRequest:
+        # NaN and Infinity are no JSON, but people send them, and want to know where.
+        faults = _faults(quote_not_finite(body))
+        if not faults:
+            raise
+        raise invalid(faults) from None
+
+    leads = []
+    for lead in upload.leads:
+        signal = bytes(lead.signal)
+        samples = read_samples(signal) if signal.startswith(b"[") else []
+        if isinstance(samples, list) or lead.number_of_samples not in {None, len(samples)}:
+            raise invalid(_faults(body))
+        leads.append(samples)
+    return Recording(
+        recorded_at=upload.date and _in_utc(upload.date),
+        sampling_rate_hz=upload.sampling_rate,
+        unit=upload.unit,
+        gain=upload.gain,
+        baseline=upload.baseline,
+        names=[lead.name for lead in upload.leads],
+        leads=leads,
+    )
+
+
+def _faults(body: bytes) -> list[Fault]:
+    """Everything wrong with an upload, in the order of the text's leads; at most twenty."""
+    faults, texts = examine(body, Upload, closed={"leads"})
+    leads = texts.get("leads", b"[]")
+    if leads[:1] != b"[":
+        return [*faults, Fault("/leads", "must be an array")]
+    for number, lead in enumerate(elements(leads)):
+        if len(faults) >= MOST_FAULTS:
+            break
+        if number >= MOST_LEADS:
+            faults.append(Fault("/leads", f"must not hold more than {MOST_LEADS} leads"))
+            break
+        faults.extend(_faults_of_lead(lead, f"/leads/{number}"))
+    return faults
+
+
+def _faults_of_lead(text: bytes, pointer: str) -> list[Fault]:
+    faults, texts = examine(text, Lead, pointer, closed={"signal"})
+    signal = texts.get("signal")
+    if signal is None:
+        return faults
+    if signal[:1] != b"[":
+        return [*faults, Fault(f"{pointer}/signal", "must be an array of numbers")]
+    samples = read_samples(signal)
+    if isinstance(samples, list):
+        faults += [Fault(f"{pointer}/signal/{index}", why) for index, why in samples]
+    elif not faults and "number_of_samples" in texts:
+        claimed = decode(texts["number_of_samples"], int | None)  # type: ignore[arg-type]
+        if claimed not in {None, len(samples)}:
+            where, why = f"{pointer}/number_of_samples", f"the signal has {len(samples)} samples"
+            faults.append(Fault(where, f"is {claimed}, but {why}"))
+    return faults
+
+
+def _in_utc(date: datetime) -> datetime:
+    try:
+        return date.astimezone(UTC)
+    except OverflowError:
+        raise invalid([Fault("/date", "is outside the years 1 to 9999 in UTC")]) from None

@@ -1,0 +1,131 @@
+"""Who may come in: users, their tokens, and the administrator's.
+
+A token is 256 random bits, shown once. What is stored is its SHA-256: with so much randomness
+nothing slower is needed, and a stolen table opens no door.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct
+from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api.faults import invalid
+from api.pages import Page, Paging, at
+from shared.database import now_s, reading, transaction
+from shared.errors import Fault, NotFound, Unauthenticated, UsernameTaken
+from shared.models import User as UserRow
+
+NO_SUCH_USER = "There is no such user."
+# Compared with when a token is unknown, so that both cases take the same way.
+_NOBODY = bytes(32)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The user on whose behalf a request is carried out."""
+
+    user_id: int
+
+
+class Registration(Struct):
+    """What the administrator sends to register somebody."""
+
+    username: Annotated[str, Meta(min_length=1, max_length=64, description="Visible characters.")]
+
+
+class Credentials(Struct):
+    """A user and the token that is shown this once."""
+
+    username: str
+    token: str
+
+
+class User(Struct):
+    """One line in the list of users."""
+
+    username: str
+    created_at: datetime
+
+
+def _sha256(token: str) -> bytes:
+    # A header may carry any text; surrogates stand for bytes that were no UTF-8.
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def check_admin(token: str | None, admin_token: str) -> None:
+    """Let the administrator pass; raises `Unauthenticated` for everybody else."""
+    if not hmac.compare_digest(_sha256(token or ""), _sha256(admin_token)):
+        raise Unauthenticated("A valid admin token is needed here, as x-admin-token.")
+
+
+def authenticate(engine: Engine, token: str | None) -> Caller:
+    """Find out whose token this is; raises `Unauthenticated` when it is nobody's."""
+    hashed = _sha256(token or "")
+    with reading(engine) as connection:
+        row = connection.execute(
+            select(UserRow.id, UserRow.token_sha256).where(UserRow.token_sha256 == hashed)
+        ).one_or_none()
+    if not hmac.compare_digest(hashed, row.token_sha256 if row else _NOBODY) or row is None:
+        raise Unauthenticated("A valid user token is needed here, as x-user-token.")
+    return Caller(row.id)
+
+
+def register(engine: Engine, registration: Registration) -> Credentials:
+    """Add a user; raises `InvalidRequest` for an unfit name, `UsernameTaken` for a taken one."""
+    _check_username(registration.username)
+    token = secrets.token_urlsafe(32)
+    row = {"username": registration.username, "token_sha256": _sha256(token)}
+    try:
+        with transaction(engine) as connection:
+            connection.execute(insert(UserRow).values(**row, created_at_s=now_s()))
+    except IntegrityError:
+        raise UsernameTaken("This username is taken.") from None
+    return Credentials(registration.username, token)
+
+
+def _check_username(username: str) -> None:
+    """Allow what can be seen and typed into a path: no spaces, no control or format characters."""
+    if any(unicodedata.category(character)[0] in "CZ" for character in username):
+        raise invalid([Fault("/username", "must consist of visible characters")])
+    if username in {".", ".."} or "/" in username:
+        raise invalid([Fault("/username", "must not be a dot, two dots, or contain a slash")])
+
+
+def rotate_token(engine: Engine, username: str) -> Credentials:
+    """Give a user a new token; the old one dies with the same commit. Raises `NotFound`."""
+    token = secrets.token_urlsafe(32)
+    with transaction(engine) as connection:
+        changed = connection.execute(
+            update(UserRow).where(UserRow.username == username).values(token_sha256=_sha256(token))
+        )
+    if changed.rowcount == 0:
+        raise NotFound(NO_SUCH_USER)
+    return Credentials(username, token)
+
+
+def erase(engine: Engine, username: str) -> None:
+    """Erase a user with every ECG of theirs; raises `NotFound`."""
+    with transaction(engine) as connection:
+        erased = connection.execute(delete(UserRow).where(UserRow.username == username))
+    if erased.rowcount == 0:
+        raise NotFound(NO_SUCH_USER)
+
+
+def find_all(engine: Engine, paging: Paging) -> Page[User]:
+    """List the users by name, a page at a time."""
+    statement = select(UserRow.username, UserRow.created_at_s).order_by(UserRow.username)
+    if paging.cursor is not None:
+        statement = statement.where(UserRow.username > paging.cursor)
+    with reading(engine) as connection:
+        rows = connection.execute(statement.limit(paging.limit + 1)).all()
+    users = [User(row.username, at(row.created_at_s)) for row in rows[: paging.limit]]
+    return Page(users, users[-1].username if len(rows) > paging.limit else None)

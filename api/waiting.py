@@ -1,0 +1,47 @@
+"""Holding an answer back until there is news: `Prefer: wait=N` (RFC 7240)."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+
+from api.ecgs import Progress
+
+LONGEST_S = 20
+# The first look comes soon, since most analyses take milliseconds; later ones spare the database.
+FIRST_PAUSE_S = 0.004
+LONGEST_PAUSE_S = 0.1
+
+_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,6})\"?\s*(?:$|[,;])", re.IGNORECASE)
+
+
+def parse_wait(prefer: str | None) -> int | None:
+    """The seconds in a Prefer header, at most twenty; None when it does not ask to wait."""
+    match = _WAIT.search(prefer or "")
+    return min(int(match[1]), LONGEST_S) if match else None
+
+
+class WaitingRoom:
+    """A bounded number of chairs: whoever finds none is answered at once."""
+
+    def __init__(self, chairs: int) -> None:
+        self._chairs = threading.BoundedSemaphore(chairs)
+
+    def wait(self, look: Callable[[], Progress], seconds: int) -> Progress | None:
+        """Look until the job has ended or the time is over; None when every chair is taken."""
+        if not self._chairs.acquire(blocking=False):
+            return None
+        try:
+            deadline_s = time.monotonic() + seconds
+            pause_s = FIRST_PAUSE_S
+            while True:
+                progress = look()
+                left_s = deadline_s - time.monotonic()
+                if progress.has_ended or left_s <= 0:
+                    return progress
+                time.sleep(min(pause_s, left_s))
+                pause_s = min(pause_s * 1.4, LONGEST_PAUSE_S)
+        finally:
+            self._chairs.release()

@@ -1,0 +1,1 @@
+"""The hall: what the door (api) and the workshop (worker) both stand on."""

@@ -1,0 +1,56 @@
+"""What Redis knows beside the queue: who works, how much waits, whether it is there at all."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import redis
+
+from shared.jobs import INTERACTIVE
+
+# A worker is online when it was heard within this time; it beats every two seconds.
+HEARD_WITHIN_S = 10
+# How old an answer about the workers may be: a poll must not cost a round trip to Redis.
+REMEMBERED_S = 1.0
+
+_HEARTBEATS = "isoline:heartbeat:"
+
+
+class Broker:
+    """A short-tempered connection to Redis: every question is answered or given up in a second."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis: redis.Redis = redis.Redis.from_url(
+            redis_url,
+            socket_timeout=1.0,
+            socket_connect_timeout=1.0,
+            health_check_interval=10,
+            decode_responses=True,
+        )
+        self._lock = threading.Lock()
+        self._workers: int | None = None
+        self._asked_at_s = -REMEMBERED_S
+
+    def beat(self, worker: str) -> None:
+        """Say that this worker is alive; raises `redis.RedisError` when nobody hears it."""
+        self._redis.set(_HEARTBEATS + worker, "1", ex=HEARD_WITHIN_S)
+
+    def workers_online(self) -> int | None:
+        """How many workers were heard lately (remembered for a second); None when Redis is away."""
+        with self._lock:
+            if time.monotonic() - self._asked_at_s >= REMEMBERED_S:
+                try:
+                    self._workers = sum(1 for _ in self._redis.scan_iter(_HEARTBEATS + "*", 1000))
+                except redis.RedisError:
+                    self._workers = None
+                self._asked_at_s = time.monotonic()
+            return self._workers
+
+    def waiting(self) -> int:
+        """How many messages nobody has taken yet; raises `redis.RedisError`."""
+        return int(self._redis.llen(INTERACTIVE))
+
+    def run_id(self) -> str:
+        """A name that changes whenever the server starts anew; raises `redis.RedisError`."""
+        return str(self._redis.info("server")["run_id"])

@@ -1,0 +1,126 @@
+"""The engine, and the two ways to use it: `reading` and `transaction`.
+
+SQLite runs in WAL with synchronous=FULL, PostgreSQL with its durable default: what is committed
+survives the power cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Double, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, TimeoutError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from shared.errors import DatabaseUnavailable
+
+WRITING = "isoline_writing"
+
+
+class now_s(FunctionElement[float]):  # noqa: N801 - an SQL function, named like one
+    """The database's clock, in seconds since 1970: no decision uses the clock of a worker."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(now_s, "sqlite")
+def _now_sqlite(element: now_s, compiler: SQLCompiler, **kw: Any) -> str:
+    # unixepoch('subsec') came with SQLite 3.42; Python 3.11 may still bring 3.40.
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(now_s, "postgresql")
+def _now_postgresql(element: now_s, compiler: SQLCompiler, **kw: Any) -> str:
+    return "extract(epoch FROM clock_timestamp())::double precision"
+
+
+def connect(url: str, *, patience_s: float = 5.0, pool_size: int = 16) -> Engine:
+    """Make an engine for SQLite or PostgreSQL.
+
+    Parameters
+    ----------
+    url : a SQLAlchemy URL, as `Settings.database_url` holds it.
+    patience_s : seconds to wait for a lock, or for a connection, before giving up.
+    pool_size : connections kept open; the same number again may be opened at a peak.
+    """
+    # hide_parameters: an error must never print a name or a sample that was bound to a statement.
+    options: dict[str, Any] = {
+        "hide_parameters": True,
+        "pool_size": pool_size,
+        "max_overflow": pool_size,
+        "pool_timeout": patience_s,
+    }
+    if url.startswith("sqlite"):
+        engine = create_engine(url, connect_args={"timeout": patience_s}, **options)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    milliseconds = int(patience_s * 1000)
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": max(2, int(patience_s)),
+            "options": f"-c lock_timeout={milliseconds} -c statement_timeout={6 * milliseconds}",
+        },
+        **options,
+    )
+
+
+def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+    # Python's driver would begin transactions by itself, too late and always deferred.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    # Erased means erased: overwrite what DELETE frees.
+    cursor.execute("PRAGMA secure_delete = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later fails at once, whatever the timeout,
+    # when another one wrote in between: writers take the lock before they read.
+    writing = connection.get_execution_options().get(WRITING)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Everything inside is committed together at the end, or not at all.
+
+    Raises
+    ------
+    DatabaseUnavailable : the database is away, locked for too long, or cannot write.
+    """
+    with _translated(), engine.connect() as plain:
+        connection = plain.execution_options(**{WRITING: True})
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection for SELECTs that see one moment; raises `DatabaseUnavailable` likewise."""
+    with _translated(), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InternalError, TimeoutError) as error:
+        raise DatabaseUnavailable("The database is not available.") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseUnavailable("The database is not available.") from error
+        raise

@@ -1,0 +1,127 @@
+"""The bell: the Celery application, the names of its tasks and queues, and how it is rung.
+
+The row is the job; a message is only a hint that names rows. Losing, doubling or delaying one
+changes nothing but the time of day.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+from celery import Celery
+from kombu.entity import Queue
+
+ANALYSE = "isoline.analyse"
+INTERACTIVE = "interactive"
+
+# One worker child takes a message whole, so it is kept short: neighbours spread over children.
+IDS_PER_MESSAGE = 8
+
+SOFT_TIME_LIMIT_S = 45
+TIME_LIMIT_S = 60
+LEASE_S = 75.0
+
+# After a failed ring, how long the bell is left alone; the relay makes up for what is not rung.
+BREAK_S = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+def celery_app(redis_url: str) -> Celery:
+    """Make the Celery application that API, worker, relay and Flower have in common."""
+    app = Celery("isoline", broker=redis_url, set_as_current=False)
+    app.conf.update(
+        # Two truths would drift apart: results live in SQL, and only there.
+        task_ignore_result=True,
+        result_backend=None,
+        # Pickle would let whoever reaches the broker run code.
+        task_serializer="json",
+        accept_content=["json"],
+        # One queue, named once: a task sent without a queue still arrives where workers listen.
+        task_default_queue=INTERACTIVE,
+        task_queues=[Queue(INTERACTIVE)],  # type: ignore[no-untyped-call]
+        # Redelivery comes from SQL; a message that killed its worker must not come back by itself.
+        task_acks_late=True,
+        task_reject_on_worker_lost=False,
+        # A reconnect must not cancel work that the row's lease protects anyway.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        # A worker that hoards messages makes idle neighbours and a dishonest queue length.
+        worker_prefetch_multiplier=1,
+        # A job that hangs: told, then killed, and only then may another take its row.
+        task_soft_time_limit=SOFT_TIME_LIMIT_S,
+        task_time_limit=TIME_LIMIT_S,
+        # After a child died, its loss is noticed in a second instead of ten.
+        worker_lost_wait=1.0,
+        # "Soft shutdown" sleeps its whole time whenever anything is active.
+        worker_soft_shutdown_timeout=0,
+        # Slow leaks end with their process.
+        worker_max_tasks_per_child=10_000,
+        # Workers wait for a broker that is away; nobody who publishes does.
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=2,
+        task_publish_retry=False,
+        broker_transport_options={
+            # The shortest of all apps on a broker wins: two leases, the same for everyone.
+            "visibility_timeout": int(2 * LEASE_S),
+            # Without these a half-open connection leaves a worker up but deaf.
+            "socket_timeout": 5,
+            "socket_connect_timeout": 1,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        },
+        # Flower shows what it is told: ids in the arguments, and nothing else.
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        enable_utc=True,
+    )
+    return app
+
+
+def enqueue(app: Celery, ecg_ids: Sequence[str]) -> None:
+    """Send one message that names these ecgs; raises what the broker's client raises."""
+    app.send_task(ANALYSE, args=[list(ecg_ids)], queue=INTERACTIVE, retry=False)
+
+
+class Bell:
+    """Rings for ecgs from a thread of its own, so that no request ever waits for the broker.
+
+    What arrives while a message is on its way goes out together with the next one. What cannot be
+    rung is dropped here: the row says that it waits, and the relay rings again.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._start = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def ring(self, ecg_id: str) -> None:
+        """Note that this ecg waits, and return at once."""
+        self._waiting.put(ecg_id)
+        if self._thread is None:
+            with self._start:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="bell", daemon=True)
+                    self._thread.start()
+
+    def _run(self) -> None:
+        silent_until = 0.0
+        while True:
+            ecg_ids = [self._waiting.get()]
+            while len(ecg_ids) < IDS_PER_MESSAGE and not self._waiting.empty():
+                ecg_ids.append(self._waiting.get())
+            if time.monotonic() < silent_until:
+                continue
+            try:
+                enqueue(self._app, ecg_ids)
+            # Whatever the client raises, the rows are safe and this thread must live on.
+            except Exception as error:  # noqa: BLE001
+                silent_until = time.monotonic() + BREAK_S
+                log.warning("bell not rung", ecgs=len(ecg_ids), error=type(error).__name__)

@@ -1,0 +1,67 @@
+"""Structured log lines: JSON where a machine reads them, plain where a person does."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+
+import structlog
+
+
+def configure() -> None:
+    """Send the lines of structlog and of the standard library down the same road, to stderr."""
+    to_a_person = sys.stderr.isatty()
+    processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if to_a_person else "iso", utc=True),
+        _say_where,
+    ]
+    structlog.configure(
+        processors=[*processors, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=processors,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.dev.ConsoleRenderer()
+                if to_a_person
+                else structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    # Celery tells of each message twice; our own line tells of each ecg.
+    for chatter in ("celery.worker.strategy", "celery.app.trace", "alembic"):
+        logging.getLogger(chatter).setLevel(logging.WARNING)
+
+
+def _say_where(
+    logger: object, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Turn an exception into its type and place, for itself and for what caused it.
+
+    Its message is left out, as are local variables: libraries like to quote what they choked on,
+    and that may be a token, a name or a sample.
+    """
+    info = event.pop("exc_info", None)
+    error = info[1] if isinstance(info, tuple) else info
+    if info is True:
+        error = sys.exc_info()[1]
+    lines: list[str] = []
+    while isinstance(error, BaseException):
+        lines += [*traceback.format_tb(error.__traceback__), f"{type(error).__qualname__}\n"]
+        error = error.__cause__ or error.__context__
+    if lines:
+        event["exception"] = "".join(lines)
+    return event

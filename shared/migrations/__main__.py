@@ -1,0 +1,20 @@
+"""Bring the configured database up to date: `python -m shared.migrations`."""
+
+from __future__ import annotations
+
+import sys
+
+from shared import database
+from shared.errors import SettingsError
+from shared.migrations.schema import newest_revision, upgrade
+from shared.settings import Settings
+
+if __name__ == "__main__":
+    try:
+        settings = Settings.from_environ()
+    except SettingsError as error:
+        sys.exit(str(error))
+    engine = database.connect(settings.database_url, patience_s=60.0, pool_size=1)
+    upgrade(engine)
+    engine.dispose()
+    print(f"database is at revision {newest_revision()}")

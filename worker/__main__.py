@@ -1,0 +1,21 @@
+"""Start the worker with the flags that belong to it: `python -m worker`."""
+
+from __future__ import annotations
+
+import os
+
+from worker.app import app, settings
+
+if __name__ == "__main__":
+    app.worker_main(
+        [
+            "worker",
+            f"--concurrency={settings.workers}",
+            # Two workers on one machine need two names.
+            f"--hostname=isoline-{os.getpid()}@%h",
+            "--loglevel=INFO",
+            # Fewer ways to lose the way back after a reconnect.
+            "--without-gossip",
+            "--without-mingle",
+        ]
+    )
