@@ -1,4 +1,4 @@
-"""What can be done with ECGs: submit, describe, list, erase, and ask for their insights."""
+"""What can be done with ECGs: submit, describe, list, erase."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 import uuid_utils
 from msgspec import UNSET, Raw, Struct, UnsetType
-from sqlalchemy import Connection, Engine, Row, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from api.faults import invalid
@@ -19,17 +19,15 @@ from api.uploads import Recording
 from api.users import Caller
 from shared.database import now_s, reading, transaction
 from shared.errors import Fault, IdempotencyConflict, NotFound, Unauthenticated
-from shared.models import FAILED, FINISHED, PENDING, RUNNING, Insights, Signal
+from shared.models import FAILED, FINISHED, PENDING, RUNNING, Signal
 from shared.models import Ecg as EcgRow
 from shared.signals import encode
 
 NO_SUCH_ECG = "There is no such ECG."
 # To the outside a job that has begun is as pending as one that has not.
 STATUSES = {PENDING: (PENDING, RUNNING), FINISHED: (FINISHED,), FAILED: (FAILED,)}
-WAITING_DETAIL = "Insights are still being processed"
 
 Status = Literal["pending", "finished", "failed"]
-WaitingFor = Literal["queue", "worker"] | None
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -57,37 +55,6 @@ class Ecg(Struct, kw_only=True):
     leads: list[LeadSummary] | UnsetType = UNSET
 
 
-class Finished(Struct, tag_field="status", tag="finished"):
-    """The insights of one ECG."""
-
-    ecg_id: str
-    leads: list[LeadInsights]
-
-
-class LeadInsights(Struct):
-    """The insights of one lead, by their public names."""
-
-    name: str
-    number_of_zero_crossings: int | None
-    insights: dict[str, dict[str, Any]]
-
-
-class Failed(Struct, tag_field="status", tag="failed"):
-    """Why an ECG has no insights and never will."""
-
-    ecg_id: str
-    detail: str
-    leads: list[LeadInsights]
-
-
-class Pending(Struct, tag_field="status", tag="pending"):
-    """Insights that are still to come."""
-
-    ecg_id: str
-    detail: str
-    waiting_for: WaitingFor
-
-
 class Accepted(Ecg, kw_only=True):
     """The answer to an upload; with `Prefer: wait` also the insights, when they came in time."""
 
@@ -108,28 +75,6 @@ class Submitted:
 
     ecg: Accepted
     is_new: bool
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far one ecg is: its raw status, and the document or the reason once it has ended."""
-
-    ecg_id: str
-    status: str
-    failure: str | None
-    document: bytes | None
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether there will be no further news."""
-        return self.status in (FINISHED, FAILED)
-
-    def ended_document(self) -> bytes:
-        """The poll's answer for an ecg that has ended."""
-        if self.document is not None:
-            return self.document
-        reason = self.failure or "The analysis failed."
-        return msgspec.json.encode(Failed(self.ecg_id, reason, []))
 
 
 def submit(
@@ -205,7 +150,7 @@ def _first_answer(engine: Engine, caller: Caller, idempotency: Idempotency | Non
 def find_one(engine: Engine, caller: Caller, ecg_id: str) -> Ecg:
     """Describe one ecg of this caller; raises `NotFound`."""
     with reading(engine) as connection:
-        row = _one_of(connection, _WITH_LEADS, caller, ecg_id)
+        row = one_of(connection, _WITH_LEADS, caller, ecg_id)
     return Ecg(**_description(row), leads=_leads(row))
 
 
@@ -226,35 +171,25 @@ def find_all(engine: Engine, caller: Caller, paging: Paging, status: str | None)
 
 def erase(engine: Engine, caller: Caller, ecg_id: str) -> None:
     """Erase an ecg with its samples and insights; a job in flight finishes into nothing."""
-    mine = delete(EcgRow).where(EcgRow.id == _well_formed(ecg_id), EcgRow.user_id == caller.user_id)
+    statement = delete(EcgRow).where(*_is_mine(caller, ecg_id))
     with transaction(engine) as connection:
-        if connection.execute(mine).rowcount == 0:
+        if connection.execute(statement).rowcount == 0:
             raise NotFound(NO_SUCH_ECG)
 
 
-def find_progress(engine: Engine, caller: Caller, ecg_id: str) -> Progress:
-    """How far the job of this ecg is; raises `NotFound`."""
-    statement = select(EcgRow.id, EcgRow.status, EcgRow.failure, Insights.document).outerjoin(
-        Insights, Insights.ecg_id == EcgRow.id
-    )
-    with reading(engine) as connection:
-        row = _one_of(connection, statement, caller, ecg_id)
-    return Progress(row.id, row.status, row.failure, row.document)
-
-
-def _one_of(connection: Connection, statement: Any, caller: Caller, ecg_id: str) -> Row[Any]:
+def one_of(connection: Connection, statement: Any, caller: Caller, ecg_id: str) -> Any:
     """The one row with this id, if it is the caller's: a stranger's ecg does not exist."""
-    mine = statement.where(EcgRow.id == _well_formed(ecg_id), EcgRow.user_id == caller.user_id)
-    row: Row[Any] | None = connection.execute(mine).one_or_none()
+    row = connection.execute(statement.where(*_is_mine(caller, ecg_id))).one_or_none()
     if row is None:
         raise NotFound(NO_SUCH_ECG)
     return row
 
 
-def _well_formed(ecg_id: str) -> str:
+def _is_mine(caller: Caller, ecg_id: str) -> tuple[ColumnElement[bool], ...]:
+    # A database need not be asked for what no id looks like; NUL would even offend PostgreSQL.
     if not _ID.fullmatch(ecg_id):
         raise NotFound(NO_SUCH_ECG)
-    return ecg_id
+    return EcgRow.id == ecg_id, EcgRow.user_id == caller.user_id
 
 
 _DESCRIPTION = select(

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from api.ecgs import Progress
+from api.insights import Progress
 
 LONGEST_S = 20
 # The first look comes soon, since most analyses take milliseconds; later ones spare the database.

@@ -12,6 +12,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    literal_column,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -55,13 +56,19 @@ class Ecg(Base):
         # The list, newest first, plain and filtered by status.
         Index("ix_ecgs_user_id_id", "user_id", "id"),
         Index("ix_ecgs_user_id_status_id", "user_id", "status", "id"),
-        # What the relay looks through: only rows that still wait for something.
+        # What the relay looks through: only rows that still wait for something. A statement
+        # that wants one of these indexes must name the status literally, as `IS_PENDING` does.
         Index(
-            "ix_ecgs_unfinished",
-            "status",
+            "ix_ecgs_pending_rung_at_s",
             "rung_at_s",
-            sqlite_where=text("status IN ('pending', 'running')"),
-            postgresql_where=text("status IN ('pending', 'running')"),
+            sqlite_where=text("status = 'pending'"),
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index(
+            "ix_ecgs_running_lease_until_s",
+            "lease_until_s",
+            sqlite_where=text("status = 'running'"),
+            postgresql_where=text("status = 'running'"),
         ),
     )
 
@@ -119,3 +126,7 @@ class InsightDefinition(Base):
     version: Mapped[int] = mapped_column(Integer)
     unit: Mapped[str] = mapped_column(String(64))
     definition: Mapped[str] = mapped_column(Text)
+
+
+IS_PENDING = Ecg.status == literal_column("'pending'")
+IS_RUNNING = Ecg.status == literal_column("'running'")

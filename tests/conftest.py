@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from shared import database
+from shared import database, logs
 from shared.migrations import schema
 from shared.models import Base
 from shared.settings import Settings
@@ -54,15 +54,10 @@ def _engine_of_each() -> Iterator[dict[str, Engine]]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def engine(
-    request: pytest.FixtureRequest, _engine_of_each: dict[str, Engine], tmp_path: Path
-) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest, _engine_of_each: dict[str, Engine]) -> Iterator[Engine]:
     """An empty, migrated database, once of each kind."""
     if request.param == "sqlite":
-        engine = database.connect(f"sqlite:///{tmp_path / 'isoline.db'}")
-        schema.upgrade(engine)
-        yield engine
-        engine.dispose()
+        yield request.getfixturevalue("sqlite_engine")
         return
     if "postgresql" not in _engine_of_each:
         engine = database.connect(request.getfixturevalue("postgresql_url"))
@@ -95,9 +90,20 @@ def door(settings: Settings, engine: Engine) -> Door:
 
 
 @pytest.fixture
-def sqlite_door(settings: Settings, tmp_path: Path) -> Iterator[Door]:
-    """The API on SQLite alone, for what has nothing to do with the database."""
+def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
+    """An empty, migrated SQLite database."""
     engine = database.connect(f"sqlite:///{tmp_path / 'isoline.db'}")
     schema.upgrade(engine)
-    yield Door(settings, engine)
+    yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def sqlite_door(settings: Settings, sqlite_engine: Engine) -> Door:
+    """The API on SQLite alone, for what has nothing to do with the database."""
+    return Door(settings, sqlite_engine)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let log lines go the way they go in production, where `caplog` sees them."""
+    logs.configure()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import httpx
 import redis
 from flask import Flask
 from jsonschema import Draft202012Validator
@@ -22,6 +25,7 @@ from api.openapi import build
 from shared.settings import Settings
 from worker import tasks
 
+HOUSE = Path(__file__).resolve().parent.parent
 ADMIN_TOKEN = "the-admin-token-of-the-tests"
 ADMIN = {"x-admin-token": ADMIN_TOKEN}
 
@@ -63,6 +67,81 @@ def open_valkey(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
     return process, url
 
 
+class Stack:
+    """The processes of production on ports of their own: API, worker and relay."""
+
+    MODULES: ClassVar = {"api": "api", "worker": "worker", "relay": "worker.relay"}
+
+    def __init__(self, folder: Path, *, database_url: str, redis_url: str) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.redis: redis.Redis = redis.Redis.from_url(redis_url)
+        self._environ = {
+            **os.environ,
+            "ISOLINE_DATABASE_URL": database_url,
+            "ISOLINE_REDIS_URL": redis_url,
+            "ISOLINE_ADMIN_TOKEN": ADMIN_TOKEN,
+            "ISOLINE_PORT": str(self._port),
+            "ISOLINE_DATA_DIR": str(folder),
+            "ISOLINE_WORKERS": "2",
+        }
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Stack:
+        subprocess.run(
+            [sys.executable, "-m", "shared.migrations"], env=self._environ, check=True, cwd=HOUSE
+        )
+        for name in self.MODULES:
+            self.start(name)
+        wait_until(self._answers, what="for the API")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in list(self._processes):
+            self.stop(name)
+        self.redis.flushall()
+        self.redis.close()
+
+    def start(self, name: str) -> None:
+        """Start one of the processes."""
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", self.MODULES[name]],
+                env=self._environ,
+                cwd=HOUSE,
+                stderr=log,
+                stdout=log,
+            )
+
+    def stop(self, name: str) -> None:
+        """Ask one of the processes to end, and see to it."""
+        process = self._processes.pop(name)
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+    def log(self, name: str) -> str:
+        """What a process has written so far."""
+        return (self._folder / f"{name}.log").read_text()
+
+    def register(self, client: httpx.Client, username: str) -> str:
+        """Register somebody; return the token."""
+        answer = client.post("/users", json={"username": username}, headers=ADMIN)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["token"])
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/ping", timeout=1).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
 class Door:
     """The API in this process, without a server: each answer is checked against /openapi.json."""
 
@@ -76,6 +155,8 @@ class Door:
     def ask(self, method: str, path: str, **options: Any) -> TestResponse:
         """Send a request, and hold the answer to the contract."""
         response = self._client.open(path, method=method, **options)
+        response.get_data()
+        response.close()
         self._check(method, path.partition("?")[0], response)
         return response
 
@@ -95,14 +176,14 @@ class Door:
         """Register somebody; return the header that lets them in."""
         response = self.post("/users", json={"username": username}, headers=ADMIN)
         assert response.status_code == 201, response.text
-        return {"x-user-token": response.json["token"]}  # type: ignore[index]
+        return {"x-user-token": response.json["token"]}
 
     def upload(self, user: dict[str, str], *signals: list[float], **fields: Any) -> str:
         """Upload leads; return the id."""
         leads = [{"name": f"lead {n}", "signal": signal} for n, signal in enumerate(signals)]
         response = self.post("/ecgs", json={"leads": leads, **fields}, headers=user)
         assert response.status_code == 201, response.text
-        return str(response.json["id"])  # type: ignore[index]
+        return str(response.json["id"])
 
     def work(self) -> None:
         """Do everything that was rung for, as a worker would, in this process."""

@@ -20,7 +20,7 @@ from shared.broker import Broker
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseUnavailable
 from shared.jobs import IDS_PER_MESSAGE, celery_app, enqueue
-from shared.models import PENDING, Ecg
+from shared.models import IS_PENDING, Ecg
 from shared.settings import Settings
 from worker.tasks import sweep
 
@@ -44,7 +44,7 @@ def ring_again(
     with reading(engine) as connection:
         ecg_ids = connection.scalars(
             select(Ecg.id)
-            .where(Ecg.status == PENDING, Ecg.rung_at_s < now_s() - presumed_lost_after_s)
+            .where(IS_PENDING, Ecg.rung_at_s < now_s() - presumed_lost_after_s)
             .order_by(Ecg.rung_at_s)
             .limit(ROWS_A_ROUND)
         ).all()
@@ -53,7 +53,7 @@ def ring_again(
         ring(some)
         with transaction(engine) as connection:
             connection.execute(
-                update(Ecg).where(Ecg.id.in_(some), Ecg.status == PENDING).values(rung_at_s=now_s())
+                update(Ecg).where(Ecg.id.in_(some), IS_PENDING).values(rung_at_s=now_s())
             )
     return len(ecg_ids)
 

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, and_, case, insert, or_, select, update
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseUnavailable, SignalError
 from shared.jobs import LEASE_S
-from shared.models import FAILED, FINISHED, PENDING, RUNNING, Ecg, Insights, Signal
+from shared.models import FAILED, FINISHED, IS_RUNNING, PENDING, RUNNING, Ecg, Insights, Signal
 from shared.signals import decode
 from worker.insights import analyse_ecg
 
@@ -169,7 +169,7 @@ def sweep(engine: Engine) -> int:
     exhausted = Ecg.attempts >= MAX_ATTEMPTS
     statement = (
         update(Ecg)
-        .where(Ecg.status == RUNNING, Ecg.lease_until_s < now_s())
+        .where(IS_RUNNING, Ecg.lease_until_s < now_s())
         .values(
             status=case((exhausted, FAILED), else_=PENDING),
             failure=case((exhausted, GAVE_UP), else_=None),

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request, url_for
 from msgspec import Raw
 
 import api.ecgs as acts
-from api.ecgs import Progress
+import api.insights as polls
 from api.openapi import Answer, Operation, promises
 from api.pages import Page, parse_paging
 from api.routes.desk import answer, caller, desk, received_body, request_id
@@ -109,11 +109,11 @@ def erase(ecg_id: str) -> Response:
         {
             200: Answer(
                 "Finished, or failed with its reason.",
-                acts.Finished | acts.Failed,
+                polls.Finished | polls.Failed,
                 headers=["ETag", "Preference-Applied"],
             ),
             202: Answer(
-                "Still to come.", acts.Pending, headers=["Retry-After", "Preference-Applied"]
+                "Still to come.", polls.Pending, headers=["Retry-After", "Preference-Applied"]
             ),
             304: Answer("Nothing has changed since the answer with this ETag."),
         },
@@ -125,10 +125,10 @@ def erase(ecg_id: str) -> Response:
 def find_insights(ecg_id: str) -> Response:
     who = caller()
     waited = _wait_for(who, ecg_id)
-    progress = waited or acts.find_progress(desk().engine, who, ecg_id)
+    progress = waited or polls.find_progress(desk().engine, who, ecg_id)
     if progress.has_ended:
         return _say_waited(answer(progress.ended_document()), waited)
-    pending = acts.Pending(ecg_id, acts.WAITING_DETAIL, _waiting_for(progress))
+    pending = polls.Pending(ecg_id, polls.WAITING_DETAIL, _waiting_for(progress))
     response = answer(pending, 202)
     response.headers["Retry-After"] = "1"
     return _say_waited(response, waited)
@@ -141,23 +141,23 @@ def _idempotency_key() -> str | None:
     return key
 
 
-def _wait_for(who: Caller, ecg_id: str) -> Progress | None:
+def _wait_for(who: Caller, ecg_id: str) -> polls.Progress | None:
     """Wait as the caller prefers; None when they do not, or every chair is taken."""
     seconds = parse_wait(request.headers.get("Prefer"))
     if seconds is None:
         return None
     engine = desk().engine
-    return desk().waiting_room.wait(lambda: acts.find_progress(engine, who, ecg_id), seconds)
+    return desk().waiting_room.wait(lambda: polls.find_progress(engine, who, ecg_id), seconds)
 
 
-def _say_waited(response: Response, waited: Progress | None) -> Response:
+def _say_waited(response: Response, waited: polls.Progress | None) -> Response:
     if waited is not None:
         seconds = parse_wait(request.headers.get("Prefer"))
         response.headers["Preference-Applied"] = f"wait={seconds}"
     return response
 
 
-def _waiting_for(progress: Progress) -> acts.WaitingFor:
+def _waiting_for(progress: polls.Progress) -> polls.WaitingFor:
     if progress.status == RUNNING:
         return None
     return "queue" if desk().broker.workers_online() else "worker"

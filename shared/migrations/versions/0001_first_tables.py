@@ -53,14 +53,15 @@ def upgrade() -> None:
     )
     op.create_index("ix_ecgs_user_id_id", "ecgs", ["user_id", "id"])
     op.create_index("ix_ecgs_user_id_status_id", "ecgs", ["user_id", "status", "id"])
-    unfinished = sa.text("status IN ('pending', 'running')")
-    op.create_index(
-        "ix_ecgs_unfinished",
-        "ecgs",
-        ["status", "rung_at_s"],
-        sqlite_where=unfinished,
-        postgresql_where=unfinished,
-    )
+    for status, column in (("pending", "rung_at_s"), ("running", "lease_until_s")):
+        condition = sa.text(f"status = '{status}'")
+        op.create_index(
+            f"ix_ecgs_{status}_{column}",
+            "ecgs",
+            [column],
+            sqlite_where=condition,
+            postgresql_where=condition,
+        )
     op.create_table(
         "signals",
         sa.Column("ecg_id", sa.String(36), nullable=False),

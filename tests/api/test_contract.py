@@ -1,0 +1,82 @@
+"""The contract describes every view, is valid, and every error has a page."""
+
+from __future__ import annotations
+
+import pytest
+from openapi_spec_validator import validate
+
+from api.problems import ALL_KINDS, INTERNAL, kind_of
+from shared import errors
+from tests.parts import Door
+
+PAGES = {"docs.front", "docs.page", "docs.part", "docs.problem", "static"}
+
+
+def test_the_contract_is_valid_openapi(sqlite_door: Door) -> None:
+    contract = sqlite_door.get("/openapi.json").json
+    assert contract["openapi"].startswith("3.1")
+    validate(contract)  # type: ignore[arg-type]
+
+
+def test_the_contract_knows_every_view(sqlite_door: Door) -> None:
+    for rule in sqlite_door.app.url_map.iter_rules():
+        view = sqlite_door.app.view_functions[rule.endpoint]
+        assert hasattr(view, "operation") or rule.endpoint in PAGES, rule
+
+
+def test_a_signal_is_described_as_numbers(sqlite_door: Door) -> None:
+    schemas = sqlite_door.get("/openapi.json").json["components"]["schemas"]
+    assert schemas["Lead"]["properties"]["signal"]["items"] == {"type": "number"}
+    assert schemas["Upload"]["required"] == ["leads"]
+
+
+def leaves(kind: type[errors.ServiceError]) -> list[type[errors.ServiceError]]:
+    below = kind.__subclasses__()
+    return [leaf for child in below for leaf in leaves(child)] if below else [kind]
+
+
+@pytest.mark.parametrize("error", leaves(errors.RequestError) + leaves(errors.DependencyError))
+def test_every_error_of_a_request_has_a_status(error: type[errors.ServiceError]) -> None:
+    assert kind_of(error) is not INTERNAL
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.slug)
+def test_every_problem_has_a_page(sqlite_door: Door, kind: object) -> None:
+    page = sqlite_door.get(f"/problems/{kind.slug}")  # type: ignore[attr-defined]
+    assert page.status_code == 200
+    assert kind.title in page.text  # type: ignore[attr-defined]
+    assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+
+
+def test_an_unexpected_error_says_its_request_id_and_nothing_else(
+    sqlite_door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: object) -> None:
+        raise RuntimeError("the inner life of the server")
+
+    monkeypatch.setattr("api.ecgs.find_all", explode)
+    response = sqlite_door.get("/ecgs", headers={**sqlite_door.user(), "X-Request-ID": "find-me"})
+    assert response.status_code == 500
+    assert response.json["request_id"] == "find-me"
+    assert "inner life" not in response.text
+
+
+def test_a_browser_is_led_to_the_docs_which_need_no_internet(sqlite_door: Door) -> None:
+    front = sqlite_door.get("/")
+    assert front.status_code == 302
+    assert front.headers["Location"] == "/docs"
+    page = sqlite_door.get("/docs")
+    assert "http" not in page.text.replace("http-equiv", "")
+    for part in ("/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/static/docs.js"):
+        assert part in page.text
+        assert sqlite_door.get(part).status_code == 200
+    assert sqlite_door.get("/docs/../app.py").status_code == 404
+
+
+def test_readiness_names_everything_and_says_degraded_without_workers(door: Door) -> None:
+    response = door.get("/health/ready")
+    assert response.status_code == 200
+    assert response.json["status"] == "degraded"
+    assert response.json["workers_online"] == 0
+    assert response.json["broker"] == "ok"
+    assert response.json["schema"]["revision"] == response.json["schema"]["expected"]

@@ -1,0 +1,139 @@
+"""Models and migrations say the same, both ways, on both databases; and questions use an index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, event, insert, inspect, text
+
+from api import ecgs, insights
+from api.pages import Paging
+from api.users import Caller
+from shared.database import transaction
+from shared.errors import NotFound
+from shared.migrations import schema
+from shared.models import PENDING, Base, Ecg, User
+from worker import relay, tasks
+
+
+def test_models_and_migrations_are_equal(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+        assert schema.current_revision(connection) == schema.newest_revision()
+
+
+def test_every_step_can_be_taken_back_and_again(engine: Engine) -> None:
+    schema.downgrade(engine, "base")
+    assert set(inspect(engine).get_table_names()) <= {"alembic_version", "sqlite_sequence"}
+    schema.upgrade(engine)
+    schema.upgrade(engine)
+    test_models_and_migrations_are_equal(engine)
+
+
+def test_sqlite_is_durable_and_forgets_what_is_erased(sqlite_engine: Engine) -> None:
+    with sqlite_engine.connect() as connection:
+        values = {
+            name: connection.scalar(text(f"PRAGMA {name}"))
+            for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+        }
+    assert values == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "secure_delete": 1,
+    }
+
+
+def plans_of(engine: Engine, question: Callable[[Engine], object]) -> str:
+    """Ask, and have the database explain each statement just before it carries it out."""
+    explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
+    plans: list[str] = []
+
+    def listen(
+        connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            cursor.execute(explain + statement, parameters)
+            plans.append("\n".join(str(tuple(row)) for row in cursor.fetchall()))
+
+    event.listen(engine, "before_cursor_execute", listen)
+    try:
+        question(engine)
+    finally:
+        event.remove(engine, "before_cursor_execute", listen)
+    assert plans
+    return "\n".join(plans)
+
+
+@pytest.fixture
+def crowded(engine: Engine) -> Engine:
+    """Enough rows of two users that PostgreSQL would notice a missing index."""
+    with transaction(engine) as connection:
+        for user_id in (1, 2):
+            connection.execute(
+                insert(User).values(
+                    id=user_id, username=str(user_id), token_sha256=bytes([user_id]), created_at_s=0
+                )
+            )
+        connection.execute(
+            insert(Ecg),
+            [
+                {
+                    "id": f"{number:08}-0000-0000-0000-000000000000",
+                    "user_id": 1 + number % 2,
+                    "created_at_s": 0.0,
+                    "recorded_at_s": 0.0,
+                    "baseline": 0.0,
+                    "leads": "[]",
+                    "number_of_leads": 0,
+                    "request_id": "",
+                    "status": PENDING if number % 100 == 0 else "finished",
+                    "attempts": 0,
+                    "rung_at_s": 0.0,
+                }
+                for number in range(20_000)
+            ],
+        )
+        connection.execute(text("ANALYZE"))
+    return engine
+
+
+ME = Caller(1)
+SOME_ID = f"{100:08}-0000-0000-0000-000000000000"
+FIRST, NEXT = Paging(50, None), Paging(50, SOME_ID)
+
+
+def poll(engine: Engine) -> None:
+    with pytest.raises(NotFound):
+        insights.find_progress(engine, ME, "0" * 8 + "-0000-0000-0000-" + "f" * 12)
+
+
+QUESTIONS: dict[str, Callable[[Engine], object]] = {
+    "poll": poll,
+    "list": lambda engine: ecgs.find_all(engine, ME, FIRST, None),
+    "next page": lambda engine: ecgs.find_all(engine, ME, NEXT, None),
+    "list of pending": lambda engine: ecgs.find_all(engine, ME, FIRST, "pending"),
+    "list of finished": lambda engine: ecgs.find_all(engine, ME, NEXT, "finished"),
+    "relay": lambda engine: relay.ring_again(engine, lambda ids: None, presumed_lost_after_s=1),
+    "sweep": tasks.sweep,
+    "claim": lambda engine: tasks.claim(engine, SOME_ID),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_no_question_reads_a_whole_table(crowded: Engine, question: str) -> None:
+    plans = plans_of(crowded, QUESTIONS[question])
+    assert "Seq Scan on ecgs" not in plans, plans
+    assert "SCAN ecgs" not in plans, plans
+
+
+@pytest.mark.parametrize("question", ["list", "next page", "list of finished", "relay"])
+def test_no_list_is_sorted_by_hand(crowded: Engine, question: str) -> None:
+    plans = plans_of(crowded, QUESTIONS[question])
+    assert "TEMP B-TREE" not in plans, plans
+    assert "Sort" not in plans, plans

@@ -1,0 +1,52 @@
+"""Settings: every problem at once, no secret in a repr."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.errors import SettingsError
+from shared.settings import WELL_KNOWN_TOKENS, Settings
+
+
+def test_every_problem_is_named_at_once() -> None:
+    environ = {
+        "ISOLINE_PORT": "eighty",
+        "ISOLINE_WORKERS": "0",
+        "ISOLINE_DATABASE_URL": "mysql://x",
+        "ISOLINE_ADMIN_TOKEN": "short",
+    }
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environ(environ, needs=["ISOLINE_REDIS_URL"])
+    for name in (*environ, "ISOLINE_REDIS_URL"):
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "token", [*sorted(WELL_KNOWN_TOKENS), "Secret", "a" * 15, "a b" * 9, "é" * 20]
+)
+def test_a_well_known_short_or_unsendable_admin_token_is_refused(token: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environ({"ISOLINE_ADMIN_TOKEN": token})
+    assert token not in str(caught.value)
+
+
+def test_secrets_stay_out_of_the_repr() -> None:
+    settings = Settings.from_environ(
+        {
+            "ISOLINE_ADMIN_TOKEN": "canary-canary-canary",
+            "ISOLINE_REDIS_URL": "redis://:canary@localhost/0",
+            "ISOLINE_DATABASE_URL": "postgresql://me:canary@localhost/isoline",
+        }
+    )
+    assert "canary" not in repr(settings)
+
+
+def test_postgresql_may_be_named_without_its_driver() -> None:
+    for scheme in ("postgres", "postgresql", "postgresql+psycopg"):
+        settings = Settings.from_environ({"ISOLINE_DATABASE_URL": f"{scheme}://host/name"})
+        assert settings.database_url == "postgresql+psycopg://host/name"
+
+
+def test_a_port_may_not_be_used_twice() -> None:
+    with pytest.raises(SettingsError, match="ISOLINE_FLOWER_PORT"):
+        Settings.from_environ({"ISOLINE_PORT": "5555"})

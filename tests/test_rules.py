@@ -1,0 +1,77 @@
+"""The rules of the house that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).resolve().parent.parent
+ROOMS = ("api", "worker", "shared", "standalone")
+SOURCES = sorted(path for room in ROOMS for path in (HOUSE / room).rglob("*.py"))
+IDS = [str(path.relative_to(HOUSE)) for path in SOURCES]
+
+
+def test_rooms_import_only_whom_they_may() -> None:
+    # In a process of its own: it imports its plugins into whoever asks.
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"],
+        cwd=HOUSE,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def imports_of(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=IDS)
+def test_flask_stays_at_the_door(path: Path) -> None:
+    at_the_door = path.parent.name == "routes" or path.name in {
+        "app.py",
+        "problems.py",
+        "openapi.py",
+    }
+    if not (path.is_relative_to(HOUSE / "api") and at_the_door):
+        assert not any(name.split(".")[0] in {"flask", "werkzeug"} for name in imports_of(path))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=IDS)
+def test_only_the_settings_read_the_environment(path: Path) -> None:
+    if path != HOUSE / "shared" / "settings.py":
+        text = path.read_text()
+        assert "os.environ" not in text
+        assert "getenv" not in text
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=IDS)
+def test_no_room_is_too_large(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 280
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path.parent.name == "insights"], ids=lambda p: p.name
+)
+def test_the_bench_has_no_door_to_the_outside(path: Path) -> None:
+    third_party = {"numpy", "scipy", "structlog", "shared", "worker"}
+    for name in imports_of(path):
+        top = name.split(".")[0]
+        assert top in sys.stdlib_module_names or top in third_party, name
+        assert top != "shared" or name in {"shared.signals", "shared.errors"}, name
+
+
+def test_no_module_is_named_like_one_of_the_standard_library() -> None:
+    named = {path.stem for path in SOURCES} - {"__init__", "__main__"}
+    # Inside a package these two mean what they say, and Python's own are out of fashion.
+    assert named & set(sys.stdlib_module_names) <= set()

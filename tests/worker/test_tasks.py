@@ -1,0 +1,173 @@
+"""Claim, compute, store: what the worker does with a row, on both databases."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine, func, select, update
+
+from shared.database import now_s, reading, transaction
+from shared.jobs import LEASE_S
+from shared.models import FAILED, FINISHED, PENDING, RUNNING, Ecg, Insights, Signal
+from tests.parts import Door
+from worker import relay, tasks
+
+
+def row(engine: Engine, ecg_id: str) -> Ecg:
+    with reading(engine) as connection:
+        return connection.execute(select(Ecg.__table__).where(Ecg.id == ecg_id)).one()  # type: ignore[return-value]
+
+
+def set_row(engine: Engine, ecg_id: str, **values: object) -> None:
+    with transaction(engine) as connection:
+        connection.execute(update(Ecg).where(Ecg.id == ecg_id).values(**values))
+
+
+def documents(engine: Engine) -> int:
+    with reading(engine) as connection:
+        return connection.scalar(select(func.count()).select_from(Insights)) or 0
+
+
+@pytest.fixture
+def ecg_id(door: Door) -> str:
+    return door.upload(door.user(), [1, 0, -1])
+
+
+def test_a_claim_counts_an_attempt_and_takes_a_lease(door: Door, ecg_id: str) -> None:
+    claim = tasks.claim(door.engine, ecg_id)
+    assert claim is not None
+    assert (claim.attempt, claim.names) == (1, ["lead 0"])
+    claimed = row(door.engine, ecg_id)
+    assert claimed.status == RUNNING
+    with reading(door.engine) as connection:
+        now = connection.scalar(select(now_s()))
+    assert now is not None
+    assert claimed.lease_until_s is not None
+    assert 0 < claimed.lease_until_s - now <= LEASE_S
+
+
+def test_what_is_claimed_cannot_be_claimed_again(door: Door, ecg_id: str) -> None:
+    assert tasks.claim(door.engine, ecg_id)
+    assert tasks.claim(door.engine, ecg_id) is None
+
+
+def test_an_unknown_id_is_no_claim(door: Door) -> None:
+    assert tasks.claim(door.engine, "no such id") is None
+
+
+def test_delivered_twice_is_stored_once(door: Door, ecg_id: str) -> None:
+    for _ in range(2):
+        tasks.analyse(door.engine, [ecg_id, ecg_id], door.rung.extend)
+    assert (row(door.engine, ecg_id).status, documents(door.engine)) == (FINISHED, 1)
+    assert row(door.engine, ecg_id).attempts == 1
+
+
+def test_a_late_result_changes_nothing(door: Door, ecg_id: str) -> None:
+    late = tasks.claim(door.engine, ecg_id)
+    assert late is not None
+    set_row(door.engine, ecg_id, lease_until_s=0.0)
+    prompt = tasks.claim(door.engine, ecg_id)
+    assert prompt is not None
+    assert prompt.attempt == 2
+    assert not tasks.finish(door.engine, late, b"late")
+    tasks.fail(door.engine, late, "late")
+    tasks.give_back(door.engine, late)
+    assert row(door.engine, ecg_id).status == RUNNING
+    assert tasks.finish(door.engine, prompt, b"prompt")
+    assert not tasks.finish(door.engine, late, b"late")
+    with reading(door.engine) as connection:
+        assert connection.scalar(select(Insights.document)) == b"prompt"
+
+
+def test_damaged_samples_fail_at_once_with_a_reason(door: Door) -> None:
+    ada = door.user()
+    ecg_id = door.upload(ada, [1, 2, 3])
+    with transaction(door.engine) as connection:
+        connection.execute(update(Signal).values(encoded=b"\x01damaged"))
+    door.work()
+    answer = door.get(f"/ecgs/{ecg_id}/insights", headers=ada)
+    assert (answer.status_code, answer.json["status"]) == (200, FAILED)
+    assert "damaged" in answer.json["detail"]
+    assert row(door.engine, ecg_id).attempts == 1
+
+
+def test_a_fault_of_ours_is_tried_five_times_and_then_said(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    ada = door.user()
+    ecg_id = door.upload(ada, [1])
+    monkeypatch.setattr(tasks, "analyse_ecg", explode)
+    for attempt in range(1, tasks.MAX_ATTEMPTS + 1):
+        assert row(door.engine, ecg_id).status == PENDING
+        tasks.analyse(door.engine, [ecg_id], door.rung.extend)
+        assert row(door.engine, ecg_id).attempts == attempt
+    answer = door.get(f"/ecgs/{ecg_id}/insights", headers=ada).json
+    assert (answer["status"], answer["detail"]) == (FAILED, tasks.OUR_FAULT)
+    assert tasks.claim(door.engine, ecg_id) is None
+
+
+def test_neighbours_in_a_message_finish_whatever_happens_to_one(door: Door) -> None:
+    ada = door.user()
+    first, bad, last = (door.upload(ada, [n]) for n in range(3))
+    with transaction(door.engine) as connection:
+        connection.execute(update(Signal).where(Signal.ecg_id == bad).values(encoded=b""))
+    door.work()
+    assert [row(door.engine, i).status for i in (first, bad, last)] == [FINISHED, FAILED, FINISHED]
+
+
+def test_a_message_that_takes_too_long_is_put_down_and_rung_again(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [door.upload(door.user(), [n]) for n in range(1)] + ["another", "third"]
+    monkeypatch.setattr(tasks, "MESSAGE_S", -1.0)
+    again: list[str] = []
+    tasks.analyse(door.engine, ids, again.extend)
+    assert again == ids
+
+
+def test_a_lease_that_ran_out_is_swept_back_and_rung_for(door: Door, ecg_id: str) -> None:
+    tasks.claim(door.engine, ecg_id)
+    assert tasks.sweep(door.engine) == 0
+    set_row(door.engine, ecg_id, lease_until_s=0.0)
+    assert tasks.sweep(door.engine) == 1
+    assert row(door.engine, ecg_id).status == PENDING
+    rung: list[str] = []
+    assert relay.ring_again(door.engine, rung.extend, presumed_lost_after_s=60) == 1
+    assert rung == [ecg_id]
+
+
+def test_after_the_last_attempt_a_lost_row_is_failed_with_its_reason(
+    door: Door, ecg_id: str
+) -> None:
+    for _ in range(tasks.MAX_ATTEMPTS):
+        assert tasks.claim(door.engine, ecg_id)
+        set_row(door.engine, ecg_id, lease_until_s=0.0)
+    tasks.sweep(door.engine)
+    swept = row(door.engine, ecg_id)
+    assert (swept.status, swept.failure) == (FAILED, tasks.GAVE_UP)
+    assert swept.finished_at_s is not None
+
+
+def test_the_relay_rings_only_for_rows_that_have_waited(door: Door, ecg_id: str) -> None:
+    rung: list[str] = []
+    assert relay.ring_again(door.engine, rung.extend, presumed_lost_after_s=60) == 0
+    set_row(door.engine, ecg_id, rung_at_s=0.0)
+    assert relay.ring_again(door.engine, rung.extend, presumed_lost_after_s=60) == 1
+    # It has been rung for just now: no flood.
+    assert relay.ring_again(door.engine, rung.extend, presumed_lost_after_s=60) == 0
+    assert rung == [ecg_id]
+
+
+def test_an_erased_ecg_takes_its_samples_and_insights_along(door: Door) -> None:
+    ada = door.user()
+    ecg_id = door.upload(ada, [1])
+    claim = tasks.claim(door.engine, ecg_id)
+    assert claim is not None
+    document = tasks.compute(door.engine, claim)
+    door.delete(f"/ecgs/{ecg_id}", headers=ada)
+    assert not tasks.finish(door.engine, claim, document)
+    with reading(door.engine) as connection:
+        for table in (Ecg, Signal, Insights):
+            assert connection.scalar(select(func.count()).select_from(table)) == 0
