@@ -91,8 +91,10 @@ def _end(response: Response) -> Response:
         if request.method == "GET" and response.status_code == 200:
             response.add_etag()
             response.make_conditional(request)
-    # The rule, not the path: a path may hold a username.
-    log.info(
+    # Those who ask whether we live ask all the time. The rule, not the path: a path may hold a
+    # username.
+    say = log.debug if request.endpoint == "health.ping" else log.info
+    say(
         "answered",
         method=request.method,
         route=str(request.url_rule or "?"),

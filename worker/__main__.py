@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 
-from worker.app import app, settings
+from shared.errors import SettingsError
 
 if __name__ == "__main__":
+    try:
+        from worker.app import app, settings
+    except SettingsError as error:
+        sys.exit(str(error))
     app.worker_main(
         [
             "worker",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 
@@ -18,7 +19,7 @@ from sqlalchemy import Engine, select, update
 from shared import database, logs
 from shared.broker import Broker
 from shared.database import now_s, reading, transaction
-from shared.errors import DatabaseUnavailable
+from shared.errors import DatabaseUnavailable, SettingsError
 from shared.jobs import IDS_PER_MESSAGE, celery_app, enqueue
 from shared.models import IS_PENDING, Ecg
 from shared.settings import Settings
@@ -58,11 +59,9 @@ def ring_again(
     return len(ecg_ids)
 
 
-def main() -> None:
+def main(settings: Settings) -> None:
     """Sweep and ring once a second until told to stop."""
-    logs.configure()
-    settings = Settings.from_environ(needs=["ISOLINE_REDIS_URL"])
-    assert settings.redis_url is not None  # noqa: S101 - `needs` saw to it
+    assert settings.redis_url is not None  # noqa: S101 - it was asked for
     engine = database.connect(settings.database_url, patience_s=5.0, pool_size=1)
     broker = Broker(settings.redis_url)
     app = celery_app(settings.redis_url)
@@ -93,4 +92,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    logs.configure()
+    try:
+        main(Settings.from_environ(needs=["ISOLINE_REDIS_URL"]))
+    except SettingsError as refusal:
+        sys.exit(str(refusal))
