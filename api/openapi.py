@@ -101,6 +101,7 @@ class Operation:
     answers: dict[int, Answer]
     who: Literal["all", "user", "admin"] = "all"
     request: type | None = None
+    example: Any = None
     parameters: Sequence[str] = ()
     problems: Sequence[type[ServiceError]] = field(default=())
 
@@ -193,8 +194,6 @@ def _describe(
         ],
     }
     if operation.request is not None:
-        described["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schema_of[operation.request]}},
-        }
+        content = {"schema": schema_of[operation.request], "example": operation.example}
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
     return described

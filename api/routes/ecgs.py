@@ -37,6 +37,11 @@ _KEY = re.compile(r"[!-~]{1,255}")
         },
         who="user",
         request=Upload,
+        example={
+            "date": "2026-11-23T08:00:00+01:00",
+            "sampling_rate": 500,
+            "leads": [{"name": "I", "signal": [1, 0, -1, 0, 1, 0, 0, 1]}],
+        },
         parameters=["Idempotency-Key", "Prefer", "Content-Encoding"],
         problems=[IdempotencyConflict],
     )

@@ -21,6 +21,7 @@ users = Blueprint("users", __name__)
         {201: Answer("Registered. The token is shown this once.", acts.Credentials)},
         who="admin",
         request=acts.Registration,
+        example={"username": "ada"},
         problems=[UsernameTaken],
     )
 )
