@@ -26,7 +26,7 @@ def stack(
 
 @pytest.fixture
 def isoline(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url) as client:
+    with stack.client() as client:
         yield client
 
 
@@ -83,7 +83,6 @@ def test_one_request_from_upload_to_insight(isoline: httpx.Client, stack: Stack)
         "/ecgs",
         json={"sampling_rate": 500, "leads": [{"name": "V1", "signal": signal}]},
         headers={**bob, "Prefer": "wait=20"},
-        timeout=30,
     ).json()
     assert answer["status"] == "finished"
     computed = answer["insights"]["leads"][0]["insights"]["zero_crossings"]
@@ -94,7 +93,7 @@ def test_the_request_id_travels_into_the_log_of_the_worker(
     isoline: httpx.Client, stack: Stack
 ) -> None:
     cy = {"x-user-token": stack.register(isoline, "cy"), "X-Request-ID": "follow-me"}
-    isoline.post("/ecgs", json={"leads": []}, headers={**cy, "Prefer": "wait=20"}, timeout=30)
+    isoline.post("/ecgs", json={"leads": []}, headers={**cy, "Prefer": "wait=20"})
     wait_until(lambda: "follow-me" in stack.log("worker"), what="for the worker's log line")
     assert "follow-me" in stack.log("api")
 
