@@ -6,6 +6,7 @@ survives the power cut.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from shared.errors import DatabaseUnavailable
 
 WRITING = "isoline_writing"
+TURN = "isoline_turn"
 
 
 class now_s(FunctionElement[float]):  # noqa: N801 - an SQL function, named like one
@@ -59,6 +61,9 @@ def connect(url: str, *, patience_s: float = 5.0, pool_size: int = 16) -> Engine
     }
     if url.startswith("sqlite"):
         engine = create_engine(url, connect_args={"timeout": patience_s}, **options)
+        # SQLite lets one write at a time and has the others sleep and look again, up to a tenth of
+        # a second: threads of one process had better queue for their turn.
+        engine.update_execution_options(**{TURN: (threading.Lock(), patience_s)})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -101,10 +106,25 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     ------
     DatabaseUnavailable : the database is away, locked for too long, or cannot write.
     """
-    with _translated(), engine.connect() as plain:
+    with _translated(), _turn(engine), engine.connect() as plain:
         connection = plain.execution_options(**{WRITING: True})
         with connection.begin():
             yield connection
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    queue = engine.get_execution_options().get(TURN)
+    if queue is None:
+        yield
+        return
+    lock, patience_s = queue
+    if not lock.acquire(timeout=patience_s):
+        raise DatabaseUnavailable("The database is locked.")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
