@@ -1,0 +1,198 @@
+"""The life of a row as a game: whatever happens in whatever order, the rules hold.
+
+Plays against the real statements on a real SQLite. Two jobs are enough for every rule to be
+broken; more only make rare what matters.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
+from hypothesis.strategies import sampled_from
+from sqlalchemy import insert, select, update
+
+from shared import database
+from shared.database import now_s, reading, transaction
+from shared.migrations import schema
+from shared.models import FAILED, FINISHED, PENDING, RUNNING, Ecg, Insights, User
+from worker import relay, tasks
+
+JOBS = ("0" * 36, "1" * 36)
+
+
+@functools.cache
+def empty_database() -> Path:
+    """A migrated database to copy: migrating costs more than an example."""
+    path = Path(tempfile.mkdtemp()) / "isoline.db"
+    atexit.register(shutil.rmtree, path.parent)
+    engine = database.connect(f"sqlite:///{path}")
+    schema.upgrade(engine)
+    engine.dispose()
+    return path
+
+
+class LifeOfARow(RuleBasedStateMachine):
+    """Workers that claim, finish, fail, die and come back too late; a relay that sweeps."""
+
+    claims = Bundle("claims")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        path = Path(self._folder.name) / "isoline.db"
+        shutil.copy(empty_database(), path)
+        self.engine = database.connect(f"sqlite:///{path}")
+        # What the rules of the game say, beside what the database says.
+        self.stored: dict[str, bytes] = {}
+        self.ended: dict[str, str] = {}
+        self.begun = dict.fromkeys(JOBS, 0)
+        # Whoever has begun last and not ended yet, and those of them who have lost their lease.
+        self.holder: dict[str, tasks.Claim | None] = dict.fromkeys(JOBS)
+        self.out_of_lease: set[str] = set()
+        self.number = itertools.count()
+
+    def teardown(self) -> None:
+        self.engine.dispose()
+        self._folder.cleanup()
+
+    @initialize()
+    def upload(self) -> None:
+        with transaction(self.engine) as connection:
+            connection.execute(
+                insert(User).values(id=1, username="a", token_sha256=b"a", created_at_s=0)
+            )
+            for ecg_id in JOBS:
+                connection.execute(
+                    insert(Ecg).values(
+                        id=ecg_id,
+                        user_id=1,
+                        created_at_s=0,
+                        recorded_at_s=0,
+                        baseline=0,
+                        leads="[]",
+                        number_of_leads=0,
+                        request_id="",
+                        status=PENDING,
+                        attempts=0,
+                        rung_at_s=now_s(),
+                    )
+                )
+
+    def row(self, ecg_id: str) -> Any:
+        with reading(self.engine) as connection:
+            return connection.execute(select(Ecg.__table__).where(Ecg.id == ecg_id)).one()
+
+    @rule(target=claims, ecg_id=sampled_from(JOBS))
+    def deliver(self, ecg_id: str) -> Any:
+        """A message arrives: for the first time, again, or long after its time."""
+        claim = tasks.claim(self.engine, ecg_id)
+        if claim is None:
+            held = self.holder[ecg_id] and ecg_id not in self.out_of_lease
+            over = ecg_id in self.ended or self.begun[ecg_id] == tasks.MAX_ATTEMPTS
+            assert held or over, "a row that waits was not given out"
+            return multiple()
+        assert ecg_id not in self.ended, "work on what has ended"
+        held = self.holder[ecg_id] and ecg_id not in self.out_of_lease
+        assert not held, "two live leases on one row"
+        self.out_of_lease.discard(ecg_id)
+        self.begun[ecg_id] += 1
+        assert claim.attempt == self.begun[ecg_id] <= tasks.MAX_ATTEMPTS
+        self.holder[ecg_id] = claim
+        return claim
+
+    @rule(claim=claims)
+    def finish(self, claim: tasks.Claim) -> None:
+        """A worker stores its result: in time, too late, or twice."""
+        document = str(next(self.number)).encode()
+        stored = tasks.finish(self.engine, claim, document)
+        assert stored == (self.holder[claim.ecg_id] == claim), "the fence"
+        if stored:
+            self.stored[claim.ecg_id] = document
+            self._end(claim, FINISHED)
+
+    @rule(claim=claims)
+    def fail(self, claim: tasks.Claim) -> None:
+        """The samples were at fault."""
+        tasks.fail(self.engine, claim, "reason")
+        if self.holder[claim.ecg_id] == claim:
+            self._end(claim, FAILED)
+
+    @rule(claim=claims)
+    def give_back(self, claim: tasks.Claim) -> None:
+        """Something of ours went wrong."""
+        tasks.give_back(self.engine, claim)
+        if self.holder[claim.ecg_id] == claim:
+            if claim.attempt == tasks.MAX_ATTEMPTS:
+                self._end(claim, FAILED)
+            self._let_go(claim.ecg_id)
+
+    @rule(ecg_id=sampled_from(JOBS))
+    def the_clock_goes_on(self, ecg_id: str) -> None:
+        """A lease runs out, because its worker died or dawdled."""
+        if self.holder[ecg_id] is None:
+            return
+        with transaction(self.engine) as connection:
+            connection.execute(
+                update(Ecg).where(Ecg.id == ecg_id).values(lease_until_s=now_s() - 1)
+            )
+        self.out_of_lease.add(ecg_id)
+
+    @rule()
+    def sweep(self) -> None:
+        """The relay takes back what ran out, and nothing else."""
+        tasks.sweep(self.engine)
+        for ecg_id in list(self.out_of_lease):
+            if self.begun[ecg_id] == tasks.MAX_ATTEMPTS:
+                self.ended[ecg_id] = FAILED
+            self._let_go(ecg_id)
+        for ecg_id in JOBS:
+            expected = RUNNING if self.holder[ecg_id] else self.ended.get(ecg_id, PENDING)
+            assert self.row(ecg_id).status == expected
+
+    @rule()
+    def ring_again(self) -> None:
+        """The relay rings for exactly those that wait."""
+        rung: list[str] = []
+        relay.ring_again(self.engine, rung.extend, presumed_lost_after_s=-1)
+        for ecg_id in rung:
+            assert self.holder[ecg_id] is None
+            assert ecg_id not in self.ended
+
+    @invariant()
+    def what_has_ended_stays_as_it_is(self) -> None:
+        with reading(self.engine) as connection:
+            stored = dict(connection.execute(select(Insights.ecg_id, Insights.document)).all())
+        assert stored == self.stored
+        for ecg_id, status in self.ended.items():
+            row = self.row(ecg_id)
+            assert row.status == status
+            assert (row.failure is None) == (status == FINISHED)
+            assert row.finished_at_s is not None
+            assert row.lease_until_s is None
+
+    def _end(self, claim: tasks.Claim, status: str) -> None:
+        self.ended[claim.ecg_id] = status
+        self._let_go(claim.ecg_id)
+
+    def _let_go(self, ecg_id: str) -> None:
+        self.holder[ecg_id] = None
+        self.out_of_lease.discard(ecg_id)
+
+
+TestLifeOfARow = LifeOfARow.TestCase
+TestLifeOfARow.settings = settings(max_examples=50, stateful_step_count=20, deadline=None)
