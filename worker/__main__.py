@@ -14,6 +14,8 @@ if __name__ == "__main__":
         sys.exit(str(error))
     app.worker_main(
         [
+            # Its banner would stand between the lines of the log.
+            "--quiet",
             "worker",
             f"--concurrency={settings.workers}",
             # Two workers on one machine need two names.
