@@ -38,14 +38,22 @@ class Broker:
 
     def workers_online(self) -> int | None:
         """How many workers were heard lately (remembered for a second); None when Redis is away."""
-        with self._lock:
-            if time.monotonic() - self._asked_at_s >= REMEMBERED_S:
-                try:
-                    self._workers = sum(1 for _ in self._redis.scan_iter(_HEARTBEATS + "*", 1000))
-                except redis.RedisError:
-                    self._workers = None
-                self._asked_at_s = time.monotonic()
-            return self._workers
+        # One asks, and the others need not wait for the answer: a Redis that is away, or whose name
+        # is looked up in vain, costs one request its second and not all of them.
+        if self._lock.acquire(blocking=False):
+            try:
+                if time.monotonic() - self._asked_at_s >= REMEMBERED_S:
+                    self._workers = self._count_workers()
+                    self._asked_at_s = time.monotonic()
+            finally:
+                self._lock.release()
+        return self._workers
+
+    def _count_workers(self) -> int | None:
+        try:
+            return sum(1 for _ in self._redis.scan_iter(_HEARTBEATS + "*", 1000))
+        except redis.RedisError:
+            return None
 
     def waiting(self) -> int:
         """How many messages nobody has taken yet; raises `redis.RedisError`."""
