@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -70,7 +71,7 @@ class Settings:
 
         data_dir = read("ISOLINE_DATA_DIR", Path(".isoline"), Path).expanduser().absolute()
         settings = cls(
-            host=read("ISOLINE_HOST", "127.0.0.1", str),
+            host=read("ISOLINE_HOST", "127.0.0.1", _address),
             port=read("ISOLINE_PORT", 8000, _whole_number(1, 65535)),
             flower_port=read("ISOLINE_FLOWER_PORT", 5555, _whole_number(0, 65535)),
             data_dir=data_dir,
@@ -91,6 +92,11 @@ class Settings:
         return settings
 
 
+def environ_with(variables: Mapping[str, str]) -> dict[str, str]:
+    """Copy the process's own environment for a child, with these variables set in it."""
+    return {**os.environ, **variables}
+
+
 def _whole_number(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and least <= int(text[:12]) <= most):
@@ -98,6 +104,15 @@ def _whole_number(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _address(text: str) -> str:
+    if text == "localhost":
+        return "127.0.0.1"
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise ValueError("must be an IP address, such as 127.0.0.1 or 0.0.0.0") from None
 
 
 def _admin_token(text: str) -> str:

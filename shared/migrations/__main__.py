@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from sqlalchemy.exc import OperationalError
+
 from shared import database
 from shared.errors import SettingsError
 from shared.migrations.schema import newest_revision, upgrade
@@ -15,6 +17,10 @@ if __name__ == "__main__":
     except SettingsError as error:
         sys.exit(str(error))
     engine = database.connect(settings.database_url, patience_s=60.0, pool_size=1)
-    upgrade(engine)
+    try:
+        upgrade(engine)
+    except OperationalError as failure:
+        # The driver's own words: they name host and port, never the password.
+        sys.exit(f"The database cannot be migrated: {failure.orig}")
     engine.dispose()
     print(f"database is at revision {newest_revision()}")

@@ -10,6 +10,7 @@ from shared.settings import WELL_KNOWN_TOKENS, Settings
 
 def test_every_problem_is_named_at_once() -> None:
     environ = {
+        "ISOLINE_HOST": "example.org",
         "ISOLINE_PORT": "eighty",
         "ISOLINE_WORKERS": "0",
         "ISOLINE_DATABASE_URL": "mysql://x",

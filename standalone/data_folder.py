@@ -1,0 +1,82 @@
+"""The folder that holds everything Isoline keeps: private, and of one run at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from shared.errors import SettingsError
+
+LOCK = "lock"
+# How long the processes of a run that was killed may take to end.
+LEFTOVERS_S = 20.0
+
+
+@contextlib.contextmanager
+def occupy(folder: Path) -> Iterator[int]:
+    """Make the folder if need be, and hold it against every other run.
+
+    Yields
+    ------
+    int : the descriptor of the lock. Whoever inherits it holds the folder too: no new run begins
+        while processes of a killed one still write here.
+
+    Raises
+    ------
+    SettingsError : Isoline runs here already, or the folder is no place for secrets.
+    """
+    try:
+        _make_private(folder)
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SettingsError(f"{folder} cannot hold Isoline's data: {error.strerror}.") from error
+    try:
+        _take(lock, folder)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        # Somebody's own folder, given by mistake, must not be closed to its other readers.
+        if any(folder.iterdir()) and not (folder / LOCK).exists():
+            raise SettingsError(
+                f"{folder} is open to other users and holds other things; "
+                "choose a folder of Isoline's own with ISOLINE_DATA_DIR."
+            )
+        folder.chmod(0o700)
+
+
+def _take(lock: int, folder: Path) -> None:
+    end_s = time.monotonic() + LEFTOVERS_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 20, 0).decode()
+            if _is_running(holder) or time.monotonic() > end_s:
+                raise SettingsError(
+                    f"Isoline already runs on {folder} (process {holder or 'unknown'})."
+                ) from None
+            # The run is dead; what it had started is on its way out.
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _is_running(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:
+        return True
+    except (ValueError, ProcessLookupError):
+        return False
+    return True

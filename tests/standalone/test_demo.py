@@ -1,0 +1,67 @@
+"""What `make demo` uploads and prints, and what the banner offers to paste."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from standalone.banner import banner, snippet
+from standalone.demo import table
+from standalone.synthetic import BASELINE, GAIN_PER_MV, SAMPLING_RATE_HZ, make_ecg
+
+
+def test_the_synthetic_ecg_has_twelve_leads_that_agree_with_each_other() -> None:
+    leads = {
+        lead["name"]: (np.array(lead["signal"]) - BASELINE) / GAIN_PER_MV
+        for lead in make_ecg()["leads"]
+    }
+    assert list(leads) == ["I", "II", "III", "aVR", "aVL", "aVF", *(f"V{n}" for n in range(1, 7))]
+    rounding_mv = 2 / GAIN_PER_MV
+    assert np.abs(leads["I"] + leads["III"] - leads["II"]).max() < rounding_mv
+    assert np.abs(leads["aVR"] + leads["aVL"] + leads["aVF"]).max() < rounding_mv
+
+
+def test_the_synthetic_heart_beats_twelve_times_in_ten_seconds() -> None:
+    [signal] = [lead["signal"] for lead in make_ecg()["leads"] if lead["name"] == "II"]
+    assert all(type(sample) is int for sample in signal)
+    is_high = (np.array(signal) - BASELINE) / GAIN_PER_MV > 0.6
+    peaks = np.flatnonzero(is_high[1:] & ~is_high[:-1])
+    assert len(peaks) == 12
+    rates_bpm = 60 * SAMPLING_RATE_HZ / np.diff(peaks)
+    assert 68 < rates_bpm.min() < rates_bpm.max() < 76
+
+
+def test_the_table_has_a_row_for_each_measurement_and_a_column_for_each_lead() -> None:
+    leads = [
+        {"name": "I", "insights": {"crossings": {"version": 1, "count": 12, "rate_hz": 1.23456}}},
+        {"name": "aVR", "insights": {"crossings": {"version": 1, "not_computable": "why"}}},
+    ]
+    assert table(leads).splitlines() == [
+        "                      I   aVR",
+        "crossings.count      12     -",
+        "crossings.rate_hz 1.235     -",
+    ]
+
+
+def test_the_banner_names_secrets_and_shows_none(tmp_path: Path) -> None:
+    token_file, password_file = tmp_path / "admin_token", tmp_path / "flower_password"
+    said = banner("http://127.0.0.1:8000", token_file, "http://127.0.0.1:5555", password_file)
+    for expected in (str(token_file), str(password_file), "/docs", "user isoline", "Not a medical"):
+        assert expected in said
+    said = banner("http://127.0.0.1:8000", None, None, password_file)
+    assert "ISOLINE_FLOWER_PORT=0" in said
+    assert "Admin token  in ISOLINE_ADMIN_TOKEN" in said
+    assert str(password_file) not in said
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize("file", [None, "/a 'quoted' folder/$HOME/admin_token"])
+def test_shells_can_read_the_snippet(shell: str, file: str | None) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    said = snippet("http://[::1]:8000", Path(file) if file else None)
+    subprocess.run([shell, "-n"], input=said, text=True, check=True)

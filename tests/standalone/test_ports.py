@@ -1,0 +1,98 @@
+"""Ports: what a person is told when one is taken, and the Valkey behind one of them."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from shared.errors import SettingsError
+from standalone import broker
+from standalone.ports import Door, check, free_port, is_open
+from standalone.processes import spawn
+from tests.parts import wait_until
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_all_taken_ports_are_named_at_once_each_with_a_free_one(taken: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        also_taken = other.getsockname()[1]
+        doors = [
+            Door("the API", "127.0.0.1", taken, "ISOLINE_PORT"),
+            Door("Flower", "127.0.0.1", also_taken, "ISOLINE_FLOWER_PORT"),
+        ]
+        with pytest.raises(SettingsError) as refused:
+            check(doors)
+    first, second = str(refused.value).splitlines()
+    assert first.startswith(f"Port {taken}, for the API, is taken. Choose another: ISOLINE_PORT=")
+    assert f"Port {also_taken}, for Flower" in second
+    suggested = int(first.partition("ISOLINE_PORT=")[2].split()[0])
+    check([Door("the API", "127.0.0.1", suggested, "ISOLINE_PORT")])
+
+
+def test_a_port_that_is_taken_on_every_address_is_taken(taken: int) -> None:
+    with pytest.raises(SettingsError, match="is taken"):
+        check([Door("the API", "0.0.0.0", taken, "ISOLINE_PORT")])
+
+
+def test_a_host_that_is_not_this_machine_is_refused() -> None:
+    with pytest.raises(SettingsError, match="is no address of this machine"):
+        check([Door("the API", "203.0.113.7", free_port(), "ISOLINE_PORT")])
+
+
+def test_a_free_port_is_free_and_a_taken_one_is_open(taken: int) -> None:
+    assert not is_open("127.0.0.1", free_port())
+    assert is_open("127.0.0.1", taken)
+    assert free_port(first=taken) != taken
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
+    folder = tmp_path / "a folder with 'spaces'"
+    port = free_port()
+    process = spawn(broker.valkey(folder, port, "the-password-of-a-test"))
+    yield process, port, folder
+    process.terminate()
+    process.wait(10)
+
+
+def test_valkey_wants_its_password_and_shows_it_to_nobody(
+    valkey: tuple[subprocess.Popen[bytes], int, Path],
+) -> None:
+    process, port, folder = valkey
+    url = broker.url(port, "the-password-of-a-test")
+    wait_until(lambda: broker.answers(url), what="for Valkey")
+    assert not broker.answers(broker.url(port, "another-password"))
+    assert "password-of" not in " ".join(psutil.Process(process.pid).cmdline())
+    assert "password-of" not in (folder / "valkey.log").read_text()
+    listening = {c.laddr.ip for c in psutil.Process(process.pid).net_connections() if not c.raddr}
+    assert listening == {"127.0.0.1"}
+
+
+def test_valkey_keeps_the_queue_when_it_is_killed(
+    valkey: tuple[subprocess.Popen[bytes], int, Path],
+) -> None:
+    process, port, folder = valkey
+    url = broker.url(port, "the-password-of-a-test")
+    wait_until(lambda: broker.answers(url), what="for Valkey")
+    with redis.Redis.from_url(url) as client:
+        client.rpush("queue", "message")
+        wait_until(lambda: client.waitaof(1, 0, 1000)[0] == 1, what="for the disk")
+    process.kill()
+    process.wait()
+    second = spawn(broker.valkey(folder, port, "the-password-of-a-test"))
+    wait_until(lambda: broker.answers(url), what="for Valkey")
+    with redis.Redis.from_url(url) as client:
+        assert client.llen("queue") == 1
+    second.terminate()
+    second.wait(10)
