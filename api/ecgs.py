@@ -102,34 +102,33 @@ def submit(
     try:
         with transaction(engine) as connection:
             now = connection.scalar(select(now_s()))
-            connection.execute(
-                insert(EcgRow).values(
-                    id=ecg_id,
-                    user_id=caller.user_id,
-                    created_at_s=now,
-                    recorded_at_s=recording.recorded_at.timestamp()
-                    if recording.recorded_at
-                    else now,
-                    sampling_rate_hz=recording.sampling_rate_hz,
-                    unit=recording.unit,
-                    gain=recording.gain,
-                    baseline=recording.baseline,
-                    leads=msgspec.json.encode(leads).decode(),
-                    number_of_leads=len(leads),
-                    request_id=request_id,
-                    idempotency_key=idempotency.key if idempotency else None,
-                    body_sha256=idempotency.body_sha256 if idempotency else None,
-                    status=PENDING,
-                    attempts=0,
-                    rung_at_s=now,
-                )
-            )
-            connection.execute(insert(Signal).values(ecg_id=ecg_id, encoded=encoded))
-            row = connection.execute(_WITH_LEADS.where(EcgRow.id == ecg_id)).one()
+            row = {
+                "id": ecg_id,
+                "user_id": caller.user_id,
+                "created_at_s": now,
+                "recorded_at_s": recording.recorded_at.timestamp()
+                if recording.recorded_at
+                else now,
+                "sampling_rate_hz": recording.sampling_rate_hz,
+                "unit": recording.unit,
+                "gain": recording.gain,
+                "baseline": recording.baseline,
+                "leads": msgspec.json.encode(leads).decode(),
+                "number_of_leads": len(leads),
+                "request_id": request_id,
+                "idempotency_key": idempotency.key if idempotency else None,
+                "body_sha256": idempotency.body_sha256 if idempotency else None,
+                "status": PENDING,
+                "attempts": 0,
+                "rung_at_s": now,
+            }
+            connection.execute(insert(EcgRow), row)
+            connection.execute(insert(Signal), {"ecg_id": ecg_id, "encoded": encoded})
+            stored = connection.execute(_WITH_LEADS.where(EcgRow.id == ecg_id)).one()
     except IntegrityError:
         # The unique constraint has decided who came first; a look-up before could not.
         return Submitted(_first_answer(engine, caller, idempotency), is_new=False)
-    return Submitted(_accepted(row), is_new=True)
+    return Submitted(_accepted(stored), is_new=True)
 
 
 def _first_answer(engine: Engine, caller: Caller, idempotency: Idempotency | None) -> Accepted:
