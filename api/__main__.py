@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from api import pace
 from api.app import CHAIRS, READERS
 from shared.errors import SettingsError
 from shared.settings import Settings
 
 SPARE_THREADS = 32
-# A slow sender of headers is shown the door; bodies have their own deadline.
+KILL_AFTER_S = 5
+# A slow sender of headers is shown the door; after them, `api.pace` takes over.
 HEADER_TIMEOUT_MS = 15_000
+
+# From malloc.h.
+_M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
+
+
+def load(_target: str) -> Callable[..., Any]:
+    """What granian calls in the process that will serve."""
+    _give_memory_back()
+    from api.wsgi import application
+
+    pace.watch(Settings.from_environ().port)
+    return application
+
+
+def _give_memory_back() -> None:
+    """Have large arrays returned to the system as soon as they are freed, where glibc can."""
+    # By itself it takes each large array that is freed as a hint to keep the next one, in each of
+    # its many arenas: after a few large uploads the process would stay at its peak.
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 2**17)
+        mallopt(_M_ARENA_MAX, 4)
+
 
 if __name__ == "__main__":
     try:
@@ -32,6 +61,8 @@ if __name__ == "__main__":
         workers=1,
         respawn_failed_workers=True,
         blocking_threads=READERS + CHAIRS + SPARE_THREADS,
+        # A worker that is told to stop while it still imports does not hear it.
+        workers_kill_timeout=KILL_AFTER_S,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
         log_level=LogLevels.error,
-    ).serve()
+    ).serve(target_loader=load)

@@ -6,29 +6,32 @@ process never holds more than that.
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from shared.errors import MalformedRequest, Overloaded, TooLarge, TooSlow, UnsupportedMedia
 
-CHUNK = 64 * 1024
+CHUNK = 256 * 1024
+# What an inflater does not use at once it copies, each time: so it gets little at a time.
+MORSEL = 16 * 1024
 # A body that has not ended after the grace must have kept at least this pace.
 GRACE_S = 30.0
 SLOWEST_BYTES_PER_S = 16 * 1024
-# Of what is too large, so much is still read and thrown away: most clients only listen for the
-# answer once they have sent what they wanted to send.
-DISCARDED_BYTES = 2**31
+# Of what is too large, what comes within this time is still read and thrown away: most clients
+# only listen for the answer once they have sent what they wanted to send.
+DISCARDING_S = 30.0
 
 
 class Stream(Protocol):
     """What a WSGI server hands over as `wsgi.input`."""
 
     def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes, and none at the end."""
+        """Wait until there are `size` bytes, or no more to come, and return them."""
         ...
 
 
@@ -43,14 +46,15 @@ class Budget:
     @contextmanager
     def reader(self) -> Iterator[Share]:
         """Take a place among the readers; raises `Overloaded` when there is none."""
-        self._take(readers=1, size=0)
+        self._take(readers=1)
         share = Share(self)
         try:
             yield share
         finally:
-            self._take(readers=-1, size=-share.size)
+            share.give_back()
+            self._take(readers=-1)
 
-    def _take(self, *, readers: int, size: int) -> None:
+    def _take(self, *, readers: int = 0, size: int = 0) -> None:
         with self._lock:
             if min(self._readers - readers, self._bytes - size) < 0:
                 raise Overloaded("Too many uploads are arriving at once; try again in a moment.")
@@ -63,12 +67,48 @@ class Share:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self.size = 0
+        self._size = 0
 
     def grow(self, size: int) -> None:
         """Hold so many bytes more; raises `Overloaded` when the budget is spent."""
-        self._budget._take(readers=0, size=size)
-        self.size += size
+        self._budget._take(size=size)
+        self._size += size
+
+    def give_back(self) -> None:
+        """Hold no bytes any more."""
+        self._budget._take(size=-self._size)
+        self._size = 0
+
+
+class Arrival:
+    """The chunks of one body in order, at no less than the slowest pace; counts what has come."""
+
+    def __init__(self, stream: Stream, length: int | None) -> None:
+        self._stream = stream
+        self._length = length
+        self._began_s = time.monotonic()
+        self.received = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Go on where the last one stopped."""
+        while self._length is None or self.received < self._length:
+            # A caller who falls silent is cut off by `api.pace`, and looks like the end here.
+            chunk = self._stream.read(CHUNK)
+            self.received += len(chunk)
+            took_s = time.monotonic() - self._began_s
+            if took_s > GRACE_S + self.received / SLOWEST_BYTES_PER_S:
+                raise TooSlow("The body arrived too slowly.")
+            if not chunk:
+                return
+            yield chunk
+
+    def discard(self) -> None:
+        """Throw away what still comes, for a while."""
+        until_s = time.monotonic() + DISCARDING_S
+        with suppress(TooSlow):
+            for _ in self:
+                if time.monotonic() > until_s:
+                    return
 
 
 def read_body(
@@ -85,7 +125,7 @@ def read_body(
     ----------
     stream : where the bytes come from.
     share : the part of the budget that grows with what is read.
-    most_bytes : bound of the *expanded* size.
+    most_bytes : bound of the body's size, as it travels and once expanded.
     length : what Content-Length promised, if anything.
     encoding : "identity" or "gzip" (one member or several).
 
@@ -93,67 +133,58 @@ def read_body(
     ------
     TooLarge, TooSlow, MalformedRequest (cut short or broken gzip), UnsupportedMedia, Overloaded.
     """
-    too_large = f"The body is larger than {most_bytes} bytes once expanded."
     if encoding not in {"identity", "gzip"}:
         raise UnsupportedMedia("Content-Encoding must be gzip or absent.")
-    arriving = _paced(stream)
-    if encoding == "identity" and length is not None and length > most_bytes:
-        _discard(arriving)
-        raise TooLarge(too_large)
-
-    received = 0
-
-    def counted() -> Iterator[bytes]:
-        nonlocal received
-        for chunk in arriving:
-            received += len(chunk)
-            yield chunk
-
-    parts = []
-    for part in _inflate(counted(), most_bytes) if encoding == "gzip" else counted():
-        share.grow(len(part))
-        parts.append(part)
-        if share.size > most_bytes:
-            parts.clear()
-            _discard(arriving)
-            raise TooLarge(too_large)
-    if length is not None and received < length:
-        raise MalformedRequest(f"The body ended after {received} of {length} bytes.")
-    return b"".join(parts)
+    arrival = Arrival(stream, length)
+    # It grows in place, and gives away what it holds without copying it.
+    whole = io.BytesIO()
+    try:
+        _check_size(length or 0, most_bytes)
+        parts = _bounded(arrival, most_bytes)
+        if encoding == "gzip":
+            parts = _bounded(_inflate(parts), most_bytes)
+        for part in parts:
+            share.grow(len(part))
+            whole.write(part)
+    except TooLarge:
+        whole.close()
+        share.give_back()
+        arrival.discard()
+        raise
+    if length is not None and arrival.received < length:
+        raise MalformedRequest(f"The body ended after {arrival.received} of {length} bytes.")
+    return whole.getvalue()
 
 
-def _paced(stream: Stream) -> Iterator[bytes]:
-    began_s = time.monotonic()
-    received = 0
-    while chunk := stream.read(CHUNK):
-        received += len(chunk)
-        if time.monotonic() - began_s > GRACE_S + received / SLOWEST_BYTES_PER_S:
-            raise TooSlow("The body arrived too slowly.")
-        yield chunk
+def _check_size(size: int, most_bytes: int) -> None:
+    if size > most_bytes:
+        raise TooLarge(f"The body is larger than {most_bytes} bytes, as sent or once expanded.")
 
 
-def _discard(arriving: Iterator[bytes]) -> None:
-    discarded = 0
-    for chunk in arriving:
-        discarded += len(chunk)
-        if discarded > DISCARDED_BYTES:
-            return
+def _bounded(parts: Iterable[bytes], most_bytes: int) -> Iterator[bytes]:
+    size = 0
+    for part in parts:
+        size += len(part)
+        _check_size(size, most_bytes)
+        yield part
 
 
-def _inflate(chunks: Iterator[bytes], most_bytes: int) -> Iterator[bytes]:
+def _inflate(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Expand gzip piece by piece, so that a bomb is noticed after one piece too many."""
     inflater = zlib.decompressobj(wbits=31)
     for chunk in chunks:
-        while chunk:
-            if inflater.eof:
-                # The next member of a concatenated file.
-                inflater = zlib.decompressobj(wbits=31)
-            try:
-                piece = inflater.decompress(chunk, CHUNK)
-            except zlib.error as error:
-                raise MalformedRequest("The body is not valid gzip.") from error
-            if piece:
-                yield piece
-            chunk = inflater.unconsumed_tail or inflater.unused_data
+        for start in range(0, len(chunk), MORSEL):
+            rest = chunk[start : start + MORSEL]
+            while rest:
+                if inflater.eof:
+                    # The next member of a concatenated file.
+                    inflater = zlib.decompressobj(wbits=31)
+                try:
+                    piece = inflater.decompress(rest, CHUNK)
+                except zlib.error as error:
+                    raise MalformedRequest("The body is not valid gzip.") from error
+                if piece:
+                    yield piece
+                rest = inflater.unconsumed_tail or inflater.unused_data
     if not inflater.eof:
         raise MalformedRequest("The gzip body is cut short.")

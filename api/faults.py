@@ -1,6 +1,8 @@
 """JSON → typed objects, and when that fails, every reason why, with a pointer to each.
 
 msgspec stops at the first fault. `examine` then goes over the same text once more, field by field.
+Whoever sends 64 MB to be refused must not cost more than that: texts are looked at where they lie,
+and every search goes over them once.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Collection, Iterator
+from functools import cache
 from typing import TypeVar
 
 import msgspec
@@ -20,16 +23,31 @@ MOST_FAULTS = 20
 T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
 
-_STRING = rb'"(?:[^"\\]|\\.)*"'
-_NOT_FINITE = re.compile(_STRING + rb"|-?\b(?:NaN|Infinity)\b", re.DOTALL)
-_BRACKETS = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
-_BRACKETS_AND_COMMAS = re.compile(_STRING + rb"|[\[\]{},]", re.DOTALL)
+# Possessive (++, *+): a pattern that could give characters back would have to remember each of
+# them, in a hundred times their space. And a string that never ends is one up to the end of the
+# text: searching again from each quote in it would take hours.
+_STRING = rb'"(?:[^"\\]++|\\.)*+"?'
+_STRINGS = re.compile(_STRING, re.DOTALL)
+_EMPTY = re.compile(rb"\s*\]")
+# What lies between the commas and brackets of an array itself, and of what it holds; arrays and
+# objects in which there is nothing but scalars are one leap.
+_OUTSIDE = re.compile(rb'(?:[^][{}",]++|' + _STRING + rb")*+", re.DOTALL)
+_INSIDE = re.compile(
+    rb'(?:[^][{}"]++|' + _STRING + rb'|\[[^][{}"]*+\]|\{[^][{}"]*+\})*+', re.DOTALL
+)
 # msgspec speaks of Python's types, the sender thinks in JSON's.
 _JSON_WORDS = {"`str": "`string", "`int": "`integer", "`float": "`number", "`bool": "`boolean"}
 
 
-def check_utf8(body: bytes) -> None:
-    """Refuse what is not UTF-8 anywhere, also where nobody will look; raises MalformedRequest."""
+def check_text(body: bytes) -> None:
+    """Refuse nothing at all, and what is not UTF-8 anywhere, also where nobody will look.
+
+    Raises
+    ------
+    MalformedRequest : in both cases.
+    """
+    if not body or body.isspace():
+        raise MalformedRequest("The body is empty; JSON was expected.")
     if body.isascii():
         return
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -41,7 +59,7 @@ def check_utf8(body: bytes) -> None:
         raise MalformedRequest("The body is not valid UTF-8.") from None
 
 
-def decode(body: bytes, kind: type[T]) -> T:
+def decode(text: bytes | memoryview, kind: type[T]) -> T:
     """Read JSON into a type.
 
     Raises
@@ -49,10 +67,8 @@ def decode(body: bytes, kind: type[T]) -> T:
     MalformedRequest : it is not JSON, or nested too deeply.
     msgspec.ValidationError : it is JSON of another shape.
     """
-    if not body.strip():
-        raise MalformedRequest("The body is empty; JSON was expected.")
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError:
         raise
     except RecursionError:
@@ -63,11 +79,11 @@ def decode(body: bytes, kind: type[T]) -> T:
 
 def parse_as(body: bytes, kind: type[S]) -> S:
     """Read a small request; raises MalformedRequest or InvalidRequest with all its faults."""
-    check_utf8(body)
+    check_text(body)
     try:
         return decode(body, kind)
-    except msgspec.ValidationError:
-        raise invalid(explain(body, kind)) from None
+    except msgspec.ValidationError as error:
+        raise invalid(examine(body, kind)[0] or [fault_of(error)]) from None
 
 
 def invalid(faults: list[Fault]) -> InvalidRequest:
@@ -79,22 +95,37 @@ def invalid(faults: list[Fault]) -> InvalidRequest:
     return InvalidRequest(f"{len(faults)} {many}things are wrong with this request.", faults)
 
 
-def quote_not_finite(body: bytes) -> bytes:
-    """Put NaN and Infinity between quotes, so that the rest can be read as JSON."""
-    return _NOT_FINITE.sub(
-        lambda match: match[0] if match[0].startswith(b'"') else b'"' + match[0] + b'"', body
-    )
+def fault_of(error: msgspec.ValidationError, pointer: str = "") -> Fault:
+    """What msgspec objects to, in the words of JSON."""
+    text = str(error)
+    if "matching regex" in text:
+        return Fault(pointer, "must not contain control characters or other invisible ones")
+    for python, json in _JSON_WORDS.items():
+        text = text.replace(python, json)
+    return Fault(pointer, text[:1].lower() + text[1:])
 
 
-def explain(body: bytes, kind: type[Struct]) -> list[Fault]:
-    """Find what keeps this text from being of this flat kind of struct."""
-    return examine(body, kind)[0]
+def spell_out_not_finite(body: bytes) -> bytes:
+    """Write NaN and Infinity, outside of strings, as 9e999: that is JSON, and no less unfit."""
+    if b"NaN" not in body and b"Infinity" not in body:
+        return body
+    spelt, position = bytearray(), 0
+    for string in _STRINGS.finditer(body):
+        spelt += _spell_out(body[position : string.start()])
+        spelt += string[0]
+        position = string.end()
+    spelt += _spell_out(body[position:])
+    return bytes(spelt)
+
+
+def _spell_out(numbers: bytes) -> bytes:
+    return numbers.replace(b"NaN", b"9e999").replace(b"Infinity", b"9e999")
 
 
 def examine(
-    text: bytes, kind: type[Struct], pointer: str = "", *, closed: Collection[str] = ()
-) -> tuple[list[Fault], dict[str, bytes]]:
-    """Check each field of a JSON object by itself.
+    text: bytes | memoryview, kind: type[Struct], pointer: str = "", *, closed: Collection[str] = ()
+) -> tuple[list[Fault], dict[str, memoryview]]:
+    """Check each field of a JSON object by itself; of a key that is there twice, the last.
 
     Parameters
     ----------
@@ -111,18 +142,15 @@ def examine(
     ------
     MalformedRequest : it is not even JSON.
     """
-    fields = msgspec.structs.fields(kind)
-    # The same names, with every value left a text.
-    loose = msgspec.defstruct(
-        "Loose", [(field.encode_name, Raw | msgspec.UnsetType, UNSET) for field in fields]
-    )
     try:
-        opened = msgspec.structs.asdict(decode(text, loose))
+        opened = msgspec.structs.asdict(decode(text, _loosened(kind)))
     except msgspec.ValidationError as error:
-        return [Fault(pointer, _sentence(error))], {}
-    texts = {name: bytes(value) for name, value in opened.items() if value is not UNSET}
+        # It stopped at the first bracket; the rest may not even be JSON.
+        decode(text, Raw)
+        return [fault_of(error, pointer)], {}
+    texts = {name: memoryview(value) for name, value in opened.items() if value is not UNSET}
     faults = []
-    for field in fields:
+    for field in msgspec.structs.fields(kind):
         name = field.encode_name
         here = f"{pointer}/{name}"
         if name not in texts:
@@ -132,37 +160,44 @@ def examine(
             try:
                 decode(texts[name], field.type)
             except msgspec.ValidationError as error:
-                faults.append(Fault(here, _sentence(error)))
+                faults.append(fault_of(error, here))
     return faults, texts
 
 
-def elements(text: bytes) -> Iterator[bytes]:
-    """Cut a well-formed JSON array into the texts of its elements, one at a time."""
-    depth, start, position = 0, 1, 1
-    if not text[1:-1].strip():
+@cache
+def _loosened(kind: type[Struct]) -> type[Struct]:
+    """The same fields, none of them required, with every value left a text."""
+    names = [field.encode_name for field in msgspec.structs.fields(kind)]
+    return msgspec.defstruct("Loose", [(name, Raw | msgspec.UnsetType, UNSET) for name in names])
+
+
+def is_array(text: memoryview) -> bool:
+    """Whether this JSON is an array."""
+    return text[0] in b"["
+
+
+def elements(text: bytes | memoryview, position: int = 1) -> Iterator[tuple[int, int]]:
+    """Cut a well-formed JSON array into its elements: where each begins, and where it ends.
+
+    Parameters
+    ----------
+    text : the array.
+    position : where to begin; after the opening bracket, or after a comma between two elements.
+    """
+    if _EMPTY.match(text, position):
         return
+    start, depth = position, 0
     while True:
-        # Inside an element only brackets matter: a million numbers are one leap.
-        pattern = _BRACKETS if depth else _BRACKETS_AND_COMMAS
-        match = pattern.search(text, position)
-        assert match is not None  # noqa: S101 - the array is well formed and ends with ]
-        position = match.end()
-        token = match[0]
-        if token in b"[{":
+        match = (_INSIDE if depth else _OUTSIDE).match(text, position)
+        assert match is not None  # noqa: S101 - both also match nothing
+        position = match.end() + 1
+        mark = text[position - 1]
+        if mark in b"[{":
             depth += 1
-        elif depth and token in b"]}":
+        elif depth:
             depth -= 1
-        elif token in b",]":
-            yield text[start : match.start()]
+        else:
+            yield start, position - 1
             start = position
-            if token == b"]":
+            if mark in b"]":
                 return
-
-
-def _sentence(error: msgspec.ValidationError) -> str:
-    text = str(error)
-    if "matching regex" in text:
-        return "must not contain control characters or other invisible ones"
-    for python, json in _JSON_WORDS.items():
-        text = text.replace(python, json)
-    return text[:1].lower() + text[1:]

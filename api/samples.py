@@ -1,8 +1,8 @@
 """A JSON array of numbers → a numpy array, or every reason why it is none.
 
-The fast path never makes a Python object per sample: simdjson reads the array in pieces of a
-megabyte, each of which is narrowed at once, so that memory stays near the size of the text.
-Only when a piece is refused is it read token by token, to say which samples are at fault.
+The fast path never makes a Python object per sample: simdjson reads the array piece by piece, and
+each piece is narrowed at once, so that memory stays near the size of the text. Only a piece that
+simdjson refuses is read sample by sample, to say which of them are at fault.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ import numpy as np
 import simdjson
 from numpy.typing import NDArray
 
+from api.faults import MOST_FAULTS, elements
 from shared.signals import narrowest
 
-PIECE = 2**20
+# Small enough that reading one sample by sample takes some milliseconds.
+PIECE = 2**16
 # What 32 bits can hold, signed or unsigned.
 LEAST = -(2**31)
 MOST = 2**32 - 1
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]|[^\s\[\]{},"]+', re.DOTALL)
+_COMMA = re.compile(rb",")
 _INTEGER = re.compile(rb"-?[0-9]+")
+_LONG_INTEGER = re.compile(rb"(?:^|,)\s*(-?[0-9]{10,}+)\s*(?=,|$)")
 _WORDS = {
     b"[": "must be a number, not an array",
     b"{": "must be a number, not an object",
@@ -31,10 +34,9 @@ _WORDS = {
     b"f": "must be a number, not a boolean",
     b"n": "must be a number, not null",
 }
-NOT_FINITE = (b'"NaN"', b'"Infinity"', b'"-Infinity"')
 
 
-def read_samples(text: bytes) -> NDArray[np.generic] | list[tuple[int, str]]:
+def read_samples(text: bytes | memoryview) -> NDArray[np.generic] | list[tuple[int, str]]:
     """Read one signal.
 
     Parameters
@@ -50,28 +52,24 @@ def read_samples(text: bytes) -> NDArray[np.generic] | list[tuple[int, str]]:
     arrays: list[NDArray[np.generic]] = []
     faults: list[tuple[int, str]] = []
     position, index, end = 1, 0, len(text) - 1
-    while position < end:
-        comma = text.find(b",", position + PIECE)
-        stop = comma if comma > 0 else end
-        array = _read_piece(text[position:stop])
+    while position < end and len(faults) < MOST_FAULTS:
+        comma = _COMMA.search(text, position + PIECE)
+        stop = comma.start() if comma else end
+        array = _read_piece(bytes(text[position:stop]))
         if array is None:
-            faults = faults_among(text, position, index)
-            if faults:
-                return faults
-            # Nothing to object to after all: a decimal beyond the range of integers.
-            array = np.fromiter(map(float, text[position:stop].split(b",")), np.float64)
+            found, stop = _read_one_by_one(text, position, stop)
+            faults += [(index + n, why) for n, why in enumerate(found) if isinstance(why, str)]
+            array = np.array([0.0 if isinstance(one, str) else one for one in found])
         arrays.append(array)
         index += len(array)
         position = stop + 1
-    if not arrays:
-        return np.empty(0, np.int8)
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    return faults[:MOST_FAULTS] or _join(arrays)
 
 
 def _read_piece(piece: bytes) -> NDArray[np.generic] | None:
     """The numbers of one piece, or None when something in it deserves a closer look."""
-    if b"[" in piece:
-        # simdjson would flatten nested arrays without a word.
+    # simdjson would flatten nested arrays without a word. And what is so long is no number.
+    if b"[" in piece or len(piece) > 2 * PIECE:
         return None
     try:
         array = cast(simdjson.Array, simdjson.Parser().parse(b"[" + piece + b"]"))
@@ -80,7 +78,8 @@ def _read_piece(piece: bytes) -> NDArray[np.generic] | None:
         except TypeError:
             decimals = np.frombuffer(array.as_buffer(of_type="d"), np.float64)
             # Among decimals an integer that is too long looks like any large decimal.
-            if decimals.size and np.abs(decimals).max() > -LEAST:
+            suspect = np.abs(decimals).max() > -LEAST
+            if suspect and not all(_fits(match[1]) for match in _LONG_INTEGER.finditer(piece)):
                 return None
             return decimals
     except (TypeError, ValueError, RuntimeError):
@@ -90,33 +89,45 @@ def _read_piece(piece: bytes) -> NDArray[np.generic] | None:
     return narrowest(integers)
 
 
-def faults_among(text: bytes, position: int, index: int, most: int = 20) -> list[tuple[int, str]]:
-    """Name what is no sample, from `position` on, where sample number `index` begins."""
-    faults: list[tuple[int, str]] = []
-    depth = 0
-    for match in _TOKEN.finditer(text, position, len(text) - 1):
-        token = match.group()
-        if depth == 0:
-            if token == b",":
-                index += 1
-            elif why := _objection(token):
-                faults.append((index, why))
-                if len(faults) == most:
-                    break
-        if token in b"[{":
-            depth += 1
-        elif token in b"]}":
-            depth -= 1
-    return faults
+def _read_one_by_one(
+    text: bytes | memoryview, position: int, stop: int
+) -> tuple[list[float | str], int]:
+    """Read on to the first comma between samples at or after `stop`, and say where that was.
+
+    Of each sample, its value or what is wrong with it.
+    """
+    found: list[float | str] = []
+    end = stop
+    for start, end in elements(text, position):
+        found.append(_read_sample(bytes(text[start:end]).strip()))
+        if end >= stop:
+            break
+    return found, end
 
 
-def _objection(token: bytes) -> str | None:
-    if token in NOT_FINITE:
-        return "must be a finite number"
+def _read_sample(token: bytes) -> float | str:
     if word := _WORDS.get(token[:1]):
         return word
     if _INTEGER.fullmatch(token):
-        # Eleven characters hold every number of 32 bits; longer ones are not even converted.
-        fits = len(token) <= 11 and LEAST <= int(token) <= MOST
-        return None if fits else "must fit into 32 bits"
-    return None if abs(float(token)) < float("inf") else "must be a finite number"
+        return float(token) if _fits(token) else "must fit into 32 bits"
+    value = float(token)
+    return value if abs(value) < float("inf") else "must be a finite number"
+
+
+def _fits(integer: bytes) -> bool:
+    # Eleven characters hold every number of 32 bits; longer ones are not even converted.
+    return len(integer) <= 11 and LEAST <= int(integer) <= MOST
+
+
+def _join(arrays: list[NDArray[np.generic]]) -> NDArray[np.generic]:
+    """Put pieces together, letting go of each, so that there are never two of the whole."""
+    if len(arrays) == 1:
+        return arrays[0]
+    dtype = np.result_type(np.int8, *{array.dtype for array in arrays})
+    whole = np.empty(sum(map(len, arrays)), dtype)
+    end = len(whole)
+    while arrays:
+        array = arrays.pop()
+        whole[end - len(array) : end] = array
+        end -= len(array)
+    return whole

@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from api.faults import (
     MOST_FAULTS,
-    check_utf8,
+    check_text,
     decode,
     elements,
     examine,
+    fault_of,
     invalid,
-    quote_not_finite,
+    is_array,
+    spell_out_not_finite,
 )
+from api.pages import at
 from api.samples import read_samples
 from shared.errors import Fault, MalformedRequest
 
@@ -48,7 +51,7 @@ class Lead(Struct):
 
     name: Text
     signal: SignalText
-    number_of_samples: Annotated[int, Meta(ge=0)] | None = None
+    number_of_samples: Annotated[int, Meta(ge=0, le=2**32)] | None = None
 
 
 class Upload(Struct):
@@ -92,28 +95,23 @@ def parse(body: bytes) -> Recording:
 
     Raises
     ------
-    MalformedRequest : not UTF-8, not JSON, or nested too deeply.
+    MalformedRequest : empty, not UTF-8, not JSON, or nested too deeply.
     InvalidRequest : well-formed, but wrong; carries the first twenty faults.
     """
-    check_utf8(body)
+    check_text(body)
     try:
         upload = decode(body, Upload)
-    except msgspec.ValidationError:
-        raise invalid(_faults(body)) from None
+    except msgspec.ValidationError as error:
+        raise invalid(_faults(body) or [fault_of(error)]) from None
     except MalformedRequest:
         # NaN and Infinity are no JSON, but people send them, and want to know where.
-        faults = _faults(quote_not_finite(body))
+        faults = _faults_not_finite(body)
         if not faults:
             raise
         raise invalid(faults) from None
-
-    leads = []
-    for lead in upload.leads:
-        signal = bytes(lead.signal)
-        samples = read_samples(signal) if signal.startswith(b"[") else []
-        if isinstance(samples, list) or lead.number_of_samples not in {None, len(samples)}:
-            raise invalid(_faults(body))
-        leads.append(samples)
+    leads = _read_leads(upload)
+    if leads is None:
+        raise invalid(_faults(body))
     return Recording(
         recorded_at=upload.date and _in_utc(upload.date),
         sampling_rate_hz=upload.sampling_rate,
@@ -125,42 +123,65 @@ def parse(body: bytes) -> Recording:
     )
 
 
+def _read_leads(upload: Upload) -> list[NDArray[np.generic]] | None:
+    """The samples of every lead; None as soon as one lead is at fault."""
+    leads = []
+    for lead in upload.leads:
+        signal = memoryview(lead.signal)
+        samples = read_samples(signal) if is_array(signal) else []
+        if isinstance(samples, list) or lead.number_of_samples not in {None, len(samples)}:
+            return None
+        leads.append(samples)
+    return leads
+
+
+def _faults_not_finite(body: bytes) -> list[Fault]:
+    """The faults of a text that would be JSON if it were not for NaN and Infinity, else none."""
+    spelt = spell_out_not_finite(body)
+    try:
+        return [] if spelt is body else _faults(spelt)
+    except MalformedRequest:
+        return []
+
+
 def _faults(body: bytes) -> list[Fault]:
     """Everything wrong with an upload, in the order of the text's leads; at most twenty."""
     faults, texts = examine(body, Upload, closed={"leads"})
-    leads = texts.get("leads", b"[]")
-    if leads[:1] != b"[":
+    leads = texts.get("leads", memoryview(b"[]"))
+    if not is_array(leads):
         return [*faults, Fault("/leads", "must be an array")]
-    for number, lead in enumerate(elements(leads)):
+    for number, (start, end) in enumerate(elements(leads)):
         if len(faults) >= MOST_FAULTS:
             break
         if number >= MOST_LEADS:
             faults.append(Fault("/leads", f"must not hold more than {MOST_LEADS} leads"))
             break
-        faults.extend(_faults_of_lead(lead, f"/leads/{number}"))
+        faults.extend(_faults_of_lead(leads[start:end], f"/leads/{number}"))
     return faults
 
 
-def _faults_of_lead(text: bytes, pointer: str) -> list[Fault]:
+def _faults_of_lead(text: memoryview, pointer: str) -> list[Fault]:
     faults, texts = examine(text, Lead, pointer, closed={"signal"})
     signal = texts.get("signal")
     if signal is None:
         return faults
-    if signal[:1] != b"[":
+    if not is_array(signal):
         return [*faults, Fault(f"{pointer}/signal", "must be an array of numbers")]
     samples = read_samples(signal)
     if isinstance(samples, list):
-        faults += [Fault(f"{pointer}/signal/{index}", why) for index, why in samples]
-    elif not faults and "number_of_samples" in texts:
+        return [*faults, *(Fault(f"{pointer}/signal/{index}", why) for index, why in samples)]
+    where = f"{pointer}/number_of_samples"
+    if "number_of_samples" in texts and where not in {fault.pointer for fault in faults}:
         claimed = decode(texts["number_of_samples"], int | None)  # type: ignore[arg-type]
         if claimed not in {None, len(samples)}:
-            where, why = f"{pointer}/number_of_samples", f"the signal has {len(samples)} samples"
-            faults.append(Fault(where, f"is {claimed}, but {why}"))
+            why = f"is {claimed}, but the signal has {len(samples)} samples"
+            faults.append(Fault(where, why))
     return faults
 
 
 def _in_utc(date: datetime) -> datetime:
     try:
-        return date.astimezone(UTC)
+        # There and back: the last microseconds of the year 9999 are stored as the year 10000.
+        return at(date.astimezone(UTC).timestamp())
     except OverflowError:
         raise invalid([Fault("/date", "is outside the years 1 to 9999 in UTC")]) from None

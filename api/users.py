@@ -102,6 +102,7 @@ def _check_username(username: str) -> None:
 
 def rotate_token(engine: Engine, username: str) -> Credentials:
     """Give a user a new token; the old one dies with the same commit. Raises `NotFound`."""
+    _check_askable(username)
     token = secrets.token_urlsafe(32)
     with transaction(engine) as connection:
         changed = connection.execute(
@@ -114,9 +115,16 @@ def rotate_token(engine: Engine, username: str) -> Credentials:
 
 def erase(engine: Engine, username: str) -> None:
     """Erase a user with every ECG of theirs; raises `NotFound`."""
+    _check_askable(username)
     with transaction(engine) as connection:
         erased = connection.execute(delete(UserRow).where(UserRow.username == username))
     if erased.rowcount == 0:
+        raise NotFound(NO_SUCH_USER)
+
+
+def _check_askable(username: str) -> None:
+    # PostgreSQL takes offence at NUL, and nobody is called that.
+    if "\0" in username:
         raise NotFound(NO_SUCH_USER)
 
 

@@ -49,13 +49,12 @@ class Warden:
     def _start(self) -> None:
         # A session of its own: what ends the terminal must not end the one who clears up.
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", __file__],
+            # What its predecessor knew it is born with: there is no moment when it knows less.
+            [sys.executable, "-I", "-S", __file__, *map(str, self._heads)],
             bufsize=0,
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
-        for head in self._heads:
-            self._tell(head)
 
     def _tell(self, number: int) -> None:
         assert self._process.stdin is not None  # noqa: S101 - it has a pipe
@@ -64,11 +63,10 @@ class Warden:
             self._process.stdin.write(f"{number}\n".encode())
 
 
-def keep_watch() -> None:
+def keep_watch(heads: set[int]) -> None:
     """Follow what is told on standard input; when that ends, end every group that is left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    heads: set[int] = set()
     for line in sys.stdin:
         told = int(line)
         if told > 0:
@@ -110,4 +108,4 @@ def _signal(process: int, number: int) -> bool:
 
 
 if __name__ == "__main__":
-    keep_watch()
+    keep_watch(set(map(int, sys.argv[1:])))

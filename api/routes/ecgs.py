@@ -48,15 +48,7 @@ _KEY = re.compile(r"[!-~]{1,255}")
 )
 def submit() -> Response:
     who = caller()
-    key = _idempotency_key()
-    with received_body() as body:
-        submitted = acts.submit(
-            desk().engine,
-            who,
-            parse(body),
-            request_id=request_id(),
-            idempotency=acts.Idempotency(key, hashlib.sha256(body).digest()) if key else None,
-        )
+    submitted = _store(who)
     ecg = submitted.ecg
     if submitted.is_new:
         desk().enqueue(ecg.id)
@@ -137,6 +129,19 @@ def find_insights(ecg_id: str) -> Response:
     response = answer(pending, 202)
     response.headers["Retry-After"] = "1"
     return _say_waited(response, waited)
+
+
+def _store(who: Caller) -> acts.Submitted:
+    # A function of its own: whoever waits afterwards must not hold the body in memory meanwhile.
+    key = _idempotency_key()
+    with received_body() as body:
+        return acts.submit(
+            desk().engine,
+            who,
+            parse(body),
+            request_id=request_id(),
+            idempotency=acts.Idempotency(key, hashlib.sha256(body).digest()) if key else None,
+        )
 
 
 def _idempotency_key() -> str | None:

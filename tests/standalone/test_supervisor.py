@@ -43,11 +43,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+    # Before the pipe is read to its end: a script that was left behind would keep it open.
     for file in tmp_path.glob("script-*"):
         for pid in numbers(file):
             if is_alive(pid):
                 psutil.Process(pid).kill()
+    for process in started:
+        process.communicate(timeout=20)
 
 
 def numbers(file: Path, *, lines: int = 1) -> list[int]:
