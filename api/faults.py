@@ -23,18 +23,18 @@ MOST_FAULTS = 20
 T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
 
-# Possessive (++, *+): a pattern that could give characters back would have to remember each of
+# Possessive (*+, ?+): a pattern that could give characters back would have to remember each of
 # them, in a hundred times their space. And a string that never ends is one up to the end of the
-# text: searching again from each quote in it would take hours.
-_STRING = rb'"(?:[^"\\]++|\\.)*+"?'
+# text: searching again from each quote in it would take hours. No alternatives in a possessive
+# group: up to Python 3.11.4 what the first one has eaten is not given to the next.
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+'
 _STRINGS = re.compile(_STRING, re.DOTALL)
 _EMPTY = re.compile(rb"\s*\]")
-# What lies between the commas and brackets of an array itself, and of what it holds; arrays and
-# objects in which there is nothing but scalars are one leap.
-_OUTSIDE = re.compile(rb'(?:[^][{}",]++|' + _STRING + rb")*+", re.DOTALL)
-_INSIDE = re.compile(
-    rb'(?:[^][{}"]++|' + _STRING + rb'|\[[^][{}"]*+\]|\{[^][{}"]*+\})*+', re.DOTALL
-)
+# What lies between the commas and brackets of an array itself, and between the brackets of what
+# it holds; an array or object in which there is nothing but scalars is one leap.
+_OUTSIDE = re.compile(rb'[^][{}",]*+(?:' + _STRING + rb'[^][{}",]*+)*+', re.DOTALL)
+_INSIDE = re.compile(rb'[^][{}"]*+(?:' + _STRING + rb'[^][{}"]*+)*+', re.DOTALL)
+_REST_OF_SCALARS = re.compile(rb'[^][{}"]*+[]}]')
 # msgspec speaks of Python's types, the sender thinks in JSON's.
 _JSON_WORDS = {"`str": "`string", "`int": "`integer", "`float": "`number", "`bool": "`boolean"}
 
@@ -193,7 +193,10 @@ def elements(text: bytes | memoryview, position: int = 1) -> Iterator[tuple[int,
         position = match.end() + 1
         mark = text[position - 1]
         if mark in b"[{":
-            depth += 1
+            if scalars := _REST_OF_SCALARS.match(text, position):
+                position = scalars.end()
+            else:
+                depth += 1
         elif depth:
             depth -= 1
         else:
