@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,6 +107,30 @@ def test_a_worker_is_seen_online(isoline: httpx.Client) -> None:
 
     wait_until(ready, what="for a heartbeat")
     assert isoline.get("/health/ready").json()["status"] == "ok"
+
+
+def test_nothing_of_a_recording_or_its_owner_is_in_logs_or_broker(
+    isoline: httpx.Client, stack: Stack
+) -> None:
+    token = stack.register(isoline, "canary-username")
+    recording = {
+        "unit": "canary-unit",
+        "leads": [{"name": "canary-lead", "signal": [271828182, -314159265]}],
+    }
+    eve = {"x-user-token": token}
+    # Seen by a worker; and, with no worker there, kept by the broker.
+    isoline.post("/ecgs", json=recording, headers={**eve, "Prefer": "wait=20"})
+    stack.stop("worker")
+    kept = isoline.post("/ecgs", json=recording, headers=eve).json()["id"]
+    wait_until(lambda: stack.redis.llen("interactive") > 0, what="for the bell")
+    broker = b"".join(stack.redis.dump(key) or b"" for key in stack.redis.scan_iter())
+    message = json.loads(stack.redis.lindex("interactive", 0) or "{}")
+    said = broker + base64.b64decode(message["body"]) + json.dumps(message).encode()
+    said += "".join(stack.log(name) for name in stack.MODULES).encode()
+    stack.start("worker")
+    assert kept.encode() in said
+    for secret in ("canary", token, "271828182", "314159265", ADMIN["x-admin-token"]):
+        assert secret.encode() not in said, secret
 
 
 def test_what_could_not_be_rung_is_rung_later(isoline: httpx.Client, stack: Stack) -> None:
