@@ -157,6 +157,8 @@ def find_all(engine: Engine, caller: Caller, paging: Paging, status: str | None)
     """List this caller's ecgs, newest first; raises `InvalidRequest` for an unknown status."""
     statement = _DESCRIPTION.where(EcgRow.user_id == caller.user_id).order_by(EcgRow.id.desc())
     if paging.cursor is not None:
+        if not _ID.fullmatch(paging.cursor):
+            raise invalid([Fault("/query/cursor", "must be the next_cursor of an earlier answer")])
         statement = statement.where(EcgRow.id < paging.cursor)
     if status is not None:
         if status not in STATUSES:

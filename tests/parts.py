@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -126,6 +127,21 @@ class Contract:
         Draft202012Validator(whole).validate(json.loads(body))
 
 
+def checked_client(url: str) -> httpx.Client:
+    """A client of a server at this URL that holds every answer to the server's contract."""
+
+    @functools.cache
+    def contract() -> Contract:
+        return Contract(httpx.get(f"{url}/openapi.json").json())
+
+    def check(response: httpx.Response) -> None:
+        request, body = response.request, response.read()
+        path = request.url.path
+        contract().check(request.method, path, response.status_code, response.headers, body)
+
+    return httpx.Client(base_url=url, event_hooks={"response": [check]}, timeout=30)
+
+
 class Stack:
     """The processes of production on ports of their own: API, worker and relay."""
 
@@ -164,15 +180,12 @@ class Stack:
 
     def client(self) -> httpx.Client:
         """A client that holds every answer to the contract."""
-        contract = Contract(httpx.get(f"{self.url}/openapi.json").json())
+        return checked_client(self.url)
 
-        def check(response: httpx.Response) -> None:
-            request, body = response.request, response.read()
-            contract.check(
-                request.method, request.url.path, response.status_code, response.headers, body
-            )
-
-        return httpx.Client(base_url=self.url, event_hooks={"response": [check]}, timeout=30)
+    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send one request, and hold the answer to the contract."""
+        with self.client() as client:
+            return client.request(method, path, **options)
 
     def start(self, name: str) -> None:
         """Start one of the processes."""

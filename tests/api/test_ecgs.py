@@ -182,7 +182,8 @@ def test_the_list_can_be_narrowed_to_a_status(door: Door) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=501", "limit=x", "limit=-1", "limit=1e3", "cursor=", "status=x"]
+    "query",
+    ["limit=0", "limit=501", "limit=x", "limit=-1", "limit=1e3", "cursor=", "cursor=x", "status=x"],
 )
 def test_an_unfit_query_is_refused_with_its_place(sqlite_door: Door, query: str) -> None:
     response = sqlite_door.get(f"/ecgs?{query}", headers=sqlite_door.user())

@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.parts import free_port, wait_until
+from tests.parts import checked_client, free_port, wait_until
 from tests.standalone.little_stack import is_alive
 
 CURL = shutil.which("curl")
@@ -91,7 +91,7 @@ class Run:
 
     def client(self) -> httpx.Client:
         """A client of the API."""
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+        return checked_client(f"http://127.0.0.1:{self.port}")
 
 
 @pytest.fixture(scope="module")
