@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from api.faults import invalid
 from api.pages import Page, Paging, at
 from api.uploads import Recording
-from api.users import Caller
+from api.users import WHO_ARE_YOU, Caller
 from shared.database import now_s, reading, transaction
 from shared.errors import Fault, IdempotencyConflict, NotFound, Unauthenticated
 from shared.models import FAILED, FINISHED, PENDING, RUNNING, Signal
@@ -143,7 +143,7 @@ def _first_answer(engine: Engine, caller: Caller, idempotency: Idempotency | Non
             if row.body_sha256 != idempotency.body_sha256:
                 raise IdempotencyConflict("This Idempotency-Key was used with another body.")
             return _accepted(row)
-    raise Unauthenticated("A valid user token is needed here, as x-user-token.")
+    raise Unauthenticated(WHO_ARE_YOU)
 
 
 def find_one(engine: Engine, caller: Caller, ecg_id: str) -> Ecg:

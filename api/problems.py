@@ -186,7 +186,8 @@ def _http_exception(error: HTTPException) -> Response:
     kind = known.get(status)
     if kind is None:
         kind = Kind("malformed-request", status, HTTPStatus(status).phrase, "")
-    response = answer_problem(kind, error.description or kind.title)
+    # Werkzeug's descriptions are written for pages in a browser.
+    response = answer_problem(kind, f"{kind.title}.")
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:
             response.headers[name] = value

@@ -25,6 +25,7 @@ from shared.errors import Fault, NotFound, Unauthenticated, UsernameTaken
 from shared.models import User as UserRow
 
 NO_SUCH_USER = "There is no such user."
+WHO_ARE_YOU = "A valid user token is needed here, as x-user-token or as a Bearer token."
 # Compared with when a token is unknown, so that both cases take the same way.
 _NOBODY = bytes(32)
 
@@ -75,7 +76,7 @@ def authenticate(engine: Engine, token: str | None) -> Caller:
             select(UserRow.id, UserRow.token_sha256).where(UserRow.token_sha256 == hashed)
         ).one_or_none()
     if not hmac.compare_digest(hashed, row.token_sha256 if row else _NOBODY) or row is None:
-        raise Unauthenticated("A valid user token is needed here, as x-user-token.")
+        raise Unauthenticated(WHO_ARE_YOU)
     return Caller(row.id)
 
 

@@ -160,14 +160,10 @@ def test_leads_keep_their_order_and_names_even_when_names_repeat() -> None:
         baseline=0,
     )
 
-    assert leads == [
-        {
-            "name": name,
-            "number_of_zero_crossings": count,
-            "insights": {"zero_crossings": {"version": 1, "count": count, "touches": 0}},
-        }
-        for name, count in [("V1", 2), ("", 0), ("V1", 1)]
-    ]
+    assert [lead["name"] for lead in leads] == ["V1", "", "V1"]
+    assert [lead["number_of_zero_crossings"] for lead in leads] == [2, 0, 1]
+    for lead in leads:
+        assert lead.keys() == {"name", "number_of_zero_crossings", "insights"}
 
 
 def test_an_ecg_without_leads_has_an_empty_document() -> None:
@@ -216,16 +212,18 @@ def analyse_with_it(name: str) -> tuple[object, list[Any]]:
 
 
 def test_a_new_file_is_a_new_insight(put_on_bench: Callable[[str, str], None]) -> None:
-    put_on_bench("amplitude", "return {'highest_mm': int(samples.max())}")
+    put_on_bench("made_for_this_test", "return {'highest_mm': int(samples.max())}")
 
-    assert [entry["name"] for entry in catalogue()] == ["amplitude", "zero_crossings"]
-    assert analyse_with_it("amplitude") == ({"version": 7, "highest_mm": 4711}, [])
+    names = [entry["name"] for entry in catalogue()]
+    assert {"made_for_this_test", "zero_crossings"} <= set(names)
+    assert names == sorted(names)
+    assert analyse_with_it("made_for_this_test") == ({"version": 7, "highest_mm": 4711}, [])
 
 
 def test_an_insight_that_cannot_say_says_why(put_on_bench: Callable[[str, str], None]) -> None:
-    put_on_bench("axis", "raise errors.NotComputable('needs leads I and aVF')")
+    put_on_bench("also_made_for_this_test", "raise errors.NotComputable('needs leads I and aVF')")
 
-    assert analyse_with_it("axis") == (
+    assert analyse_with_it("also_made_for_this_test") == (
         {"version": 7, "not_computable": "needs leads I and aVF"},
         [],
     )
