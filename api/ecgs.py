@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -98,37 +99,34 @@ def submit(
         LeadSummary(name, len(samples))
         for name, samples in zip(recording.names, recording.leads, strict=True)
     ]
-    ecg_id = str(uuid_utils.uuid7())
+    row: dict[str, Any] = {
+        "id": str(uuid_utils.uuid7()),
+        "user_id": caller.user_id,
+        "sampling_rate_hz": recording.sampling_rate_hz,
+        "unit": recording.unit,
+        "gain": recording.gain,
+        "baseline": recording.baseline,
+        "leads": msgspec.json.encode(leads).decode(),
+        "number_of_leads": len(leads),
+        "request_id": request_id,
+        "idempotency_key": idempotency.key if idempotency else None,
+        "body_sha256": idempotency.body_sha256 if idempotency else None,
+        "status": PENDING,
+        "attempts": 0,
+    }
     try:
         with transaction(engine) as connection:
             now = connection.scalar(select(now_s()))
-            row = {
-                "id": ecg_id,
-                "user_id": caller.user_id,
-                "created_at_s": now,
-                "recorded_at_s": recording.recorded_at.timestamp()
-                if recording.recorded_at
-                else now,
-                "sampling_rate_hz": recording.sampling_rate_hz,
-                "unit": recording.unit,
-                "gain": recording.gain,
-                "baseline": recording.baseline,
-                "leads": msgspec.json.encode(leads).decode(),
-                "number_of_leads": len(leads),
-                "request_id": request_id,
-                "idempotency_key": idempotency.key if idempotency else None,
-                "body_sha256": idempotency.body_sha256 if idempotency else None,
-                "status": PENDING,
-                "attempts": 0,
-                "rung_at_s": now,
-            }
+            row["created_at_s"] = row["rung_at_s"] = now
+            row["recorded_at_s"] = (
+                recording.recorded_at.timestamp() if recording.recorded_at else now
+            )
             connection.execute(insert(EcgRow), row)
-            connection.execute(insert(Signal), {"ecg_id": ecg_id, "encoded": encoded})
-            stored = connection.execute(_WITH_LEADS.where(EcgRow.id == ecg_id)).one()
+            connection.execute(insert(Signal), {"ecg_id": row["id"], "encoded": encoded})
     except IntegrityError:
         # The unique constraint has decided who came first; a look-up before could not.
         return Submitted(_first_answer(engine, caller, idempotency), is_new=False)
-    return Submitted(_accepted(stored), is_new=True)
+    return Submitted(_accepted(row), is_new=True)
 
 
 def _first_answer(engine: Engine, caller: Caller, idempotency: Idempotency | None) -> Accepted:
@@ -142,7 +140,7 @@ def _first_answer(engine: Engine, caller: Caller, idempotency: Idempotency | Non
         if row is not None:
             if row.body_sha256 != idempotency.body_sha256:
                 raise IdempotencyConflict("This Idempotency-Key was used with another body.")
-            return _accepted(row)
+            return _accepted(row._asdict())
     raise Unauthenticated(WHO_ARE_YOU)
 
 
@@ -150,7 +148,7 @@ def find_one(engine: Engine, caller: Caller, ecg_id: str) -> Ecg:
     """Describe one ecg of this caller; raises `NotFound`."""
     with reading(engine) as connection:
         row = one_of(connection, _WITH_LEADS, caller, ecg_id)
-    return Ecg(**_description(row), leads=_leads(row))
+    return Ecg(**_description(row._asdict()), leads=_leads(row.leads))
 
 
 def find_all(engine: Engine, caller: Caller, paging: Paging, status: str | None) -> Page[Ecg]:
@@ -166,7 +164,7 @@ def find_all(engine: Engine, caller: Caller, paging: Paging, status: str | None)
         statement = statement.where(EcgRow.status.in_(STATUSES[status]))
     with reading(engine) as connection:
         rows = connection.execute(statement.limit(paging.limit + 1)).all()
-    ecgs = [Ecg(**_description(row)) for row in rows[: paging.limit]]
+    ecgs = [Ecg(**_description(row._asdict())) for row in rows[: paging.limit]]
     return Page(ecgs, ecgs[-1].id if len(rows) > paging.limit else None)
 
 
@@ -209,26 +207,27 @@ _DESCRIPTION = select(
 _WITH_LEADS = _DESCRIPTION.add_columns(EcgRow.leads)
 
 
-def _description(row: Any) -> dict[str, Any]:
+def _description(row: Mapping[str, Any]) -> dict[str, Any]:
+    finished_at_s = row["finished_at_s"]
     return {
-        "id": row.id,
-        "status": PENDING if row.status == RUNNING else row.status,
-        "created_at": at(row.created_at_s),
-        "finished_at": None if row.finished_at_s is None else at(row.finished_at_s),
-        "date": at(row.recorded_at_s),
-        "sampling_rate": row.sampling_rate_hz,
-        "unit": row.unit,
-        "gain": row.gain,
-        "baseline": row.baseline,
-        "number_of_leads": row.number_of_leads,
+        "id": row["id"],
+        "status": PENDING if row["status"] == RUNNING else row["status"],
+        "created_at": at(row["created_at_s"]),
+        "finished_at": None if finished_at_s is None else at(finished_at_s),
+        "date": at(row["recorded_at_s"]),
+        "sampling_rate": row["sampling_rate_hz"],
+        "unit": row["unit"],
+        "gain": row["gain"],
+        "baseline": row["baseline"],
+        "number_of_leads": row["number_of_leads"],
     }
 
 
-def _leads(row: Any) -> list[LeadSummary]:
-    return msgspec.json.decode(row.leads, type=list[LeadSummary])
+def _leads(stored: str) -> list[LeadSummary]:
+    return msgspec.json.decode(stored, type=list[LeadSummary])
 
 
-def _accepted(row: Any) -> Accepted:
+def _accepted(row: Mapping[str, Any]) -> Accepted:
     """The first answer to an upload, also when it is given again later."""
-    first = {**_description(row), "status": PENDING, "finished_at": None}
-    return Accepted(**first, leads=_leads(row))
+    first = {**row, "status": PENDING, "finished_at_s": None}
+    return Accepted(**_description(first), leads=_leads(row["leads"]))

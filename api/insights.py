@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 from sqlalchemy import Engine, select
 
-from api.ecgs import one_of
+from api.ecgs import Status, one_of
+from api.pages import at
 from api.users import Caller
 from shared.database import reading
-from shared.models import FAILED, FINISHED, InsightDefinition, Insights
+from shared.models import FAILED, FINISHED, RUNNING, InsightDefinition, Insights
 from shared.models import Ecg as EcgRow
 
 WAITING_DETAIL = "Insights are still being processed"
@@ -67,35 +69,40 @@ class Catalogue(Struct):
 
 
 @dataclass(frozen=True)
+class Ended:
+    """What became of an ecg, with the poll's answer to that: there will be no further news."""
+
+    status: Status
+    finished_at: datetime
+    document: bytes
+
+
+@dataclass(frozen=True)
 class Progress:
-    """How far one ecg is: its raw status, and the document or the reason once it has ended."""
+    """How far one ecg is: whether a worker is at it, and how it ended once it has."""
 
-    ecg_id: str
-    status: str
-    failure: str | None
-    document: bytes | None
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether there will be no further news."""
-        return self.status in (FINISHED, FAILED)
-
-    def ended_document(self) -> bytes:
-        """The poll's answer for an ecg that has ended."""
-        if self.document is not None:
-            return self.document
-        reason = self.failure or "The analysis failed."
-        return msgspec.json.encode(Failed(self.ecg_id, reason, []))
+    is_running: bool
+    ended: Ended | None
 
 
 def find_progress(engine: Engine, caller: Caller, ecg_id: str) -> Progress:
     """How far the job of this ecg is; raises `NotFound`."""
-    statement = select(EcgRow.id, EcgRow.status, EcgRow.failure, Insights.document).outerjoin(
-        Insights, Insights.ecg_id == EcgRow.id
-    )
+    statement = select(
+        EcgRow.id, EcgRow.status, EcgRow.finished_at_s, EcgRow.failure, Insights.document
+    ).outerjoin(Insights, Insights.ecg_id == EcgRow.id)
     with reading(engine) as connection:
         row = one_of(connection, statement, caller, ecg_id)
-    return Progress(row.id, row.status, row.failure, row.document)
+    return Progress(row.status == RUNNING, _ended(row))
+
+
+def _ended(row: Any) -> Ended | None:
+    if row.status == FINISHED:
+        document = row.document
+    elif row.status == FAILED:
+        document = msgspec.json.encode(Failed(row.id, row.failure, []))
+    else:
+        return None
+    return Ended(row.status, at(row.finished_at_s), document)
 
 
 def find_catalogue(engine: Engine) -> Catalogue:

@@ -85,12 +85,13 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """One way in which an operation can go well."""
+    """One way in which an operation can go well; some headers come only when they apply."""
 
     description: str
     content: Any = None
     media_type: str = "application/json"
     headers: Sequence[str] = ()
+    at_times: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,11 @@ def _describe(
         response: dict[str, Any] = {"description": answer.description}
         if answer.content is not None:
             response["content"] = {answer.media_type: {"schema": schema_of[answer.content]}}
-        names = ("X-Request-ID", *answer.headers)
-        response["headers"] = {name: {"schema": {"type": "string"}} for name in names}
+        always = ("X-Request-ID", *answer.headers)
+        response["headers"] = {
+            name: {"required": name in always, "schema": {"type": "string"}}
+            for name in (*always, *answer.at_times)
+        }
         responses[str(status)] = response
     for kind in (*map(kind_of, operation.refusals()), INTERNAL):
         known = responses.get(str(kind.status))

@@ -122,8 +122,8 @@ KINDS: dict[type[errors.ServiceError], Kind] = {
         "unavailable",
         503,
         "Something that Isoline leans on is away",
-        "Nothing was stored by this request. Try again after Retry-After, with the same "
-        "Idempotency-Key.",
+        "An upload may or may not have been stored. Try again after Retry-After; with the same "
+        "Idempotency-Key nothing is stored twice.",
         retry_after_s=2,
     ),
 }

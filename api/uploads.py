@@ -117,7 +117,8 @@ def parse(body: bytes) -> Recording:
         sampling_rate_hz=upload.sampling_rate,
         unit=upload.unit,
         gain=upload.gain,
-        baseline=upload.baseline,
+        # No minus before a zero: SQLite would not keep it.
+        baseline=upload.baseline + 0.0,
         names=[lead.name for lead in upload.leads],
         leads=leads,
     )

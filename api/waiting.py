@@ -39,7 +39,7 @@ class WaitingRoom:
             while True:
                 progress = look()
                 left_s = deadline_s - time.monotonic()
-                if progress.has_ended or left_s <= 0:
+                if progress.ended is not None or left_s <= 0:
                     return progress
                 time.sleep(min(pause_s, left_s))
                 pause_s = min(pause_s * 1.4, LONGEST_PAUSE_S)

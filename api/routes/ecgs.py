@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 
 from flask import Blueprint, Response, request, url_for
 from msgspec import Raw
@@ -16,8 +17,13 @@ from api.routes.desk import answer, caller, desk, received_body, request_id
 from api.uploads import Upload, parse
 from api.users import Caller
 from api.waiting import parse_wait
-from shared.errors import IdempotencyConflict, InvalidRequest, MalformedRequest, NotFound
-from shared.models import RUNNING
+from shared.errors import (
+    DependencyError,
+    IdempotencyConflict,
+    InvalidRequest,
+    MalformedRequest,
+    NotFound,
+)
 
 ecgs = Blueprint("ecgs", __name__)
 
@@ -32,7 +38,8 @@ _KEY = re.compile(r"[!-~]{1,255}")
             201: Answer(
                 "Stored durably; its insights will come.",
                 acts.Accepted,
-                headers=["Location", "Retry-After", "Preference-Applied"],
+                headers=["Location"],
+                at_times=["Retry-After", "Preference-Applied"],
             )
         },
         who="user",
@@ -52,14 +59,18 @@ def submit() -> Response:
     ecg = submitted.ecg
     if submitted.is_new:
         desk().enqueue(ecg.id)
-    progress = _wait_for(who, ecg.id)
-    if progress is not None and progress.has_ended:
-        ended = acts.find_one(desk().engine, who, ecg.id)
+    progress = None
+    # It is stored, and must not be called anything else because there is no news of it.
+    with suppress(DependencyError, NotFound):
+        progress = _wait_for(who, ecg.id)
+    ended = progress.ended if progress else None
+    if ended is not None:
         ecg.status, ecg.finished_at = ended.status, ended.finished_at
-        ecg.insights = Raw(progress.ended_document())
+        ecg.insights = Raw(ended.document)
     response = answer(ecg, 201)
     response.headers["Location"] = url_for("ecgs.find_one", ecg_id=ecg.id)
-    response.headers["Retry-After"] = "1"
+    if ended is None:
+        response.headers["Retry-After"] = "1"
     return _say_waited(response, progress)
 
 
@@ -107,10 +118,14 @@ def erase(ecg_id: str) -> Response:
             200: Answer(
                 "Finished, or failed with its reason.",
                 polls.Finished | polls.Failed,
-                headers=["ETag", "Preference-Applied"],
+                headers=["ETag"],
+                at_times=["Preference-Applied"],
             ),
             202: Answer(
-                "Still to come.", polls.Pending, headers=["Retry-After", "Preference-Applied"]
+                "Still to come.",
+                polls.Pending,
+                headers=["Retry-After"],
+                at_times=["Preference-Applied"],
             ),
             304: Answer("Nothing has changed since the answer with this ETag."),
         },
@@ -123,8 +138,8 @@ def find_insights(ecg_id: str) -> Response:
     who = caller()
     waited = _wait_for(who, ecg_id)
     progress = waited or polls.find_progress(desk().engine, who, ecg_id)
-    if progress.has_ended:
-        return _say_waited(answer(progress.ended_document()), waited)
+    if progress.ended is not None:
+        return _say_waited(answer(progress.ended.document), waited)
     pending = polls.Pending(ecg_id, polls.WAITING_DETAIL, _waiting_for(progress))
     response = answer(pending, 202)
     response.headers["Retry-After"] = "1"
@@ -168,6 +183,6 @@ def _say_waited(response: Response, waited: polls.Progress | None) -> Response:
 
 
 def _waiting_for(progress: polls.Progress) -> polls.WaitingFor:
-    if progress.status == RUNNING:
+    if progress.is_running:
         return None
     return "queue" if desk().broker.workers_online() else "worker"

@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from tests.parts import Door
+from shared.errors import DatabaseUnavailable
+from tests.parts import Door, wait_until
 
 SMALL = {"leads": [{"name": "I", "number_of_samples": 8, "signal": [1, 0, -1, 0, 1, 0, 0, 1]}]}
 
@@ -237,6 +238,56 @@ def test_an_upload_that_waits_brings_its_insights_along(door: Door) -> None:
     worker.join()
     assert (response.status_code, response.json["status"]) == (201, "finished")
     assert response.json["insights"]["leads"][0]["number_of_zero_crossings"] == 2
+    # There is nothing left to come back for.
+    assert "Retry-After" not in response.headers
+    described = door.get(f"/ecgs/{response.json['id']}", headers=ada).json
+    assert response.json["finished_at"] == described["finished_at"] is not None
+
+
+def test_an_upload_that_is_erased_while_it_waits_was_stored_all_the_same(door: Door) -> None:
+    ada = door.user()
+
+    def erase() -> None:
+        (listed,) = wait_until(lambda: door.get("/ecgs", headers=ada).json["data"])
+        door.delete(f"/ecgs/{listed['id']}", headers=ada)
+
+    eraser = threading.Thread(target=erase)
+    eraser.start()
+    response = door.post("/ecgs", json=SMALL, headers={**ada, "Prefer": "wait=10"})
+    eraser.join()
+    assert (response.status_code, response.json["status"]) == (201, "pending")
+    assert response.headers["Retry-After"] == "1"
+
+
+def test_an_upload_whose_database_goes_away_while_it_waits_was_stored_all_the_same(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = door.user()
+
+    def go_away(*_: object) -> None:
+        raise DatabaseUnavailable("The database is not available.")
+
+    monkeypatch.setattr("api.insights.find_progress", go_away)
+    response = door.post("/ecgs", json=SMALL, headers={**ada, "Prefer": "wait=10"})
+    assert (response.status_code, response.json["status"]) == (201, "pending")
+    assert door.rung == [response.json["id"]]
+    asked = door.get(f"/ecgs/{response.json['id']}/insights", headers=ada)
+    assert asked.status_code == 503
+
+
+def test_the_first_answer_says_what_was_stored(door: Door) -> None:
+    ada = {**door.user(), "Idempotency-Key": "one"}
+    body = {
+        **SMALL,
+        "date": "2026-11-23T08:00:00.123456+01:00",
+        "sampling_rate": 257.1,
+        "unit": "é",
+        "gain": 1e-9,
+        "baseline": -0.0,
+    }
+    first = door.post("/ecgs", json=body, headers=ada)
+    assert door.get(f"/ecgs/{first.json['id']}", headers=ada).data == first.data
+    assert door.post("/ecgs", json=body, headers=ada).data == first.data
 
 
 def test_waiting_in_vain_is_answered_as_pending(sqlite_door: Door) -> None:
