@@ -20,7 +20,7 @@ from api.uploads import Recording
 from api.users import WHO_ARE_YOU, Caller
 from shared.database import now_s, reading, transaction
 from shared.errors import Fault, IdempotencyConflict, NotFound, Unauthenticated
-from shared.models import FAILED, FINISHED, PENDING, RUNNING, Signal
+from shared.models import FAILED, FINISHED, PENDING, RUNNING, Signal, User
 from shared.models import Ecg as EcgRow
 from shared.signals import encode
 
@@ -114,34 +114,48 @@ def submit(
         "status": PENDING,
         "attempts": 0,
     }
-    try:
-        with transaction(engine) as connection:
-            now = connection.scalar(select(now_s()))
-            row["created_at_s"] = row["rung_at_s"] = now
-            row["recorded_at_s"] = (
-                recording.recorded_at.timestamp() if recording.recorded_at else now
-            )
-            connection.execute(insert(EcgRow), row)
-            connection.execute(insert(Signal), {"ecg_id": row["id"], "encoded": encoded})
-    except IntegrityError:
-        # The unique constraint has decided who came first; a look-up before could not.
-        return Submitted(_first_answer(engine, caller, idempotency), is_new=False)
-    return Submitted(_accepted(row), is_new=True)
-
-
-def _first_answer(engine: Engine, caller: Caller, idempotency: Idempotency | None) -> Accepted:
-    if idempotency is not None:
-        with reading(engine) as connection:
-            row = connection.execute(
-                _WITH_LEADS.add_columns(EcgRow.body_sha256).where(
-                    EcgRow.user_id == caller.user_id, EcgRow.idempotency_key == idempotency.key
+    is_second_try = False
+    while True:
+        try:
+            with transaction(engine) as connection:
+                now = connection.scalar(select(now_s()))
+                row["created_at_s"] = row["rung_at_s"] = now
+                row["recorded_at_s"] = (
+                    recording.recorded_at.timestamp() if recording.recorded_at else now
                 )
-            ).one_or_none()
-        if row is not None:
-            if row.body_sha256 != idempotency.body_sha256:
-                raise IdempotencyConflict("This Idempotency-Key was used with another body.")
-            return _accepted(row._asdict())
-    raise Unauthenticated(WHO_ARE_YOU)
+                connection.execute(insert(EcgRow), row)
+                connection.execute(insert(Signal), {"ecg_id": row["id"], "encoded": encoded})
+            return Submitted(_accepted(row), is_new=True)
+        except IntegrityError:
+            # The unique constraint has decided who came first; a look-up before could not.
+            first = _first_answer(engine, caller, idempotency)
+            if first is not None:
+                return Submitted(first, is_new=False)
+            # Erased since then: its key is free again.
+            if is_second_try:
+                raise
+            is_second_try = True
+
+
+def _first_answer(
+    engine: Engine, caller: Caller, idempotency: Idempotency | None
+) -> Accepted | None:
+    """What the upload that came first was answered; None when there is none."""
+    with reading(engine) as connection:
+        if connection.scalar(select(User.id).where(User.id == caller.user_id)) is None:
+            raise Unauthenticated(WHO_ARE_YOU)
+        if idempotency is None:
+            return None
+        row = connection.execute(
+            _WITH_LEADS.add_columns(EcgRow.body_sha256).where(
+                EcgRow.user_id == caller.user_id, EcgRow.idempotency_key == idempotency.key
+            )
+        ).one_or_none()
+    if row is None:
+        return None
+    if row.body_sha256 != idempotency.body_sha256:
+        raise IdempotencyConflict("This Idempotency-Key was used with another body.")
+    return _accepted(row._asdict())
 
 
 def find_one(engine: Engine, caller: Caller, ecg_id: str) -> Ecg:
