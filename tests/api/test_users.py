@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, Engine, event, func, select
 
-from shared.database import reading
+from api.ecgs import submit
+from api.uploads import parse
+from api.users import authenticate
+from shared.database import reading, transaction
+from shared.errors import DatabaseUnavailable
 from shared.models import Ecg, Signal, User
 from tests.parts import ADMIN, Door
+
+
+def rows_of_each(engine: Engine) -> tuple[int | None, ...]:
+    """How many ecgs, signals and users there are."""
+    with reading(engine) as connection:
+        return tuple(
+            connection.scalar(select(func.count()).select_from(table))
+            for table in (Ecg, Signal, User)
+        )
 
 
 def test_a_token_is_shown_once_and_only_its_hash_is_kept(door: Door) -> None:
@@ -43,9 +59,76 @@ def test_erasing_a_user_erases_everything_of_theirs_and_nothing_else(door: Door)
     assert door.delete("/users/ada", headers=ADMIN).status_code == 204
     assert door.get("/ecgs", headers=ada).status_code == 401
     assert door.get(f"/ecgs/{kept}", headers=bob).status_code == 200
-    with reading(door.engine) as connection:
-        for table in (Ecg, Signal, User):
-            assert connection.scalar(select(func.count()).select_from(table)) == 1
+    assert rows_of_each(door.engine) == (1, 1, 1)
+
+
+def test_however_many_ecgs_a_user_has_they_are_erased_some_at_a_time(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.users.ERASED_AT_ONCE", 3)
+    ada, bob = door.user("ada"), door.user("bob")
+    for who in (*[ada] * 7, bob):
+        door.upload(who, [1])
+    at_once: list[int] = []
+
+    def listen(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE FROM ecgs"):
+            at_once.append(cursor.rowcount)
+
+    event.listen(door.engine, "after_cursor_execute", listen)
+    try:
+        assert door.delete("/users/ada", headers=ADMIN).status_code == 204
+    finally:
+        event.remove(door.engine, "after_cursor_execute", listen)
+    assert at_once == [3, 3, 1]
+    assert rows_of_each(door.engine) == (1, 1, 1)
+
+
+def test_an_erasure_cut_short_lets_nothing_new_in_and_goes_on_when_repeated(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.users.ERASED_AT_ONCE", 3)
+    ada = door.user("ada")
+    for _ in range(7):
+        door.upload(ada, [1])
+    transactions: list[int] = []
+
+    @contextmanager
+    def breaking(engine: Engine) -> Iterator[Connection]:
+        transactions.append(1)
+        if len(transactions) == 3:
+            raise DatabaseUnavailable("The database is not available.")
+        with transaction(engine) as connection:
+            yield connection
+
+    monkeypatch.setattr("api.users.transaction", breaking)
+    assert door.delete("/users/ada", headers=ADMIN).status_code == 503
+    assert rows_of_each(door.engine) == (4, 4, 1)
+    assert door.post("/ecgs", json={"leads": []}, headers=ada).status_code == 401
+    assert door.delete("/users/ada", headers=ADMIN).status_code == 204
+    assert rows_of_each(door.engine) == (0, 0, 0)
+
+
+def test_what_was_let_in_before_an_erasure_goes_with_its_user(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = door.user("ada")
+    door.upload(ada, [1])
+    authenticated = authenticate(door.engine, ada["x-user-token"])
+    transactions: list[int] = []
+
+    @contextmanager
+    def visited(engine: Engine) -> Iterator[Connection]:
+        transactions.append(1)
+        if len(transactions) == 3:
+            submit(engine, authenticated, parse(b'{"leads": []}'), request_id="")
+        with transaction(engine) as connection:
+            yield connection
+
+    monkeypatch.setattr("api.users.transaction", visited)
+    assert door.delete("/users/ada", headers=ADMIN).status_code == 204
+    assert len(transactions) == 3
+    assert rows_of_each(door.engine) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/users/x/token"), ("DELETE", "/users/x")])
