@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import msgspec
-from flask import Flask
-from werkzeug.routing import Rule
 
 from api.problems import INTERNAL, MEDIA_TYPE, Problem, kind_of
 from shared.errors import (
@@ -116,6 +113,18 @@ class Operation:
         return refusals
 
 
+@dataclass(frozen=True)
+class Route:
+    """Where an operation is: the path in the words of OpenAPI, and whose act it is."""
+
+    path: str
+    method: str
+    resource: str
+    act: str
+    in_path: Sequence[str]
+    operation: Operation
+
+
 def promises(operation: Operation) -> Callable[[View], View]:
     """Attach to a view what the contract says of it; a test finds views without."""
 
@@ -126,18 +135,13 @@ def promises(operation: Operation) -> Callable[[View], View]:
     return attach
 
 
-def build(app: Flask) -> dict[str, Any]:
-    """Describe every view of the app that has promised something."""
-    operations: list[tuple[Rule, str, Operation]] = [
-        (rule, method.lower(), getattr(app.view_functions[rule.endpoint], "operation"))  # noqa: B009
-        for rule in app.url_map.iter_rules()
-        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
-        if hasattr(app.view_functions[rule.endpoint], "operation")
-    ]
+def build(routes: Iterable[Route]) -> dict[str, Any]:
+    """Describe these routes."""
+    routes = list(routes)
     types: set[Any] = {Problem}
-    for _, _, operation in operations:
-        types |= {answer.content for answer in operation.answers.values() if answer.content}
-        types |= {operation.request} if operation.request else set()
+    for route in routes:
+        types |= {answer.content for answer in route.operation.answers.values() if answer.content}
+        types |= {route.operation.request} if route.operation.request else set()
     ordered = sorted(types, key=str)
     schemas, components = msgspec.json.schema_components(
         ordered, ref_template="#/components/schemas/{name}"
@@ -145,10 +149,8 @@ def build(app: Flask) -> dict[str, Any]:
     schema_of = dict(zip(ordered, schemas, strict=True))
 
     paths: dict[str, dict[str, Any]] = {}
-    for rule, method, operation in operations:
-        path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
-        described = _describe(operation, schema_of, rule.endpoint, sorted(rule.arguments))
-        paths.setdefault(path, {})[method] = described
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method] = _describe(route, schema_of)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Isoline", "version": VERSION, "description": DESCRIPTION},
@@ -164,9 +166,8 @@ def build(app: Flask) -> dict[str, Any]:
     }
 
 
-def _describe(
-    operation: Operation, schema_of: dict[Any, Any], endpoint: str, in_path: list[str]
-) -> dict[str, Any]:
+def _describe(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
+    operation = route.operation
     responses: dict[str, Any] = {}
     for status, answer in operation.answers.items():
         response: dict[str, Any] = {"description": answer.description}
@@ -186,11 +187,11 @@ def _describe(
             "content": {MEDIA_TYPE: {"schema": schema_of[Problem]}},
         }
     described: dict[str, Any] = {
-        "operationId": endpoint.replace(".", "_"),
-        "tags": [endpoint.partition(".")[0]],
+        "operationId": f"{route.resource}_{route.act}",
+        "tags": [route.resource],
         "summary": operation.summary,
         "parameters": [
-            {"name": name, **PARAMETERS[name]} for name in (*in_path, *operation.parameters)
+            {"name": name, **PARAMETERS[name]} for name in (*route.in_path, *operation.parameters)
         ],
         "responses": responses,
         "security": {"all": [], "user": [{"user": []}, {"bearer": []}], "admin": [{"admin": []}]}[

@@ -5,6 +5,8 @@ Everything comes from this server, and nothing runs that does not: no inline scr
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import flask_swagger_ui
@@ -12,7 +14,7 @@ from flask import Blueprint, Response, current_app, redirect, render_template, s
 from msgspec import Struct
 from werkzeug.wrappers import Response as BaseResponse
 
-from api.openapi import Answer, Operation, build, promises
+from api.openapi import Answer, Operation, Route, build, promises
 from api.problems import ALL_KINDS
 from api.routes.desk import answer
 from shared.errors import NotFound
@@ -21,6 +23,8 @@ docs = Blueprint("docs", __name__)
 
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 _SWAGGER_FILES = {"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"}
+# A part of a path as Werkzeug writes it: <name> or <converter:name>.
+_VARIABLE = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 _KINDS = {kind.slug: kind for kind in ALL_KINDS}
 _POLICY = (
     # Swagger UI styles itself inline; scripts come from files only.
@@ -39,7 +43,19 @@ class AnyObject(Struct):
 @docs.get("/openapi.json")
 @promises(Operation("The contract", {200: Answer("OpenAPI 3.1.", AnyObject)}))
 def openapi() -> Response:
-    return answer(build(current_app))
+    return answer(build(_promised_routes()))
+
+
+def _promised_routes() -> Iterator[Route]:
+    """Every view that has promised something, for each method it answers."""
+    for rule in current_app.url_map.iter_rules():
+        operation = getattr(current_app.view_functions[rule.endpoint], "operation", None)
+        if operation is None:
+            continue
+        path = _VARIABLE.sub(r"{\1}", rule.rule)
+        resource, _, act = rule.endpoint.partition(".")
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            yield Route(path, method.lower(), resource, act, sorted(rule.arguments), operation)
 
 
 @docs.get("/")
