@@ -25,6 +25,7 @@ SLOWEST_BYTES_PER_S = 16 * 1024
 # Of what is too large, what comes within this time is still read and thrown away: most clients
 # only listen for the answer once they have sent what they wanted to send.
 DISCARDING_S = 30.0
+ENCODINGS = ("gzip", "identity")
 
 
 class Stream(Protocol):
@@ -133,7 +134,7 @@ def read_body(
     ------
     TooLarge, TooSlow, MalformedRequest (cut short or broken gzip), UnsupportedMedia, Overloaded.
     """
-    if encoding not in {"identity", "gzip"}:
+    if encoding not in ENCODINGS:
         raise UnsupportedMedia("Content-Encoding must be gzip or absent.")
     arrival = Arrival(stream, length)
     # It grows in place, and gives away what it holds without copying it.

@@ -30,6 +30,9 @@ STATUSES = {PENDING: (PENDING, RUNNING), FINISHED: (FINISHED,), FAILED: (FAILED,
 
 Status = Literal["pending", "finished", "failed"]
 
+LONGEST_KEY = 255
+KEY_PATTERN = f"[!-~]{{1,{LONGEST_KEY}}}"
+
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

@@ -8,7 +8,11 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from api.bodies import ENCODINGS
+from api.ecgs import KEY_PATTERN, STATUSES
+from api.pages import DEFAULT_LIMIT, LONGEST_CURSOR, MOST
 from api.problems import INTERNAL, MEDIA_TYPE, Problem, kind_of
+from api.waiting import LONGEST_S
 from shared.errors import (
     DependencyError,
     InvalidRequest,
@@ -41,26 +45,31 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "limit": {
         "in": "query",
         "description": "How many entries a page has at most.",
-        "schema": {"type": "integer", "minimum": 1, "maximum": 500, "default": 50},
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MOST,
+            "default": DEFAULT_LIMIT,
+        },
     },
     "cursor": {
         "in": "query",
         "description": "The `next_cursor` of the page before.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 64},
+        "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_CURSOR},
     },
     "status": {
         "in": "query",
         "description": "Only ECGs in this state.",
-        "schema": {"enum": ["pending", "finished", "failed"]},
+        "schema": {"enum": list(STATUSES)},
     },
     "Idempotency-Key": {
         "in": "header",
         "description": "Makes a retry safe: the same key and body get the first answer again.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+        "schema": {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
     },
     "Prefer": {
         "in": "header",
-        "description": "`wait=N` holds the answer until the job has ended, up to N ≤ 20 seconds.",
+        "description": f"`wait=N` holds the answer until the job has ended, at most {LONGEST_S} s.",
         "schema": {"type": "string"},
         "example": "wait=5",
     },
@@ -72,7 +81,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "Content-Encoding": {
         "in": "header",
         "description": "`gzip` for a compressed body.",
-        "schema": {"enum": ["gzip", "identity"]},
+        "schema": {"enum": list(ENCODINGS)},
     },
     "ecg_id": {"in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
     "username": {"in": "path", "required": True, "schema": {"type": "string", "minLength": 1}},

@@ -14,6 +14,8 @@ from shared.errors import Fault
 
 DEFAULT_LIMIT = 50
 MOST = 500
+# The longest are usernames.
+LONGEST_CURSOR = 64
 
 T = TypeVar("T")
 
@@ -39,7 +41,7 @@ def parse_paging(arguments: Mapping[str, str]) -> Paging:
     if not (limit.isascii() and limit.isdigit() and len(limit) < 5 and 1 <= int(limit) <= MOST):
         raise invalid([Fault("/query/limit", f"must be a whole number from 1 to {MOST}")])
     cursor = arguments.get("cursor")
-    if cursor is not None and not (0 < len(cursor) <= 64 and cursor.isprintable()):
+    if cursor is not None and not (0 < len(cursor) <= LONGEST_CURSOR and cursor.isprintable()):
         raise invalid([Fault("/query/cursor", "must be the next_cursor of an earlier answer")])
     return Paging(int(limit), cursor)
 

@@ -18,7 +18,7 @@ _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,6})\"?\s*(?:$|[,;])", r
 
 
 def parse_wait(prefer: str | None) -> int | None:
-    """The seconds in a Prefer header, at most twenty; None when it does not ask to wait."""
+    """The seconds in a Prefer header, at most `LONGEST_S`; None when it does not ask to wait."""
     match = _WAIT.search(prefer or "")
     return min(int(match[1]), LONGEST_S) if match else None
 

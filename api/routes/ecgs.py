@@ -27,8 +27,6 @@ from shared.errors import (
 
 ecgs = Blueprint("ecgs", __name__)
 
-_KEY = re.compile(r"[!-~]{1,255}")
-
 
 @ecgs.post("/ecgs")
 @promises(
@@ -59,10 +57,11 @@ def submit() -> Response:
     ecg = submitted.ecg
     if submitted.is_new:
         desk().enqueue(ecg.id)
-    progress = None
+    progress: polls.Progress | None = None
+    applied: dict[str, str] = {}
     # It is stored, and must not be called anything else because there is no news of it.
     with suppress(DependencyError, NotFound):
-        progress = _wait_for(who, ecg.id)
+        progress, applied = _wait_for(who, ecg.id)
     ended = progress.ended if progress else None
     if ended is not None:
         ecg.status, ecg.finished_at = ended.status, ended.finished_at
@@ -71,7 +70,8 @@ def submit() -> Response:
     response.headers["Location"] = url_for("ecgs.find_one", ecg_id=ecg.id)
     if ended is None:
         response.headers["Retry-After"] = "1"
-    return _say_waited(response, progress)
+    response.headers.update(applied)
+    return response
 
 
 @ecgs.get("/ecgs")
@@ -136,14 +136,17 @@ def erase(ecg_id: str) -> Response:
 )
 def find_insights(ecg_id: str) -> Response:
     who = caller()
-    waited = _wait_for(who, ecg_id)
-    progress = waited or polls.find_progress(desk().engine, who, ecg_id)
+    progress, applied = _wait_for(who, ecg_id)
+    if progress is None:
+        progress = polls.find_progress(desk().engine, who, ecg_id)
     if progress.ended is not None:
-        return _say_waited(answer(progress.ended.document), waited)
-    pending = polls.Pending(ecg_id, polls.WAITING_DETAIL, _waiting_for(progress))
-    response = answer(pending, 202)
-    response.headers["Retry-After"] = "1"
-    return _say_waited(response, waited)
+        response = answer(progress.ended.document)
+    else:
+        pending = polls.Pending(ecg_id, polls.WAITING_DETAIL, _waiting_for(progress))
+        response = answer(pending, 202)
+        response.headers["Retry-After"] = "1"
+    response.headers.update(applied)
+    return response
 
 
 def _store(who: Caller) -> acts.Submitted:
@@ -161,25 +164,24 @@ def _store(who: Caller) -> acts.Submitted:
 
 def _idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not _KEY.fullmatch(key):
-        raise MalformedRequest("Idempotency-Key must be 1 to 255 visible ASCII characters.")
+    if key is not None and not re.fullmatch(acts.KEY_PATTERN, key):
+        raise MalformedRequest(
+            f"Idempotency-Key must be 1 to {acts.LONGEST_KEY} visible ASCII characters."
+        )
     return key
 
 
-def _wait_for(who: Caller, ecg_id: str) -> polls.Progress | None:
-    """Wait as the caller prefers; None when they do not, or every chair is taken."""
+def _wait_for(who: Caller, ecg_id: str) -> tuple[polls.Progress | None, dict[str, str]]:
+    """Wait as the caller prefers; what came of it, and the header that says so.
+
+    Neither when the caller does not prefer to wait, or every chair is taken.
+    """
     seconds = parse_wait(request.headers.get("Prefer"))
     if seconds is None:
-        return None
+        return None, {}
     engine = desk().engine
-    return desk().waiting_room.wait(lambda: polls.find_progress(engine, who, ecg_id), seconds)
-
-
-def _say_waited(response: Response, waited: polls.Progress | None) -> Response:
-    if waited is not None:
-        seconds = parse_wait(request.headers.get("Prefer"))
-        response.headers["Preference-Applied"] = f"wait={seconds}"
-    return response
+    progress = desk().waiting_room.wait(lambda: polls.find_progress(engine, who, ecg_id), seconds)
+    return progress, {"Preference-Applied": f"wait={seconds}"} if progress else {}
 
 
 def _waiting_for(progress: polls.Progress) -> polls.WaitingFor:

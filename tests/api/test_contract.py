@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 from openapi_spec_validator import validate
 
 from api.problems import ALL_KINDS, INTERNAL, kind_of
 from shared import errors
-from tests.parts import Door
+from tests.parts import ADMIN, Door
 
 PAGES = {"docs.front", "docs.page", "docs.part", "docs.problem", "static"}
 
@@ -28,6 +31,34 @@ def test_a_signal_is_described_as_numbers(sqlite_door: Door) -> None:
     schemas = sqlite_door.get("/openapi.json").json["components"]["schemas"]
     assert schemas["Lead"]["properties"]["signal"]["items"] == {"type": "number"}
     assert schemas["Upload"]["required"] == ["leads"]
+
+
+def test_what_the_contract_says_of_a_parameter_is_what_the_door_does(sqlite_door: Door) -> None:
+    def schema_of(name: str, method: str = "get") -> Any:
+        parameters = contract["paths"]["/ecgs"][method]["parameters"]
+        return next(entry for entry in parameters if entry["name"] == name)["schema"]
+
+    def listed(query: str) -> int:
+        return sqlite_door.get(f"/ecgs?{query}", headers=ada).status_code
+
+    def stored(key: str) -> int:
+        headers = {**ada, "Idempotency-Key": key}
+        return sqlite_door.post("/ecgs", json={"leads": []}, headers=headers).status_code
+
+    contract, ada = sqlite_door.get("/openapi.json").json, sqlite_door.user()
+    limit, cursor = schema_of("limit"), schema_of("cursor")
+    assert [listed(f"limit={limit[end]}") for end in ("minimum", "maximum")] == [200, 200]
+    assert [listed(f"limit={n}") for n in (limit["minimum"] - 1, limit["maximum"] + 1)] == [422] * 2
+    for _ in range(limit["default"] + 1):
+        sqlite_door.upload(ada)
+    assert len(sqlite_door.get("/ecgs", headers=ada).json["data"]) == limit["default"]
+    assert {listed(f"status={status}") for status in schema_of("status")["enum"]} == {200}
+    longest = "x" * cursor["maxLength"]
+    for name, expected in ((longest, 200), (longest + "x", 422)):
+        assert sqlite_door.get(f"/users?cursor={name}", headers=ADMIN).status_code == expected
+    pattern = schema_of("Idempotency-Key", "post")["pattern"]
+    for key in ("", "!", "~", "x" * 255, "x" * 256, "a b", "é"):
+        assert stored(key) == (201 if re.search(pattern, key) else 400), key
 
 
 def leaves(kind: type[errors.ServiceError]) -> list[type[errors.ServiceError]]:
