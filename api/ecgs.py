@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from api.faults import invalid
-from api.pages import Page, Paging, at
+from api.moments import at
+from api.pages import Page, Paging
 from api.uploads import Recording
 from api.users import WHO_ARE_YOU, Caller
 from shared.database import now_s, reading, transaction
@@ -105,6 +106,7 @@ def submit(
     row: dict[str, Any] = {
         "id": str(uuid_utils.uuid7()),
         "user_id": caller.user_id,
+        "recorded_at_s": recording.recorded_at_s,
         "sampling_rate_hz": recording.sampling_rate_hz,
         "unit": recording.unit,
         "gain": recording.gain,
@@ -120,15 +122,7 @@ def submit(
     is_second_try = False
     while True:
         try:
-            with transaction(engine) as connection:
-                now = connection.scalar(select(now_s()))
-                row["created_at_s"] = row["rung_at_s"] = now
-                row["recorded_at_s"] = (
-                    recording.recorded_at.timestamp() if recording.recorded_at else now
-                )
-                connection.execute(insert(EcgRow), row)
-                connection.execute(insert(Signal), {"ecg_id": row["id"], "encoded": encoded})
-            return Submitted(_accepted(row), is_new=True)
+            return Submitted(_accepted(_store(engine, row, encoded)), is_new=True)
         except IntegrityError:
             # The unique constraint has decided who came first; a look-up before could not.
             first = _first_answer(engine, caller, idempotency)
@@ -138,6 +132,19 @@ def submit(
             if is_second_try:
                 raise
             is_second_try = True
+
+
+def _store(engine: Engine, row: dict[str, Any], encoded: bytes) -> dict[str, Any]:
+    """Commit an ecg with its signal; return the row as it was written, with its times."""
+    with transaction(engine) as connection:
+        now = connection.scalar(select(now_s()))
+        times = {"created_at_s": now, "rung_at_s": now}
+        if row["recorded_at_s"] is None:
+            times["recorded_at_s"] = now
+        written = {**row, **times}
+        connection.execute(insert(EcgRow), written)
+        connection.execute(insert(Signal), {"ecg_id": row["id"], "encoded": encoded})
+    return written
 
 
 def _first_answer(

@@ -11,7 +11,7 @@ from msgspec import Struct
 from sqlalchemy import Engine, select
 
 from api.ecgs import Status, one_of
-from api.pages import at
+from api.moments import at
 from api.users import Caller
 from shared.database import reading
 from shared.models import FAILED, FINISHED, RUNNING, InsightDefinition, Insights

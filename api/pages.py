@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -44,8 +43,3 @@ def parse_paging(arguments: Mapping[str, str]) -> Paging:
     if cursor is not None and not (0 < len(cursor) <= LONGEST_CURSOR and cursor.isprintable()):
         raise invalid([Fault("/query/cursor", "must be the next_cursor of an earlier answer")])
     return Paging(int(limit), cursor)
-
-
-def at(seconds: float) -> datetime:
-    """The moment so many seconds after 1970 began, in UTC."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -22,7 +22,7 @@ from api.faults import (
     is_array,
     spell_out_not_finite,
 )
-from api.pages import at
+from api.moments import seconds_of
 from api.samples import read_samples
 from shared.errors import Fault, MalformedRequest
 
@@ -81,7 +81,7 @@ class Upload(Struct):
 class Recording:
     """A checked upload: what is stored."""
 
-    recorded_at: datetime | None
+    recorded_at_s: float | None
     sampling_rate_hz: float | None
     unit: str | None
     gain: float | None
@@ -113,7 +113,7 @@ def parse(body: bytes) -> Recording:
     if leads is None:
         raise invalid(_faults(body))
     return Recording(
-        recorded_at=upload.date and _in_utc(upload.date),
+        recorded_at_s=None if upload.date is None else _read_date(upload.date),
         sampling_rate_hz=upload.sampling_rate,
         unit=upload.unit,
         gain=upload.gain,
@@ -180,9 +180,8 @@ def _faults_of_lead(text: memoryview, pointer: str) -> list[Fault]:
     return faults
 
 
-def _in_utc(date: datetime) -> datetime:
+def _read_date(date: datetime) -> float:
     try:
-        # There and back: the last microseconds of the year 9999 are stored as the year 10000.
-        return at(date.astimezone(UTC).timestamp())
+        return seconds_of(date)
     except OverflowError:
         raise invalid([Fault("/date", "is outside the years 1 to 9999 in UTC")]) from None

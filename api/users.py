@@ -20,7 +20,8 @@ from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.faults import invalid
-from api.pages import Page, Paging, at
+from api.moments import at
+from api.pages import Page, Paging
 from shared.database import now_s, reading, transaction
 from shared.errors import Fault, NotFound, Unauthenticated, UsernameTaken
 from shared.models import Ecg as EcgRow

@@ -17,7 +17,7 @@ from tests.parts import Door
 
 SMALL = {"leads": [{"name": "I", "signal": [1, -1]}]}
 NOTHING = Recording(
-    recorded_at=None,
+    recorded_at_s=None,
     sampling_rate_hz=None,
     unit=None,
     gain=None,
