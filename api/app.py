@@ -88,9 +88,6 @@ def _end(response: Response) -> Response:
     if response.mimetype in {"application/json", problems.MEDIA_TYPE}:
         # Health data and tokens are nobody else's to keep.
         response.headers.setdefault("Cache-Control", "no-store")
-        if request.method == "GET" and response.status_code == 200:
-            response.add_etag()
-            response.make_conditional(request)
     # Those who ask whether we live ask all the time. The rule, not the path: a path may hold a
     # username.
     say = log.debug if request.endpoint == "health.ping" else log.info

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, cast
 
 import msgspec
@@ -81,6 +82,18 @@ def answer(content: Any, status: int = 200) -> Response:
     """Write a struct, or JSON that is ready-made."""
     data = content if isinstance(content, bytes) else msgspec.json.encode(content)
     return Response(data, status, mimetype="application/json")
+
+
+def revalidated(content: Any) -> Response:
+    """Write what its owner may keep, and need not be sent again as long as it has not changed."""
+    response = answer(content)
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.add_etag()
+    tag, _ = response.get_etag()
+    if tag is not None and request.if_none_match.contains_weak(tag):
+        response.status_code = HTTPStatus.NOT_MODIFIED
+        response.set_data(b"")
+    return response
 
 
 def request_id() -> str:

@@ -13,7 +13,7 @@ import api.ecgs as acts
 import api.insights as polls
 from api.openapi import Answer, Operation, promises
 from api.pages import Page, parse_paging
-from api.routes.desk import answer, caller, desk, received_body, request_id
+from api.routes.desk import answer, caller, desk, received_body, request_id, revalidated
 from api.uploads import Upload, parse
 from api.users import Caller
 from api.waiting import parse_wait
@@ -26,6 +26,8 @@ from shared.errors import (
 )
 
 ecgs = Blueprint("ecgs", __name__)
+
+UNCHANGED = Answer("Nothing has changed since the answer with this ETag.", headers=["ETag"])
 
 
 @ecgs.post("/ecgs")
@@ -78,29 +80,36 @@ def submit() -> Response:
 @promises(
     Operation(
         "List your ECGs",
-        {200: Answer("One page, newest first.", Page[acts.Ecg])},
+        {
+            200: Answer("One page, newest first.", Page[acts.Ecg], headers=["ETag"]),
+            304: UNCHANGED,
+        },
         who="user",
-        parameters=["limit", "cursor", "status"],
+        parameters=["limit", "cursor", "status", "If-None-Match"],
         problems=[InvalidRequest],
     )
 )
 def find_all() -> Response:
     who = caller()
     paging = parse_paging(request.args)
-    return answer(acts.find_all(desk().engine, who, paging, request.args.get("status")))
+    return revalidated(acts.find_all(desk().engine, who, paging, request.args.get("status")))
 
 
 @ecgs.get("/ecgs/<ecg_id>")
 @promises(
     Operation(
         "Describe an ECG",
-        {200: Answer("What was uploaded, without the samples.", acts.Ecg)},
+        {
+            200: Answer("What was uploaded, without the samples.", acts.Ecg, headers=["ETag"]),
+            304: UNCHANGED,
+        },
         who="user",
+        parameters=["If-None-Match"],
         problems=[NotFound],
     )
 )
 def find_one(ecg_id: str) -> Response:
-    return answer(acts.find_one(desk().engine, caller(), ecg_id))
+    return revalidated(acts.find_one(desk().engine, caller(), ecg_id))
 
 
 @ecgs.delete("/ecgs/<ecg_id>")
@@ -127,7 +136,7 @@ def erase(ecg_id: str) -> Response:
                 headers=["Retry-After"],
                 at_times=["Preference-Applied"],
             ),
-            304: Answer("Nothing has changed since the answer with this ETag."),
+            304: UNCHANGED,
         },
         who="user",
         parameters=["Prefer", "If-None-Match"],
@@ -140,7 +149,7 @@ def find_insights(ecg_id: str) -> Response:
     if progress is None:
         progress = polls.find_progress(desk().engine, who, ecg_id)
     if progress.ended is not None:
-        response = answer(progress.ended.document)
+        response = revalidated(progress.ended.document)
     else:
         pending = polls.Pending(ecg_id, polls.WAITING_DETAIL, _waiting_for(progress))
         response = answer(pending, 202)

@@ -44,17 +44,6 @@ def test_a_poll_says_pending_and_then_finished(door: Door) -> None:
     assert [lead["number_of_zero_crossings"] for lead in finished.json["leads"]] == [2, 5]
 
 
-def test_an_unchanged_answer_is_304(door: Door) -> None:
-    ada = door.user()
-    ecg_id = door.upload(ada, [1, -1])
-    door.work()
-    first = door.get(f"/ecgs/{ecg_id}/insights", headers=ada)
-    again = door.get(
-        f"/ecgs/{ecg_id}/insights", headers={**ada, "If-None-Match": first.headers["ETag"]}
-    )
-    assert (again.status_code, again.data) == (304, b"")
-
-
 def test_names_stay_as_sent_in_order_and_doubled(door: Door) -> None:
     ada = door.user()
     names = ["V1", "", "V1", "é 心", "I"]
