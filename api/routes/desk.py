@@ -41,7 +41,7 @@ def desk() -> Desk:
 def caller() -> Caller:
     """Whoever holds this request's user token; raises `Unauthenticated`."""
     token = request.headers.get("x-user-token")
-    if token is None:
+    if not token:
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
         token = credentials.strip() if scheme.lower() == "bearer" else None
     return authenticate(desk().engine, token)
@@ -82,6 +82,13 @@ def answer(content: Any, status: int = 200) -> Response:
     """Write a struct, or JSON that is ready-made."""
     data = content if isinstance(content, bytes) else msgspec.json.encode(content)
     return Response(data, status, mimetype="application/json")
+
+
+def nothing() -> Response:
+    """Say that it is done; of what is not there, not even the type is named."""
+    response = Response(status=HTTPStatus.NO_CONTENT)
+    del response.headers["Content-Type"]
+    return response
 
 
 def revalidated(content: Any) -> Response:

@@ -13,7 +13,15 @@ import api.ecgs as acts
 import api.insights as polls
 from api.openapi import Answer, Operation, promises
 from api.pages import Page, parse_paging
-from api.routes.desk import answer, caller, desk, received_body, request_id, revalidated
+from api.routes.desk import (
+    answer,
+    caller,
+    desk,
+    nothing,
+    received_body,
+    request_id,
+    revalidated,
+)
 from api.uploads import Upload, parse
 from api.users import Caller
 from api.waiting import parse_wait
@@ -116,7 +124,7 @@ def find_one(ecg_id: str) -> Response:
 @promises(Operation("Erase an ECG", {204: Answer("Erased.")}, who="user", problems=[NotFound]))
 def erase(ecg_id: str) -> Response:
     acts.erase(desk().engine, caller(), ecg_id)
-    return Response(status=204)
+    return nothing()
 
 
 @ecgs.get("/ecgs/<ecg_id>/insights")

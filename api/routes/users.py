@@ -8,7 +8,7 @@ import api.users as acts
 from api.faults import parse_as
 from api.openapi import Answer, Operation, promises
 from api.pages import Page, parse_paging
-from api.routes.desk import answer, desk, received_body, require_admin
+from api.routes.desk import answer, desk, nothing, received_body, require_admin
 from shared.errors import InvalidRequest, NotFound, UsernameTaken
 
 users = Blueprint("users", __name__)
@@ -73,4 +73,4 @@ def rotate_token(username: str) -> Response:
 def erase(username: str) -> Response:
     require_admin()
     acts.erase(desk().engine, username)
-    return Response(status=204)
+    return nothing()

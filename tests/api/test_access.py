@@ -122,6 +122,11 @@ def test_the_name_of_the_scheme_is_written_as_one_likes(house: House) -> None:
         assert house.ask("GET", "/ecgs", {"Authorization": written}).status_code == 200
 
 
+def test_an_empty_header_is_no_header(house: House) -> None:
+    bearer = {"Authorization": f"Bearer {house.owner['x-user-token']}"}
+    assert house.ask("GET", "/ecgs", {"x-user-token": "", **bearer}).status_code == 200
+
+
 def wrong_tokens(house: House) -> list[dict[str, str]]:
     """What comes close to a token of the owner, and what does not."""
     token = house.owner["x-user-token"]

@@ -160,3 +160,11 @@ def test_nothing_of_a_user_is_in_any_log_line(door: Door, caplog: pytest.LogCapt
     for secret in ("canary", ada["x-user-token"], ADMIN["x-admin-token"], "123454321"):
         assert secret not in logged
     assert ecg_id
+
+
+def test_the_answer_to_an_erasure_is_nothing_and_has_no_type(sqlite_door: Door) -> None:
+    ecg_id = sqlite_door.upload(ada := sqlite_door.user(), [1])
+    for path, who in ((f"/ecgs/{ecg_id}", ada), ("/users/ada", ADMIN)):
+        erased = sqlite_door.delete(path, headers=who)
+        assert (erased.status_code, erased.data) == (204, b"")
+        assert "Content-Type" not in erased.headers
