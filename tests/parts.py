@@ -207,6 +207,10 @@ class Stack:
             process.wait()
             raise
 
+    def is_running(self, name: str) -> bool:
+        """Whether one of the processes has not ended."""
+        return self._processes[name].poll() is None
+
     def log(self, name: str) -> str:
         """What a process has written so far."""
         return (self._folder / f"{name}.log").read_text()

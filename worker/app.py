@@ -20,6 +20,7 @@ from worker.insights import catalogue
 settings = Settings.from_environ(needs=["ISOLINE_REDIS_URL"])
 assert settings.redis_url is not None  # noqa: S101 - `needs` saw to it
 app = jobs.celery_app(settings.redis_url)
+app.conf.broker_transport = "worker.letterbox:Transport"
 # A worker has time: it waits for a locked database rather than waste an attempt.
 engine = database.connect(settings.database_url, patience_s=30.0, pool_size=1)
 broker = Broker(settings.redis_url)

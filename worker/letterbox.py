@@ -1,0 +1,83 @@
+"""Where messages come in: one that nobody can read is thrown away, and the worker goes on.
+
+To Celery such a message is a fault of the program, and ends it; and what was taken but not put
+away is handed to the next worker, which it ends as well. A message is only a hint: whatever row
+it may have named is rung for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import Empty
+from typing import Any
+
+import structlog
+from kombu.transport import redis
+
+# What would have a worker do anything but look at rows, at once and within its own limits. None of
+# our messages has them, and Celery loses a child's place for good over limits it cannot read.
+WISHES = ("eta", "expires", "timelimit")
+
+log = structlog.get_logger(__name__)
+
+
+def _throw_away(error: Exception) -> None:
+    # Neither the message nor what the library says of it, which quotes it.
+    log.error("message thrown away", error=type(error).__name__)
+
+
+class QoS(redis.QoS):
+    """What was taken out of a queue and is not put away yet."""
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Lay what its worker never put away into its queue again, if it can be read."""
+        try:
+            super().restore_by_tag(tag, client, leftmost)
+        except self.channel.connection_errors:
+            raise
+        except Exception as error:  # noqa: BLE001
+            _throw_away(error)
+            with self.channel.conn_or_acquire(client) as connection:
+                connection.hdel(self.unacked_key, tag)
+                connection.zrem(self.unacked_index_key, tag)
+
+
+class Channel(redis.Channel):
+    """One worker's way to its queues."""
+
+    QoS = QoS
+
+    def basic_consume(
+        self, queue: str, no_ack: bool, callback: Callable[[Any], Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Have every message of this queue handed to the callback."""
+
+        def hand_over(message: Any) -> None:
+            try:
+                for wish in WISHES:
+                    message.headers.pop(wish, None)
+                callback(message)
+            except Exception as error:
+                # Kombu counts KeyError among the connection's errors; here it is the message's.
+                if isinstance(error, self.connection_errors) and not isinstance(error, KeyError):
+                    raise
+                _throw_away(error)
+                message.reject_log_error(log, self.connection_errors)
+
+        return super().basic_consume(queue, no_ack, hand_over, *args, **kwargs)
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)
+        except (Empty, *self.connection_errors):
+            raise
+        except Exception as error:  # noqa: BLE001
+            # Not even an envelope: it has left the queue, and there is nothing to put away.
+            _throw_away(error)
+            return True
+
+
+class Transport(redis.Transport):
+    """Redis, as Celery's `broker_transport`."""
+
+    Channel = Channel
