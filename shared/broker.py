@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 
@@ -11,8 +12,10 @@ from shared.jobs import INTERACTIVE
 
 # A worker is online when it was heard within this time; it beats every two seconds.
 HEARD_WITHIN_S = 10
-# How old an answer about the workers may be: a poll must not cost a round trip to Redis.
+# How old an answer about the workers may be before somebody asks again, since a poll must not
+# cost a round trip to Redis; and how old while that somebody still waits for the answer.
 REMEMBERED_S = 1.0
+STALE_S = 5.0
 
 _HEARTBEATS = "isoline:heartbeat:"
 
@@ -30,24 +33,30 @@ class Broker:
         )
         self._lock = threading.Lock()
         self._workers: int | None = None
-        self._asked_at_s = -REMEMBERED_S
+        self._asked_at_s = -math.inf
 
     def beat(self, worker: str) -> None:
         """Say that this worker is alive; raises `redis.RedisError` when nobody hears it."""
         self._redis.set(_HEARTBEATS + worker, "1", ex=HEARD_WITHIN_S)
 
     def workers_online(self) -> int | None:
-        """How many workers were heard lately (remembered for a second); None when Redis is away."""
-        # One asks, and the others need not wait for the answer: a Redis that is away, or whose name
-        # is looked up in vain, costs one request its second and not all of them.
-        if self._lock.acquire(blocking=False):
+        """How many workers were heard lately, seconds ago at most; None when Redis is away."""
+        # One asks, and the others make do with what was known: a Redis whose name is looked up in
+        # vain costs one request its seconds, and not all of them.
+        is_stale = self._age_s() >= STALE_S
+        if self._lock.acquire(timeout=STALE_S if is_stale else 0.0):
             try:
-                if time.monotonic() - self._asked_at_s >= REMEMBERED_S:
+                if self._age_s() >= REMEMBERED_S:
                     self._workers = self._count_workers()
                     self._asked_at_s = time.monotonic()
             finally:
                 self._lock.release()
+        elif is_stale:
+            return None
         return self._workers
+
+    def _age_s(self) -> float:
+        return time.monotonic() - self._asked_at_s
 
     def _count_workers(self) -> int | None:
         try:

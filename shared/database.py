@@ -24,6 +24,9 @@ from shared.errors import DatabaseUnavailable
 WRITING = "isoline_writing"
 TURN = "isoline_turn"
 
+# PostgreSQL's undefined_table and undefined_column.
+NOT_MIGRATED = {"42P01", "42703"}
+
 
 class now_s(FunctionElement[float]):  # noqa: N801 - an SQL function, named like one
     """The database's clock, in seconds since 1970: no decision uses the clock of a worker."""
@@ -73,6 +76,11 @@ def connect(url: str, *, patience_s: float = 5.0, pool_size: int = 16) -> Engine
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": max(2, int(patience_s)),
+            # A host that vanishes says nothing; the kernel would wait for it for a quarter hour.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 2 * milliseconds,
             "options": f"-c lock_timeout={milliseconds} -c statement_timeout={6 * milliseconds}",
         },
         **options,
@@ -134,6 +142,21 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def forget_erased(engine: Engine) -> None:
+    """Have what was erased leave SQLite's write-ahead log as well; PostgreSQL sees to its own.
+
+    Raises
+    ------
+    DatabaseUnavailable : likewise.
+    """
+    if engine.dialect.name == "sqlite":
+        with _translated(), engine.connect() as connection:
+            # Inside a transaction it would wait for itself.
+            driver = connection.connection.cursor()
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            driver.close()
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
@@ -141,6 +164,8 @@ def _translated() -> Iterator[None]:
     except (OperationalError, InternalError, TimeoutError) as error:
         raise DatabaseUnavailable("The database is not available.") from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        # To SQLite a table that is not there is an operational error; here too it is somebody who
+        # has not migrated yet.
+        if error.connection_invalidated or getattr(error.orig, "sqlstate", "") in NOT_MIGRATED:
             raise DatabaseUnavailable("The database is not available.") from error
         raise

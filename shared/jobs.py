@@ -21,9 +21,12 @@ INTERACTIVE = "interactive"
 # One worker child takes a message whole, so it is kept short: neighbours spread over children.
 IDS_PER_MESSAGE = 8
 
-SOFT_TIME_LIMIT_S = 45
+# The worker gives up by itself long before; a process that hangs so badly that it cannot is killed
+# then, and only after that may another one take its row.
 TIME_LIMIT_S = 60
 LEASE_S = 75.0
+
+MOST_MEMORY_KB = 384 * 1024
 
 # After a failed ring, how long the bell is left alone; the relay makes up for what is not rung.
 BREAK_S = 2.0
@@ -47,12 +50,13 @@ def celery_app(redis_url: str) -> Celery:
         # Redelivery comes from SQL; a message that killed its worker must not come back by itself.
         task_acks_late=True,
         task_reject_on_worker_lost=False,
+        task_retry_on_worker_lost=False,
         # A reconnect must not cancel work that the row's lease protects anyway.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         # A worker that hoards messages makes idle neighbours and a dishonest queue length.
         worker_prefetch_multiplier=1,
-        # A job that hangs: told, then killed, and only then may another take its row.
-        task_soft_time_limit=SOFT_TIME_LIMIT_S,
+        # A job that hangs in code that no signal reaches. There is no soft limit: Celery's is an
+        # Exception, which the insight it meets would take for a fault of its own.
         task_time_limit=TIME_LIMIT_S,
         # After a child died, its loss is noticed in a second instead of ten.
         worker_lost_wait=1.0,
@@ -60,6 +64,8 @@ def celery_app(redis_url: str) -> Celery:
         worker_soft_shutdown_timeout=0,
         # Slow leaks end with their process.
         worker_max_tasks_per_child=10_000,
+        # So does a process that has grown beyond what the largest upload needs, after its task.
+        worker_max_memory_per_child=MOST_MEMORY_KB,
         # Workers wait for a broker that is away; nobody who publishes does.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

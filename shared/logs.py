@@ -18,6 +18,7 @@ def configure() -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if to_a_person else "iso", utc=True),
+        _quote_nothing,
         _say_where,
     ]
     structlog.configure(
@@ -44,6 +45,24 @@ def configure() -> None:
     # Celery tells of each message twice; our own line tells of each ecg.
     for chatter in ("celery.worker.strategy", "celery.app.trace", "alembic"):
         logging.getLogger(chatter).setLevel(logging.WARNING)
+
+
+def _quote_nothing(
+    logger: object, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Of what Celery and kombu complain of, keep the complaint and leave out what they quote.
+
+    That is a message, or the text of an error, in which a driver may have quoted a row.
+    """
+    record: logging.LogRecord | None = event.get("_record")
+    if (
+        record is not None
+        and record.levelno >= logging.WARNING
+        and record.name.startswith(("celery", "kombu"))
+    ):
+        event["event"] = " ".join(str(record.msg).split())
+        event.pop("data", None)
+    return event
 
 
 def _say_where(

@@ -118,7 +118,7 @@ class Insights(Base):
 
 
 class InsightDefinition(Base):
-    """One line of the catalogue, written by the workers when they start, read by the API."""
+    """One line of the catalogue, written by the relay when it starts, read by the API."""
 
     __tablename__ = "insight_definitions"
 

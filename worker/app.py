@@ -8,21 +8,17 @@ from typing import Any
 import redis
 import structlog
 from celery import signals
-from sqlalchemy import delete, insert
 
 from shared import database, jobs, logs
 from shared.broker import Broker
-from shared.models import InsightDefinition
 from shared.settings import Settings
 from worker import tasks
-from worker.insights import catalogue
 
 settings = Settings.from_environ(needs=["ISOLINE_REDIS_URL"])
 assert settings.redis_url is not None  # noqa: S101 - `needs` saw to it
 app = jobs.celery_app(settings.redis_url)
 app.conf.broker_transport = "worker.letterbox:Transport"
-# A worker has time: it waits for a locked database rather than waste an attempt.
-engine = database.connect(settings.database_url, patience_s=30.0, pool_size=1)
+engine = database.connect(settings.database_url, pool_size=1)
 broker = Broker(settings.redis_url)
 
 log = structlog.get_logger(__name__)
@@ -44,16 +40,6 @@ def _ring_again(ecg_ids: Sequence[str]) -> None:
 @signals.setup_logging.connect
 def _configure_logs(**_: Any) -> None:
     logs.configure()
-
-
-@signals.worker_init.connect
-def _publish_catalogue(**_: Any) -> None:
-    """Write what the bench can do into the table that the API answers GET /insights from."""
-    with database.transaction(engine) as connection:
-        connection.execute(delete(InsightDefinition))
-        connection.execute(insert(InsightDefinition), catalogue())
-    # The children must not inherit an open connection.
-    engine.dispose()
 
 
 @signals.worker_process_init.connect

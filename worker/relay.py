@@ -1,6 +1,8 @@
 """Rings again for rows whose bell got lost, and takes back rows whose worker did.
 
-Two relays at once are harmless: a bell too many wakes nobody who is not due.
+It is also the one who sees to what must be seen to by somebody, now and then: the catalogue, and
+that what was erased is gone. Two relays at once are harmless: a bell too many wakes nobody who is
+not due.
 """
 
 from __future__ import annotations
@@ -13,17 +15,20 @@ from collections.abc import Callable, Sequence
 
 import redis
 import structlog
+from celery import Celery
 from kombu.exceptions import OperationalError
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from shared import database, logs
 from shared.broker import Broker
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseUnavailable, SettingsError
 from shared.jobs import IDS_PER_MESSAGE, celery_app, enqueue
-from shared.models import IS_PENDING, Ecg
+from shared.models import IS_PENDING, Ecg, InsightDefinition
 from shared.settings import Settings
-from worker.tasks import sweep
+from worker.claims import sweep
+from worker.insights import catalogue
 
 PAUSE_S = 1.0
 # A pending row's bell is presumed lost after this long: soon when the queue is empty or the broker
@@ -31,8 +36,71 @@ PAUSE_S = 1.0
 LOST_AFTER_S = 2.0
 LATE_AFTER_S = 60.0
 ROWS_A_ROUND = 512
+ROUNDS_A_TIDYING = 5
 
 log = structlog.get_logger(__name__)
+
+
+class Relay:
+    """What goes round once a second, and remembers which broker it was last time."""
+
+    def __init__(self, engine: Engine, broker: Broker, app: Celery) -> None:
+        self._engine = engine
+        self._broker = broker
+        self._app = app
+        self._known_run_id = ""
+        self._is_published = False
+        self._rounds = 0
+
+    def go_round(self) -> None:
+        """Do whatever is due; what fails because something is away is due again next time."""
+        try:
+            taken_back = sweep(self._engine)
+            if not self._is_published:
+                publish_catalogue(self._engine)
+                self._is_published = True
+            if self._rounds % ROUNDS_A_TIDYING == 0:
+                database.forget_erased(self._engine)
+            self._rounds += 1
+            rung = self._ring()
+        except (DatabaseUnavailable, redis.RedisError, OperationalError) as error:
+            log.warning("relay waits", error=type(error).__name__)
+            return
+        if taken_back or rung:
+            log.info("relay rang again", taken_back=taken_back, rung=rung)
+
+    def _ring(self) -> int:
+        run_id = self._broker.run_id()
+        lost_after_s = presumed_lost_after_s(
+            self._engine, self._broker.waiting(), is_another=run_id != self._known_run_id
+        )
+        rung = 0
+        if lost_after_s is not None:
+            rung = ring_again(
+                self._engine,
+                lambda ecg_ids: enqueue(self._app, ecg_ids),
+                presumed_lost_after_s=lost_after_s,
+            )
+        self._known_run_id = run_id
+        return rung
+
+
+def presumed_lost_after_s(engine: Engine, messages: int, *, is_another: bool) -> float | None:
+    """How long after a bell nobody came it is presumed lost; None when there are bells enough.
+
+    Parameters
+    ----------
+    messages : how many wait in the queue.
+    is_another : whether the broker is not the one it was, and so may have lost what it had.
+    """
+    if messages == 0 or is_another:
+        return LOST_AFTER_S
+    # With a message for each row that waits, one more would only make the queue longer: without a
+    # worker it would grow for as long as nobody comes.
+    some = select(Ecg.id).where(IS_PENDING).limit(messages + 1).subquery()
+    with reading(engine) as connection:
+        pending = connection.scalar(select(func.count()).select_from(some)) or 0
+    return LATE_AFTER_S if messages < pending else None
 
 
 def ring_again(
@@ -59,35 +127,33 @@ def ring_again(
     return len(ecg_ids)
 
 
-def main(settings: Settings) -> None:
-    """Sweep and ring once a second until told to stop."""
-    assert settings.redis_url is not None  # noqa: S101 - it was asked for
-    engine = database.connect(settings.database_url, patience_s=5.0, pool_size=1)
-    broker = Broker(settings.redis_url)
-    app = celery_app(settings.redis_url)
+def publish_catalogue(engine: Engine) -> None:
+    """Write what the bench can do into the table that the API answers GET /insights from."""
+    table = InsightDefinition
+    try:
+        with transaction(engine) as connection:
+            connection.execute(delete(table))
+            connection.execute(insert(table), catalogue())
+    except IntegrityError:
+        # Another relay did the same at the same moment.
+        log.info("catalogue published by another relay")
 
+
+def main(settings: Settings) -> None:
+    """Go round once a second until told to stop."""
+    assert settings.redis_url is not None  # noqa: S101 - it was asked for
+    relay = Relay(
+        database.connect(settings.database_url, pool_size=1),
+        Broker(settings.redis_url),
+        celery_app(settings.redis_url),
+    )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-
-    known_run_id = ""
     log.info("relay started")
+    relay.go_round()
     while not stop.wait(PAUSE_S * random.uniform(0.7, 1.3)):  # noqa: S311 - jitter, not a secret
-        try:
-            taken_back = sweep(engine)
-            run_id = broker.run_id()
-            soon = run_id != known_run_id or broker.waiting() == 0
-            rung = ring_again(
-                engine,
-                lambda ecg_ids: enqueue(app, ecg_ids),
-                presumed_lost_after_s=LOST_AFTER_S if soon else LATE_AFTER_S,
-            )
-            known_run_id = run_id
-        except (DatabaseUnavailable, redis.RedisError, OperationalError) as error:
-            log.warning("relay waits", error=type(error).__name__)
-            continue
-        if taken_back or rung:
-            log.info("relay rang again", taken_back=taken_back, rung=rung)
+        relay.go_round()
     log.info("relay stopped")
 
 

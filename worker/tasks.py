@@ -6,109 +6,88 @@ hold the claim, so that what is delivered twice is stored once.
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
 import msgspec
 import structlog
-from sqlalchemy import Engine, and_, case, insert, or_, select, update
+from sqlalchemy import Engine, select
 
-from shared.database import now_s, reading, transaction
+from shared.database import reading
 from shared.errors import DatabaseUnavailable, SignalError
-from shared.jobs import LEASE_S
-from shared.models import FAILED, FINISHED, IS_RUNNING, PENDING, RUNNING, Ecg, Insights, Signal
+from shared.models import FINISHED, Signal
 from shared.signals import decode
+from worker.claims import Claim, claim, fail, finish, give_back
 from worker.insights import analyse_ecg
 
-MAX_ATTEMPTS = 5
-# A message is put down after this long; what it still names is rung again, well within the
-# limits that would kill the process.
-MESSAGE_S = 20.0
+# Together well within the limit after which the process is killed: a message is put down after
+# MESSAGE_S, what was begun then may still wait for the database, compute, and wait for it again.
+MESSAGE_S = 10.0
+CLAIM_WITHIN_S = 10.0
+COMPUTE_WITHIN_S = 20.0
+STORE_WITHIN_S = 15.0
 
-GAVE_UP = f"The analysis was begun {MAX_ATTEMPTS} times and never came to its end."
-OUR_FAULT = "The analysis stopped because of a fault on our side."
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class Claim:
-    """The right to work on one ecg, for as long as no other attempt has begun."""
-
-    ecg_id: str
-    attempt: int
-    names: list[str]
-    sampling_rate_hz: float | None
-    baseline: float
-    request_id: str
-
-
-class _LeadRow(msgspec.Struct):
-    name: str
+class OutOfTime(BaseException):
+    """An analysis took too long. No Exception: an insight would take it for its own fault."""
 
 
 def analyse(
     engine: Engine, ecg_ids: Sequence[str], ring_again: Callable[[Sequence[str]], None]
 ) -> None:
-    """Bring each of these ecgs to its end, one after the other, if it still waits for that."""
+    """Bring each of these ecgs to its end, one after the other, if it still waits for that.
+
+    Nothing escapes: to Celery an error is a text to be logged, and a MemoryError the end of the
+    whole worker. A row that is left running here is taken back when its lease has run out.
+    """
     began_s = time.monotonic()
     for position, ecg_id in enumerate(ecg_ids):
-        if time.monotonic() - began_s > MESSAGE_S:
+        try:
+            if time.monotonic() - began_s > MESSAGE_S:
+                ring_again(ecg_ids[position:])
+                return
+            _bring_to_its_end(engine, ecg_id)
+        except DatabaseUnavailable:
+            log.warning("the database is away", left=len(ecg_ids) - position)
+            # It has been waited for: what is still to be done goes to the end of the queue.
             ring_again(ecg_ids[position:])
             return
-        claimed = claim(engine, ecg_id)
-        if claimed is None:
-            continue
-        with structlog.contextvars.bound_contextvars(
-            ecg_id=ecg_id, request_id=claimed.request_id, attempt=claimed.attempt
-        ):
-            _work(engine, claimed)
+        except Exception:
+            log.exception("attempt broke off", ecg_id=str(ecg_id))
 
 
-def _work(engine: Engine, claimed: Claim) -> None:
+def _bring_to_its_end(engine: Engine, ecg_id: str) -> None:
+    claimed = _insist(lambda: claim(engine, ecg_id), CLAIM_WITHIN_S)
+    if claimed is None:
+        return
+    with structlog.contextvars.bound_contextvars(
+        ecg_id=ecg_id, request_id=claimed.request_id, attempt=claimed.attempt
+    ):
+        how, store = _work(engine, claimed)
+        stood = _insist(store, STORE_WITHIN_S)
+        log.info(how if stood else "too late: somebody else has this ecg, or it is erased")
+
+
+def _work(engine: Engine, claimed: Claim) -> tuple[str, Callable[[], bool]]:
+    """Compute, and say how that went and what is to be stored of it."""
     try:
-        document = compute(engine, claimed)
+        with _time_limit(COMPUTE_WITHIN_S):
+            document = compute(engine, claimed)
     except SignalError as error:
         # The samples will not get better by trying again.
-        fail(engine, claimed, str(error))
-        log.warning("failed", reason=type(error).__name__)
-    except DatabaseUnavailable:
-        raise
-    # MemoryError among them: escaping from here it would take the worker's parent along.
-    except Exception:
+        reason = str(error)
+        return "failed", lambda: fail(engine, claimed, reason)
+    except (Exception, OutOfTime):
         log.exception("attempt failed")
-        give_back(engine, claimed)
-    else:
-        stored = finish(engine, claimed, document)
-        log.info("finished" if stored else "too late: somebody else has this ecg, or it is erased")
-
-
-def claim(engine: Engine, ecg_id: str) -> Claim | None:
-    """Begin an attempt, if the ecg waits or whoever had it let its lease run out."""
-    due = or_(
-        Ecg.status == PENDING,
-        and_(Ecg.status == RUNNING, Ecg.lease_until_s < now_s()),
-    )
-    statement = (
-        update(Ecg)
-        .where(Ecg.id == ecg_id, Ecg.attempts < MAX_ATTEMPTS, due)
-        .values(status=RUNNING, attempts=Ecg.attempts + 1, lease_until_s=now_s() + LEASE_S)
-        .returning(Ecg.attempts, Ecg.leads, Ecg.sampling_rate_hz, Ecg.baseline, Ecg.request_id)
-    )
-    with transaction(engine) as connection:
-        row = connection.execute(statement).one_or_none()
-    if row is None:
-        return None
-    leads = msgspec.json.decode(row.leads, type=list[_LeadRow])
-    return Claim(
-        ecg_id=ecg_id,
-        attempt=row.attempts,
-        names=[lead.name for lead in leads],
-        sampling_rate_hz=row.sampling_rate_hz,
-        baseline=row.baseline,
-        request_id=row.request_id,
-    )
+        return "given back", lambda: give_back(engine, claimed)
+    return "finished", lambda: finish(engine, claimed, document)
 
 
 def compute(engine: Engine, claimed: Claim) -> bytes:
@@ -126,65 +105,32 @@ def compute(engine: Engine, claimed: Claim) -> bytes:
     return msgspec.json.encode({"ecg_id": claimed.ecg_id, "status": FINISHED, "leads": leads})
 
 
-def finish(engine: Engine, claimed: Claim, document: bytes) -> bool:
-    """Store document and status together, if the claim still stands; say whether it did."""
-    with transaction(engine) as connection:
-        result = connection.execute(
-            _held(claimed).values(status=FINISHED, finished_at_s=now_s(), lease_until_s=None)
-        )
-        if result.rowcount == 0:
-            return False
-        connection.execute(insert(Insights).values(ecg_id=claimed.ecg_id, document=document))
-    return True
+def _insist(act: Callable[[], T], within_s: float) -> T:
+    """Do something with the database, again and again for a while when it is away."""
+    end_s = time.monotonic() + within_s
+    pause_s = 0.1
+    while True:
+        try:
+            return act()
+        except DatabaseUnavailable:
+            if time.monotonic() + pause_s > end_s:
+                raise
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 2.0)
 
 
-def fail(engine: Engine, claimed: Claim, reason: str) -> None:
-    """End the job without insights, for a reason that trying again cannot mend."""
-    with transaction(engine) as connection:
-        connection.execute(
-            _held(claimed).values(
-                status=FAILED, failure=reason, finished_at_s=now_s(), lease_until_s=None
-            )
-        )
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise `OutOfTime` inside when it takes longer; for the main thread."""
 
+    def end(*_: object) -> None:
+        raise OutOfTime
 
-def give_back(engine: Engine, claimed: Claim) -> None:
-    """Let another attempt try, or end the job when this was the last one allowed."""
-    if claimed.attempt >= MAX_ATTEMPTS:
-        fail(engine, claimed, OUR_FAULT)
-        return
-    with transaction(engine) as connection:
-        connection.execute(
-            _held(claimed).values(status=PENDING, rung_at_s=now_s(), lease_until_s=None)
-        )
-
-
-def sweep(engine: Engine) -> int:
-    """Take back what ran out of its lease: to wait again, or failed after the last attempt.
-
-    Returns
-    -------
-    int : how many rows were taken back.
-    """
-    exhausted = Ecg.attempts >= MAX_ATTEMPTS
-    statement = (
-        update(Ecg)
-        .where(IS_RUNNING, Ecg.lease_until_s < now_s())
-        .values(
-            status=case((exhausted, FAILED), else_=PENDING),
-            failure=case((exhausted, GAVE_UP), else_=None),
-            finished_at_s=case((exhausted, now_s()), else_=None),
-            lease_until_s=None,
-            # Long ago: its bell is due now.
-            rung_at_s=0.0,
-        )
-    )
-    with transaction(engine) as connection:
-        return connection.execute(statement).rowcount
-
-
-def _held(claimed: Claim):  # type: ignore[no-untyped-def]
-    """The fence: an update that touches the row only while this very attempt holds it."""
-    return update(Ecg).where(
-        Ecg.id == claimed.ecg_id, Ecg.status == RUNNING, Ecg.attempts == claimed.attempt
-    )
+    before = signal.signal(signal.SIGALRM, end)
+    # Again every second: what is raised while Python clears up an object is lost.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -210,21 +212,23 @@ def test_a_strangers_ecg_does_not_exist(door: Door, path: str) -> None:
 def test_waiting_ends_when_the_insights_are_there(door: Door) -> None:
     ada = door.user()
     ecg_id = door.upload(ada, [1, -1])
-    worker = threading.Timer(0.1, door.work)
-    worker.start()
-    prefer = {"Prefer": "respond-async, wait=10"}
-    response = door.get(f"/ecgs/{ecg_id}/insights", headers={**ada, **prefer})
-    worker.join()
+    waiting = {**ada, "Prefer": "respond-async, wait=10"}
+    with ThreadPoolExecutor(1) as caller:
+        polled = caller.submit(door.get, f"/ecgs/{ecg_id}/insights", headers=waiting)
+        time.sleep(0.1)
+        door.work()
+        response = polled.result()
     assert response.status_code == 200
     assert response.headers["Preference-Applied"] == "wait=10"
 
 
 def test_an_upload_that_waits_brings_its_insights_along(door: Door) -> None:
     ada = {**door.user(), "Prefer": "wait=10"}
-    worker = threading.Timer(0.1, door.work)
-    worker.start()
-    response = door.post("/ecgs", json=SMALL, headers=ada)
-    worker.join()
+    with ThreadPoolExecutor(1) as caller:
+        uploaded = caller.submit(door.post, "/ecgs", json=SMALL, headers=ada)
+        wait_until(lambda: door.rung, what="for the bell")
+        door.work()
+        response = uploaded.result()
     assert (response.status_code, response.json["status"]) == (201, "finished")
     assert response.json["insights"]["leads"][0]["number_of_zero_crossings"] == 2
     # There is nothing left to come back for.

@@ -8,6 +8,7 @@ import pytest
 
 from shared import jobs
 from tests.parts import free_port, wait_until
+from worker.tasks import CLAIM_WITHIN_S, COMPUTE_WITHIN_S, MESSAGE_S, STORE_WITHIN_S
 
 
 def test_the_settings_are_those_that_prevent_accidents() -> None:
@@ -21,7 +22,11 @@ def test_the_settings_are_those_that_prevent_accidents() -> None:
     assert conf.worker_prefetch_multiplier == 1
     assert not conf.task_publish_retry
     assert not conf.worker_cancel_long_running_tasks_on_connection_loss
-    assert conf.task_soft_time_limit < conf.task_time_limit < jobs.LEASE_S
+    assert not conf.task_retry_on_worker_lost
+    # Its Exception would end up as the fault of whichever insight it meets.
+    assert conf.task_soft_time_limit is None
+    longest_s = MESSAGE_S + CLAIM_WITHIN_S + COMPUTE_WITHIN_S + STORE_WITHIN_S
+    assert longest_s < conf.task_time_limit < jobs.LEASE_S
     assert conf.broker_transport_options["visibility_timeout"] >= 2 * jobs.LEASE_S
 
 

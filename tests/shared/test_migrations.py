@@ -17,7 +17,7 @@ from shared.database import transaction
 from shared.errors import NotFound
 from shared.migrations import schema
 from shared.models import PENDING, Base, Ecg, User
-from worker import relay, tasks
+from worker import claims, relay
 
 
 def test_models_and_migrations_are_equal(engine: Engine) -> None:
@@ -120,8 +120,8 @@ QUESTIONS: dict[str, Callable[[Engine], object]] = {
     "list of pending": lambda engine: ecgs.find_all(engine, ME, FIRST, "pending"),
     "list of finished": lambda engine: ecgs.find_all(engine, ME, NEXT, "finished"),
     "relay": lambda engine: relay.ring_again(engine, lambda ids: None, presumed_lost_after_s=1),
-    "sweep": tasks.sweep,
-    "claim": lambda engine: tasks.claim(engine, SOME_ID),
+    "sweep": claims.sweep,
+    "claim": lambda engine: claims.claim(engine, SOME_ID),
 }
 
 

@@ -30,7 +30,8 @@ from shared import database
 from shared.database import now_s, reading, transaction
 from shared.migrations import schema
 from shared.models import FAILED, FINISHED, PENDING, RUNNING, Ecg, Insights, User
-from worker import relay, tasks
+from worker import claims as acts
+from worker import relay
 
 JOBS = ("0" * 36, "1" * 36)
 
@@ -62,7 +63,7 @@ class LifeOfARow(RuleBasedStateMachine):
         self.ended: dict[str, str] = {}
         self.begun = dict.fromkeys(JOBS, 0)
         # Whoever has begun last and not ended yet, and those of them who have lost their lease.
-        self.holder: dict[str, tasks.Claim | None] = dict.fromkeys(JOBS)
+        self.holder: dict[str, acts.Claim | None] = dict.fromkeys(JOBS)
         self.out_of_lease: set[str] = set()
         self.number = itertools.count()
 
@@ -100,44 +101,40 @@ class LifeOfARow(RuleBasedStateMachine):
     @rule(target=claims, ecg_id=sampled_from(JOBS))
     def deliver(self, ecg_id: str) -> Any:
         """A message arrives: for the first time, again, or long after its time."""
-        claim = tasks.claim(self.engine, ecg_id)
+        claim = acts.claim(self.engine, ecg_id)
         if claim is None:
-            held = self.holder[ecg_id] and ecg_id not in self.out_of_lease
-            over = ecg_id in self.ended or self.begun[ecg_id] == tasks.MAX_ATTEMPTS
-            assert held or over, "a row that waits was not given out"
+            assert self.holder[ecg_id] or ecg_id in self.ended, "what waits was not given out"
             return multiple()
         assert ecg_id not in self.ended, "work on what has ended"
-        held = self.holder[ecg_id] and ecg_id not in self.out_of_lease
-        assert not held, "two live leases on one row"
-        self.out_of_lease.discard(ecg_id)
+        assert not self.holder[ecg_id], "two at work on one row"
         self.begun[ecg_id] += 1
-        assert claim.attempt == self.begun[ecg_id] <= tasks.MAX_ATTEMPTS
+        assert claim.attempt == self.begun[ecg_id] <= acts.MAX_ATTEMPTS
         self.holder[ecg_id] = claim
         return claim
 
     @rule(claim=claims)
-    def finish(self, claim: tasks.Claim) -> None:
+    def finish(self, claim: acts.Claim) -> None:
         """A worker stores its result: in time, too late, or twice."""
         document = str(next(self.number)).encode()
-        stored = tasks.finish(self.engine, claim, document)
+        stored = acts.finish(self.engine, claim, document)
         assert stored == (self.holder[claim.ecg_id] == claim), "the fence"
         if stored:
             self.stored[claim.ecg_id] = document
             self._end(claim, FINISHED)
 
     @rule(claim=claims)
-    def fail(self, claim: tasks.Claim) -> None:
+    def fail(self, claim: acts.Claim) -> None:
         """The samples were at fault."""
-        tasks.fail(self.engine, claim, "reason")
+        acts.fail(self.engine, claim, "reason")
         if self.holder[claim.ecg_id] == claim:
             self._end(claim, FAILED)
 
     @rule(claim=claims)
-    def give_back(self, claim: tasks.Claim) -> None:
+    def give_back(self, claim: acts.Claim) -> None:
         """Something of ours went wrong."""
-        tasks.give_back(self.engine, claim)
+        acts.give_back(self.engine, claim)
         if self.holder[claim.ecg_id] == claim:
-            if claim.attempt == tasks.MAX_ATTEMPTS:
+            if claim.attempt == acts.MAX_ATTEMPTS:
                 self._end(claim, FAILED)
             self._let_go(claim.ecg_id)
 
@@ -155,9 +152,9 @@ class LifeOfARow(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         """The relay takes back what ran out, and nothing else."""
-        tasks.sweep(self.engine)
+        acts.sweep(self.engine)
         for ecg_id in list(self.out_of_lease):
-            if self.begun[ecg_id] == tasks.MAX_ATTEMPTS:
+            if self.begun[ecg_id] == acts.MAX_ATTEMPTS:
                 self.ended[ecg_id] = FAILED
             self._let_go(ecg_id)
         for ecg_id in JOBS:
@@ -185,7 +182,7 @@ class LifeOfARow(RuleBasedStateMachine):
             assert row.finished_at_s is not None
             assert row.lease_until_s is None
 
-    def _end(self, claim: tasks.Claim, status: str) -> None:
+    def _end(self, claim: acts.Claim, status: str) -> None:
         self.ended[claim.ecg_id] = status
         self._let_go(claim.ecg_id)
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+import time
+from typing import Any
+
 import pytest
 from sqlalchemy import Engine, func, select, update
 
 from shared.database import now_s, reading, transaction
+from shared.errors import DatabaseUnavailable
 from shared.jobs import LEASE_S
 from shared.models import FAILED, FINISHED, PENDING, RUNNING, Ecg, Insights, Signal
 from tests.parts import Door
-from worker import relay, tasks
+from worker import claims, relay, tasks
+from worker import insights as bench
+from worker.insights import Insight
 
 
 def row(engine: Engine, ecg_id: str) -> Ecg:
@@ -33,7 +40,7 @@ def ecg_id(door: Door) -> str:
 
 
 def test_a_claim_counts_an_attempt_and_takes_a_lease(door: Door, ecg_id: str) -> None:
-    claim = tasks.claim(door.engine, ecg_id)
+    claim = claims.claim(door.engine, ecg_id)
     assert claim is not None
     assert (claim.attempt, claim.names) == (1, ["lead 0"])
     claimed = row(door.engine, ecg_id)
@@ -46,12 +53,12 @@ def test_a_claim_counts_an_attempt_and_takes_a_lease(door: Door, ecg_id: str) ->
 
 
 def test_what_is_claimed_cannot_be_claimed_again(door: Door, ecg_id: str) -> None:
-    assert tasks.claim(door.engine, ecg_id)
-    assert tasks.claim(door.engine, ecg_id) is None
+    assert claims.claim(door.engine, ecg_id)
+    assert claims.claim(door.engine, ecg_id) is None
 
 
 def test_an_unknown_id_is_no_claim(door: Door) -> None:
-    assert tasks.claim(door.engine, "no such id") is None
+    assert claims.claim(door.engine, "no such id") is None
 
 
 def test_delivered_twice_is_stored_once(door: Door, ecg_id: str) -> None:
@@ -62,18 +69,19 @@ def test_delivered_twice_is_stored_once(door: Door, ecg_id: str) -> None:
 
 
 def test_a_late_result_changes_nothing(door: Door, ecg_id: str) -> None:
-    late = tasks.claim(door.engine, ecg_id)
+    late = claims.claim(door.engine, ecg_id)
     assert late is not None
     set_row(door.engine, ecg_id, lease_until_s=0.0)
-    prompt = tasks.claim(door.engine, ecg_id)
+    assert claims.sweep(door.engine) == 1
+    prompt = claims.claim(door.engine, ecg_id)
     assert prompt is not None
     assert prompt.attempt == 2
-    assert not tasks.finish(door.engine, late, b"late")
-    tasks.fail(door.engine, late, "late")
-    tasks.give_back(door.engine, late)
+    assert not claims.finish(door.engine, late, b"late")
+    assert not claims.fail(door.engine, late, "late")
+    assert not claims.give_back(door.engine, late)
     assert row(door.engine, ecg_id).status == RUNNING
-    assert tasks.finish(door.engine, prompt, b"prompt")
-    assert not tasks.finish(door.engine, late, b"late")
+    assert claims.finish(door.engine, prompt, b"prompt")
+    assert not claims.finish(door.engine, late, b"late")
     with reading(door.engine) as connection:
         assert connection.scalar(select(Insights.document)) == b"prompt"
 
@@ -99,13 +107,13 @@ def test_a_fault_of_ours_is_tried_five_times_and_then_said(
     ada = door.user()
     ecg_id = door.upload(ada, [1])
     monkeypatch.setattr(tasks, "analyse_ecg", explode)
-    for attempt in range(1, tasks.MAX_ATTEMPTS + 1):
+    for attempt in range(1, claims.MAX_ATTEMPTS + 1):
         assert row(door.engine, ecg_id).status == PENDING
         tasks.analyse(door.engine, [ecg_id], door.rung.extend)
         assert row(door.engine, ecg_id).attempts == attempt
     answer = door.get(f"/ecgs/{ecg_id}/insights", headers=ada).json
-    assert (answer["status"], answer["detail"]) == (FAILED, tasks.OUR_FAULT)
-    assert tasks.claim(door.engine, ecg_id) is None
+    assert (answer["status"], answer["detail"]) == (FAILED, claims.OUR_FAULT)
+    assert claims.claim(door.engine, ecg_id) is None
 
 
 def test_neighbours_in_a_message_finish_whatever_happens_to_one(door: Door) -> None:
@@ -128,10 +136,10 @@ def test_a_message_that_takes_too_long_is_put_down_and_rung_again(
 
 
 def test_a_lease_that_ran_out_is_swept_back_and_rung_for(door: Door, ecg_id: str) -> None:
-    tasks.claim(door.engine, ecg_id)
-    assert tasks.sweep(door.engine) == 0
+    claims.claim(door.engine, ecg_id)
+    assert claims.sweep(door.engine) == 0
     set_row(door.engine, ecg_id, lease_until_s=0.0)
-    assert tasks.sweep(door.engine) == 1
+    assert claims.sweep(door.engine) == 1
     assert row(door.engine, ecg_id).status == PENDING
     rung: list[str] = []
     assert relay.ring_again(door.engine, rung.extend, presumed_lost_after_s=60) == 1
@@ -141,12 +149,12 @@ def test_a_lease_that_ran_out_is_swept_back_and_rung_for(door: Door, ecg_id: str
 def test_after_the_last_attempt_a_lost_row_is_failed_with_its_reason(
     door: Door, ecg_id: str
 ) -> None:
-    for _ in range(tasks.MAX_ATTEMPTS):
-        assert tasks.claim(door.engine, ecg_id)
+    for _ in range(claims.MAX_ATTEMPTS):
+        assert claims.claim(door.engine, ecg_id)
         set_row(door.engine, ecg_id, lease_until_s=0.0)
-    tasks.sweep(door.engine)
+        claims.sweep(door.engine)
     swept = row(door.engine, ecg_id)
-    assert (swept.status, swept.failure) == (FAILED, tasks.GAVE_UP)
+    assert (swept.status, swept.failure) == (FAILED, claims.GAVE_UP)
     assert swept.finished_at_s is not None
 
 
@@ -163,11 +171,89 @@ def test_the_relay_rings_only_for_rows_that_have_waited(door: Door, ecg_id: str)
 def test_an_erased_ecg_takes_its_samples_and_insights_along(door: Door) -> None:
     ada = door.user()
     ecg_id = door.upload(ada, [1])
-    claim = tasks.claim(door.engine, ecg_id)
+    claim = claims.claim(door.engine, ecg_id)
     assert claim is not None
     document = tasks.compute(door.engine, claim)
     door.delete(f"/ecgs/{ecg_id}", headers=ada)
-    assert not tasks.finish(door.engine, claim, document)
+    assert not claims.finish(door.engine, claim, document)
     with reading(door.engine) as connection:
         for table in (Ecg, Signal, Insights):
             assert connection.scalar(select(func.count()).select_from(table)) == 0
+
+
+def test_an_analysis_that_takes_too_long_is_given_back_and_blamed_on_no_insight(
+    door: Door, ecg_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dawdle(*_: object) -> dict[str, object]:
+        time.sleep(30)
+        return {}
+
+    monkeypatch.setattr(bench, "find_insights", lambda: [Insight("slow", 1, "", "", dawdle)])
+    monkeypatch.setattr(tasks, "COMPUTE_WITHIN_S", 0.1)
+    tasks.analyse(door.engine, [ecg_id], door.rung.extend)
+    assert row(door.engine, ecg_id).status == PENDING
+    assert documents(door.engine) == 0
+
+
+def test_time_that_was_not_used_up_is_nobody_elses_alarm(door: Door, ecg_id: str) -> None:
+    tasks.analyse(door.engine, [ecg_id], door.rung.extend)
+    assert row(door.engine, ecg_id).status == FINISHED
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("statement", ["claim", "finish", "give_back"])
+def test_memory_that_runs_out_anywhere_escapes_nowhere(
+    door: Door, ecg_id: str, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    def explode(*_: object) -> None:
+        raise MemoryError
+
+    if statement == "give_back":
+        monkeypatch.setattr(tasks, "compute", explode)
+    other = door.upload(door.user("bob"), [1])
+    unharmed = getattr(tasks, statement)
+
+    def explode_once(*arguments: object) -> object:
+        monkeypatch.setattr(tasks, statement, unharmed)
+        raise MemoryError
+
+    monkeypatch.setattr(tasks, statement, explode_once)
+    tasks.analyse(door.engine, [ecg_id, other], door.rung.extend)
+    assert row(door.engine, ecg_id).status in {PENDING, RUNNING}
+    assert row(door.engine, other).status == (PENDING if statement == "give_back" else FINISHED)
+
+
+@pytest.mark.parametrize("nonsense", [None, 7, {"a": 1}, "\x00", ["x"]])
+def test_what_is_no_id_harms_no_neighbour(door: Door, ecg_id: str, nonsense: Any) -> None:
+    tasks.analyse(door.engine, [nonsense, ecg_id], door.rung.extend)
+    assert row(door.engine, ecg_id).status == FINISHED
+
+
+def test_a_database_that_is_away_for_a_moment_costs_no_result(
+    door: Door, ecg_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for statement in ("claim", "finish"):
+        away = iter([True, True, False])
+        unharmed = getattr(tasks, statement)
+
+        def sometimes(*arguments: Any, away: Any = away, unharmed: Any = unharmed) -> Any:
+            if next(away):
+                raise DatabaseUnavailable("It is away.")
+            return unharmed(*arguments)
+
+        monkeypatch.setattr(tasks, statement, sometimes)
+    tasks.analyse(door.engine, [ecg_id], door.rung.extend)
+    assert (row(door.engine, ecg_id).status, row(door.engine, ecg_id).attempts) == (FINISHED, 1)
+
+
+def test_a_database_that_stays_away_sends_the_rest_to_the_end_of_the_queue(
+    door: Door, ecg_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise DatabaseUnavailable("It is away.")
+
+    monkeypatch.setattr(tasks, "claim", away)
+    monkeypatch.setattr(tasks, "CLAIM_WITHIN_S", 0.1)
+    again: list[str] = []
+    tasks.analyse(door.engine, [ecg_id, "another"], again.extend)
+    assert again == [ecg_id, "another"]

@@ -1,0 +1,33 @@
+"""The database: what is away is said to be away, in time and by its own name."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+from sqlalchemy import select
+
+from shared import database
+from shared.errors import DatabaseUnavailable
+from shared.models import Ecg
+from tests.parts import another_database
+
+
+def test_tables_that_are_not_there_yet_are_a_database_that_is_not_ready(
+    postgresql_url: str,
+) -> None:
+    engine = database.connect(another_database(postgresql_url, "no_tables"))
+    with pytest.raises(DatabaseUnavailable), database.reading(engine) as connection:
+        connection.execute(select(Ecg.id))
+    engine.dispose()
+
+
+def test_a_server_that_says_nothing_is_given_up_in_seconds() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql+psycopg://a:b@127.0.0.1:{silent.getsockname()[1]}/c"
+        engine = database.connect(url, patience_s=2.0)
+        began_s = time.monotonic()
+        with pytest.raises(DatabaseUnavailable), database.reading(engine) as connection:
+            connection.execute(select(1))
+        assert time.monotonic() - began_s < 10

@@ -1,0 +1,176 @@
+"""The relay: it rings for what was lost, floods nobody, and sees to what somebody must."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import Engine, func, insert, select, update
+
+from shared import database
+from shared.broker import Broker
+from shared.database import now_s, reading, transaction
+from shared.jobs import INTERACTIVE, celery_app
+from shared.models import PENDING, Ecg, InsightDefinition, User
+from tests.parts import Door, another_database, free_port
+from worker import relay
+from worker.insights import catalogue
+from worker.relay import LATE_AFTER_S, LOST_AFTER_S, Relay, presumed_lost_after_s
+
+
+@pytest.fixture
+def queue(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        yield client
+        client.flushall()
+
+
+def add_waiting(engine: Engine, number: int, *, rung_s_ago: float = 0.0) -> None:
+    with transaction(engine) as connection:
+        if not connection.scalar(select(func.count()).select_from(User)):
+            row = {"username": "ada", "token_sha256": b"a", "created_at_s": 0}
+            connection.execute(insert(User).values(id=1, **row))
+        there = connection.scalar(select(func.count()).select_from(Ecg)) or 0
+        now = connection.scalar(select(now_s()))
+        assert now is not None
+        rows = [
+            {
+                "id": f"{there + n:036}",
+                "user_id": 1,
+                "created_at_s": 0.0,
+                "recorded_at_s": 0.0,
+                "baseline": 0.0,
+                "leads": "[]",
+                "number_of_leads": 0,
+                "request_id": "",
+                "status": PENDING,
+                "attempts": 0,
+                "rung_at_s": now - rung_s_ago,
+            }
+            for n in range(number)
+        ]
+        connection.execute(insert(Ecg), rows)
+
+
+def test_an_empty_queue_has_lost_what_was_rung_a_moment_ago(engine: Engine) -> None:
+    assert presumed_lost_after_s(engine, 0, is_another=False) == LOST_AFTER_S
+    assert presumed_lost_after_s(engine, 9, is_another=True) == LOST_AFTER_S
+
+
+def test_while_there_is_a_queue_a_bell_is_given_time(engine: Engine) -> None:
+    add_waiting(engine, 10)
+    assert presumed_lost_after_s(engine, 9, is_another=False) == LATE_AFTER_S
+
+
+def test_there_are_never_more_bells_than_rows_that_wait(engine: Engine) -> None:
+    add_waiting(engine, 10)
+    assert presumed_lost_after_s(engine, 10, is_another=False) is None
+    assert presumed_lost_after_s(engine, 11, is_another=False) is None
+
+
+def test_without_a_worker_the_queue_does_not_grow(
+    engine: Engine, redis_url: str, queue: redis.Redis
+) -> None:
+    add_waiting(engine, 100, rung_s_ago=3600)
+    rounds = Relay(engine, Broker(redis_url), celery_app(redis_url))
+    for _ in range(50):
+        rounds.go_round()
+        # An hour goes by between two rounds, and nobody comes to work.
+        with transaction(engine) as connection:
+            connection.execute(update(Ecg).values(rung_at_s=now_s() - 3600))
+    assert 100 // 8 <= queue.llen(INTERACTIVE) <= 2 * 100
+
+
+def test_a_broker_that_came_back_empty_is_rung_at_once(
+    engine: Engine, redis_url: str, queue: redis.Redis
+) -> None:
+    rounds = Relay(engine, Broker(redis_url), celery_app(redis_url))
+    add_waiting(engine, 20, rung_s_ago=LOST_AFTER_S + 1)
+    rounds.go_round()
+    assert queue.llen(INTERACTIVE) > 0
+    queue.flushall()
+    with transaction(engine) as connection:
+        connection.execute(update(Ecg).values(rung_at_s=now_s() - LOST_AFTER_S - 1))
+    rounds.go_round()
+    assert queue.llen(INTERACTIVE) > 0
+
+
+def published(engine: Engine) -> list[str]:
+    with reading(engine) as connection:
+        return list(connection.scalars(select(InsightDefinition.name)))
+
+
+def test_the_catalogue_is_published_however_late_the_database_comes(
+    redis_url: str, postgresql_url: str
+) -> None:
+    # Empty at first: no tables yet.
+    engine = database.connect(another_database(postgresql_url, "late"))
+    rounds = Relay(engine, Broker(redis_url), celery_app(redis_url))
+    rounds.go_round()
+    from shared.migrations import schema
+
+    schema.upgrade(engine)
+    rounds.go_round()
+    assert published(engine) == [entry["name"] for entry in catalogue()]
+    engine.dispose()
+
+
+def test_two_relays_publish_the_catalogue_at_the_same_moment(engine: Engine) -> None:
+    for _ in range(10):
+        at_once = threading.Barrier(2)
+        errors: list[BaseException] = []
+
+        def publish(at_once: threading.Barrier, errors: list[BaseException]) -> None:
+            at_once.wait()
+            try:
+                relay.publish_catalogue(engine)
+            except BaseException as error:  # noqa: BLE001
+                errors.append(error)
+
+        threads = [threading.Thread(target=publish, args=(at_once, errors)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not errors
+        assert published(engine) == [entry["name"] for entry in catalogue()]
+
+
+def test_what_is_gone_from_the_bench_is_gone_from_the_catalogue(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        old = {"name": "of yore", "version": 1, "unit": "", "definition": ""}
+        connection.execute(insert(InsightDefinition), old)
+    relay.publish_catalogue(engine)
+    assert "of yore" not in published(engine)
+
+
+def test_a_relay_without_a_broker_still_takes_back_and_publishes(engine: Engine) -> None:
+    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+    Relay(engine, Broker(nowhere), celery_app(nowhere)).go_round()
+    assert published(engine)
+
+
+def test_what_was_erased_leaves_the_files_of_the_database(
+    sqlite_door: Door, redis_url: str
+) -> None:
+    door = sqlite_door
+    ada = door.user("canary-username")
+    leads = [{"name": "canary-lead", "signal": [1, -1]}]
+    body = {"unit": "canary-unit", "leads": leads}
+    ecg_id = door.post("/ecgs", json=body, headers=ada).json["id"]
+    door.work()
+    path = Path(door.engine.url.database or "")
+
+    def everything() -> bytes:
+        return path.read_bytes() + path.with_name(path.name + "-wal").read_bytes()
+
+    assert b"canary-lead" in everything()
+    door.delete(f"/ecgs/{ecg_id}", headers=ada)
+    Relay(door.engine, Broker(redis_url), celery_app(redis_url)).go_round()
+    assert b"canary-lead" not in everything()
+    assert b"canary-unit" not in everything()
+    assert ecg_id.encode() not in everything()
