@@ -14,6 +14,7 @@ from api.ecgs import Status, one_of
 from api.moments import at
 from api.users import Caller
 from shared.database import reading
+from shared.errors import DependencyError
 from shared.models import FAILED, FINISHED, RUNNING, InsightDefinition, Insights
 from shared.models import Ecg as EcgRow
 
@@ -106,9 +107,11 @@ def _ended(row: Any) -> Ended | None:
 
 
 def find_catalogue(engine: Engine) -> Catalogue:
-    """The insights as the workers last declared them."""
+    """The insights as the workers last declared them; raises `DependencyError` before they did."""
     table = InsightDefinition
     statement = select(table.name, table.version, table.unit, table.definition)
     with reading(engine) as connection:
         rows = connection.execute(statement.order_by(table.name)).all()
+    if not rows:
+        raise DependencyError("No worker has said yet what it measures.")
     return Catalogue([Definition(*row) for row in rows])
