@@ -93,8 +93,12 @@ class Settings:
 
 
 def environ_with(variables: Mapping[str, str]) -> dict[str, str]:
-    """Copy the process's own environment for a child, with these variables set in it."""
-    return {**os.environ, **variables}
+    """Copy the process's own environment for a child, with these variables set in it.
+
+    The admin token is nobody's by inheritance: who needs it is given it.
+    """
+    inherited = {name: text for name, text in os.environ.items() if name != "ISOLINE_ADMIN_TOKEN"}
+    return {**inherited, **variables}
 
 
 def _whole_number(least: int, most: int) -> Callable[[str], int]:

@@ -27,6 +27,8 @@ class Program:
     standard_input: bytes = b""
     # A file for what it says; the terminal, when None.
     output: Path | None = None
+    # Whether it ends only after those that are not: they need it until their own end.
+    is_leaned_on: bool = False
 
 
 def spawn(program: Program, kept_open: Collection[int] = ()) -> subprocess.Popen[bytes]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from shared import logs
 from shared.errors import ServiceError
 from shared.settings import Settings, environ_with
-from standalone import broker, caller, keys, ports
+from standalone import caller, keys, ports, valkey
 from standalone.banner import FLOWER_USER, banner
 from standalone.data_folder import occupy
 from standalone.processes import Program, follow_parent
@@ -44,6 +44,7 @@ def run(*, leashed: bool) -> int:
                     supervisor.watch()
                 except StopRequested:
                     print("Stopping. Ctrl-C again kills everything at once.", file=sys.stderr)
+            print("Stopped.", file=sys.stderr)
     except ServiceError as error:
         print(error, file=sys.stderr)
         return 1
@@ -68,9 +69,8 @@ def _bring_up(settings: Settings, supervisor: Supervisor) -> str:
     environ = environ_with({"ISOLINE_DATA_DIR": str(folder), "ISOLINE_REDIS_URL": redis_url})
     supervisor.run(_module("migrations", ["shared.migrations"], environ))
     if settings.redis_url is None:
-        supervisor.wait_until(lambda: broker.answers(redis_url), "valkey", READY_WITHIN_S)
+        supervisor.wait_until(lambda: valkey.answers(redis_url), "valkey", READY_WITHIN_S)
 
-    # They end in the reverse order: nobody may ask any more before nobody works any more.
     supervisor.start(_module("worker", ["worker"], environ))
     supervisor.start(_module("relay", ["worker.relay"], environ))
     supervisor.start(_module("api", ["api"], {**environ, "ISOLINE_ADMIN_TOKEN": admin_token}))
@@ -92,8 +92,8 @@ def _bring_up(settings: Settings, supervisor: Supervisor) -> str:
 def _start_valkey(folder: Path, supervisor: Supervisor) -> str:
     password = keys.keep(folder / "redis_password")
     port = ports.free_port()
-    supervisor.start(broker.valkey(folder / "valkey", port, password))
-    return broker.url(port, password)
+    supervisor.start(valkey.program(folder / "valkey", port, password))
+    return valkey.url(port, password)
 
 
 def _module(name: str, arguments: list[str], environ: dict[str, str]) -> Program:

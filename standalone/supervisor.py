@@ -116,10 +116,8 @@ class Supervisor:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        # The order of ending is the reverse of the order of starting, but for the first one: what
-        # all others lean on (the broker) ends only after them.
-        self._end(self._children[1:][::-1])
-        self._end(self._children[:1])
+        for is_leaned_on in (False, True):
+            self._end([c for c in self._children if c.program.is_leaned_on is is_leaned_on])
         self._warden.dismiss()
         return isinstance(error, StopRequested)
 

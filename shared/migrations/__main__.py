@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from sqlalchemy.exc import OperationalError
@@ -12,6 +13,8 @@ from shared.migrations.schema import newest_revision, upgrade
 from shared.settings import Settings
 
 if __name__ == "__main__":
+    # A database that it makes is for its owner alone, and with it whatever SQLite puts beside it.
+    os.umask(0o077)
     try:
         settings = Settings.from_environ()
     except SettingsError as error:

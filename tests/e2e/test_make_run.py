@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from tests.parts import checked_client, free_port, wait_until
+from tests.parts import HOUSE, checked_client, free_port, wait_until
 from tests.standalone.little_stack import is_alive
 
 CURL = shutil.which("curl")
@@ -34,7 +35,13 @@ HEADS = {
 class Run:
     """One `python -m standalone`, what it says, and every process that belongs to it."""
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        command: Sequence[str] = (sys.executable, "-m", "standalone", "--leashed"),
+        place: Path = HOUSE,
+        **variables: str,
+    ) -> None:
         self.data = folder / "data folder"
         self.port, self.flower_port = free_port(), free_port()
         self.environ = {
@@ -49,7 +56,8 @@ class Run:
         self._said = folder / "said"
         with self._said.open("w") as said:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "standalone", "--leashed"],
+                command,
+                cwd=place,
                 env=self.environ,
                 stdout=said,
                 stderr=subprocess.STDOUT,
@@ -233,6 +241,46 @@ def test_ctrl_c_ends_every_process(
     assert run.end(signal.SIGINT) == 0
     assert run.processes() == {}
     assert "Traceback" not in run.said()
+    assert run.said().endswith("Stopped.\n")
+
+
+def test_the_admin_token_is_given_to_the_api_alone(tmp_path: Path) -> None:
+    token = "an-admin-token-of-ones-own"
+    run = Run(tmp_path, ISOLINE_ADMIN_TOKEN=token)
+    run.wait_for("Isoline is running")
+    heads = {name: run.head(name) for name in HEADS}
+    knowing = {
+        name
+        for name, head in heads.items()
+        if head is not None and token in head.environ().values()
+    }
+    assert run.end(signal.SIGINT) == 0
+    assert None not in heads.values()
+    assert knowing == {"api"}
+    assert token not in run.said()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_run_in_a_path_with_a_space_and_without_a_network(tmp_path: Path) -> None:
+    checkout = tmp_path / "a check out"
+    kept = shutil.ignore_patterns(".*", "__pycache__", "tests")
+    shutil.copytree(HOUSE, checkout, ignore=kept)
+    # As after a first start: an environment that is newer than what it was installed from.
+    environment = checkout / ".venv"
+    (environment / "bin").mkdir(parents=True)
+    python = environment / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    (environment / "run.stamp").touch()
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    blocked = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "PIP_INDEX_URL"), nowhere)
+    run = Run(tmp_path, ["make", "run"], checkout, ISOLINE_FLOWER_PORT="0", **blocked)
+    said = run.wait_for("Isoline is running")
+    assert "Installing" not in said
+    with run.client() as client:
+        assert client.get("/health/ping").status_code == 200
+    assert run.end(signal.SIGTERM) != 1
+    wait_until(lambda: not run.processes(), 20.0, "for all to end")
 
 
 def test_a_killed_supervisor_leaves_no_process_behind(tmp_path: Path) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,3 +142,14 @@ def test_no_list_is_sorted_by_hand(crowded: Engine, question: str) -> None:
     plans = plans_of(crowded, QUESTIONS[question])
     assert "TEMP B-TREE" not in plans, plans
     assert "Sort" not in plans, plans
+
+
+def test_a_database_that_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "isoline.db"
+    program = (
+        "import os, runpy; os.umask(0o022); "
+        "runpy.run_module('shared.migrations', run_name='__main__')"
+    )
+    environ = {**os.environ, "ISOLINE_DATABASE_URL": f"sqlite:///{path}"}
+    subprocess.run([sys.executable, "-c", program], env=environ, check=True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -34,7 +34,14 @@ def main(folder: Path, grace_s: float, mode: str, scripts: list[str]) -> int:
             try:
                 for number, script in enumerate(scripts):
                     command = ["/bin/sh", "-c", script]
-                    supervisor.start(Program(f"script {number}", command, environ, folder=folder))
+                    program = Program(
+                        f"script {number}",
+                        command,
+                        environ,
+                        folder=folder,
+                        is_leaned_on=number == 0,
+                    )
+                    supervisor.start(program)
                 (folder / "started").touch()
                 if mode == "start":
                     supervisor.wait_until(lambda: False, "the impossible", 30.0)

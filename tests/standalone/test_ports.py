@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from shared.errors import SettingsError
-from standalone import broker
+from standalone import valkey
 from standalone.ports import Door, check, free_port, is_open
 from standalone.processes import spawn
 from tests.parts import wait_until
@@ -57,22 +57,22 @@ def test_a_free_port_is_free_and_a_taken_one_is_open(taken: int) -> None:
 
 
 @pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
+def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
     folder = tmp_path / "a folder with 'spaces'"
     port = free_port()
-    process = spawn(broker.valkey(folder, port, "the-password-of-a-test"))
+    process = spawn(valkey.program(folder, port, "the-password-of-a-test"))
     yield process, port, folder
     process.terminate()
     process.wait(10)
 
 
 def test_valkey_wants_its_password_and_shows_it_to_nobody(
-    valkey: tuple[subprocess.Popen[bytes], int, Path],
+    server: tuple[subprocess.Popen[bytes], int, Path],
 ) -> None:
-    process, port, folder = valkey
-    url = broker.url(port, "the-password-of-a-test")
-    wait_until(lambda: broker.answers(url), what="for Valkey")
-    assert not broker.answers(broker.url(port, "another-password"))
+    process, port, folder = server
+    url = valkey.url(port, "the-password-of-a-test")
+    wait_until(lambda: valkey.answers(url), what="for Valkey")
+    assert not valkey.answers(valkey.url(port, "another-password"))
     assert "password-of" not in " ".join(psutil.Process(process.pid).cmdline())
     assert "password-of" not in (folder / "valkey.log").read_text()
     listening = {c.laddr.ip for c in psutil.Process(process.pid).net_connections() if not c.raddr}
@@ -80,18 +80,18 @@ def test_valkey_wants_its_password_and_shows_it_to_nobody(
 
 
 def test_valkey_keeps_the_queue_when_it_is_killed(
-    valkey: tuple[subprocess.Popen[bytes], int, Path],
+    server: tuple[subprocess.Popen[bytes], int, Path],
 ) -> None:
-    process, port, folder = valkey
-    url = broker.url(port, "the-password-of-a-test")
-    wait_until(lambda: broker.answers(url), what="for Valkey")
+    process, port, folder = server
+    url = valkey.url(port, "the-password-of-a-test")
+    wait_until(lambda: valkey.answers(url), what="for Valkey")
     with redis.Redis.from_url(url) as client:
         client.rpush("queue", "message")
         wait_until(lambda: client.waitaof(1, 0, 1000)[0] == 1, what="for the disk")
     process.kill()
     process.wait()
-    second = spawn(broker.valkey(folder, port, "the-password-of-a-test"))
-    wait_until(lambda: broker.answers(url), what="for Valkey")
+    second = spawn(valkey.program(folder, port, "the-password-of-a-test"))
+    wait_until(lambda: valkey.answers(url), what="for Valkey")
     with redis.Redis.from_url(url) as client:
         assert client.llen("queue") == 1
     second.terminate()

@@ -101,7 +101,7 @@ def test_the_wait_grows_to_a_bound_and_shrinks_after_a_good_life() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_stop_ends_everything_and_the_first_one_last(
+def test_a_stop_ends_everything_and_who_is_leaned_on_last(
     start: Start, tmp_path: Path, number: signal.Signals
 ) -> None:
     supervisor = start(*(POLITE.format(f"script-{n}") for n in range(3)))

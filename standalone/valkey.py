@@ -20,7 +20,7 @@ def url(port: int, password: str) -> str:
     return f"redis://:{password}@{HOST}:{port}/0"
 
 
-def valkey(folder: Path, port: int, password: str) -> Program:
+def program(folder: Path, port: int, password: str) -> Program:
     """Describe a Valkey that keeps its data, and its log, in this folder.
 
     Its configuration goes through its standard input: a command is for all to see. So the folder
@@ -48,6 +48,7 @@ def valkey(folder: Path, port: int, password: str) -> Program:
         folder=folder,
         standard_input=configuration.encode(),
         output=log,
+        is_leaned_on=True,
     )
 
 
