@@ -1,23 +1,44 @@
-"""What Redis knows beside the queue: who works, how much waits, whether it is there at all."""
+"""What Redis knows beside the queues: who is at work, how much waits, whether it is there."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
+from dataclasses import dataclass, field
+from typing import Literal, cast
 
 import redis
 
-from shared.jobs import INTERACTIVE
-
-# A worker is online when it was heard within this time; it beats every two seconds.
-HEARD_WITHIN_S = 10
-# How old an answer about the workers may be before somebody asks again, since a poll must not
-# cost a round trip to Redis; and how old while that somebody still waits for the answer.
+# Workers beat every two seconds, the relay every second: whoever has not been heard for this long
+# is not there.
+HEARD_WITHIN_S = 10.0
+# Whoever has been silent for this long is forgotten.
+FORGOTTEN_AFTER_S = 86_400.0
+# How old an answer may be before somebody asks again, since a poll must not cost a round trip to
+# Redis; and how old while that somebody still waits for the answer.
 REMEMBERED_S = 1.0
 STALE_S = 5.0
 
-_HEARTBEATS = "isoline:heartbeat:"
+Role = Literal["worker", "quarantine", "relay"]
+
+# A sorted set: "role:name", scored with the moment of its last beat by the clock of Redis.
+_HEARTBEATS = "isoline:heartbeats"
+
+
+@dataclass(frozen=True)
+class Roll:
+    """Who has been heard, and how many seconds ago, by role and name."""
+
+    silent_s: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def online(self, role: Role) -> int:
+        """How many in this role are there."""
+        return sum(silent_s <= HEARD_WITHIN_S for silent_s in self.silent_s.get(role, {}).values())
+
+    def last_heard_s_ago(self, role: Role) -> float | None:
+        """How long ago anybody in this role was heard; None when nobody has been for a day."""
+        return min(self.silent_s.get(role, {}).values(), default=None)
 
 
 class Broker:
@@ -32,42 +53,59 @@ class Broker:
             decode_responses=True,
         )
         self._lock = threading.Lock()
-        self._workers: int | None = None
-        self._asked_at_s = -math.inf
+        self._roll: Roll | None = None
+        self._called_at_s = -math.inf
 
-    def beat(self, worker: str) -> None:
-        """Say that this worker is alive; raises `redis.RedisError` when nobody hears it."""
-        self._redis.set(_HEARTBEATS + worker, "1", ex=HEARD_WITHIN_S)
+    def beat(self, role: Role, name: str) -> None:
+        """Say that somebody is alive; raises `redis.RedisError` when nobody hears it."""
+        self._redis.zadd(_HEARTBEATS, {f"{role}:{name}": self._now_s()})
 
-    def workers_online(self) -> int | None:
-        """How many workers were heard lately, seconds ago at most; None when Redis is away."""
+    def say_goodbye(self, role: Role, name: str) -> None:
+        """Be forgotten, as one who ends as asked; raises `redis.RedisError`."""
+        self._redis.zrem(_HEARTBEATS, f"{role}:{name}")
+
+    def roll(self) -> Roll | None:
+        """Who is there, as known a moment ago; None when Redis is away."""
         # One asks, and the others make do with what was known: a Redis whose name is looked up in
         # vain costs one request its seconds, and not all of them.
         is_stale = self._age_s() >= STALE_S
         if self._lock.acquire(timeout=STALE_S if is_stale else 0.0):
             try:
                 if self._age_s() >= REMEMBERED_S:
-                    self._workers = self._count_workers()
-                    self._asked_at_s = time.monotonic()
+                    self._roll = self._call_roll()
+                    self._called_at_s = time.monotonic()
             finally:
                 self._lock.release()
         elif is_stale:
             return None
-        return self._workers
+        return self._roll
 
-    def _age_s(self) -> float:
-        return time.monotonic() - self._asked_at_s
-
-    def _count_workers(self) -> int | None:
-        try:
-            return sum(1 for _ in self._redis.scan_iter(_HEARTBEATS + "*", 1000))
-        except redis.RedisError:
-            return None
-
-    def waiting(self) -> int:
+    def waiting(self, queue: str) -> int:
         """How many messages nobody has taken yet; raises `redis.RedisError`."""
-        return int(self._redis.llen(INTERACTIVE))
+        return int(self._redis.llen(queue))
 
     def run_id(self) -> str:
         """A name that changes whenever the server starts anew; raises `redis.RedisError`."""
         return str(self._redis.info("server")["run_id"])
+
+    def _age_s(self) -> float:
+        return time.monotonic() - self._called_at_s
+
+    def _call_roll(self) -> Roll | None:
+        silent_s: dict[str, dict[str, float]] = {}
+        try:
+            now_s = self._now_s()
+            self._redis.zremrangebyscore(_HEARTBEATS, 0, now_s - FORGOTTEN_AFTER_S)
+            beats = cast(
+                list[tuple[str, float]], self._redis.zrange(_HEARTBEATS, 0, -1, withscores=True)
+            )
+            for member, beat_s in beats:
+                role, _, name = member.partition(":")
+                silent_s.setdefault(role, {})[name] = max(0.0, now_s - beat_s)
+        except redis.RedisError:
+            return None
+        return Roll(silent_s)
+
+    def _now_s(self) -> float:
+        clock = self._redis.time()
+        return float(clock[0]) + float(clock[1]) / 1e6

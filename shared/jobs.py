@@ -17,6 +17,9 @@ from kombu.entity import Queue
 
 ANALYSE = "isoline.analyse"
 INTERACTIVE = "interactive"
+# For what has taken its worker along twice: it is worked on alone, by a worker of its own.
+QUARANTINE = "quarantine"
+QUARANTINED_AFTER = 2
 
 # One worker child takes a message whole, so it is kept short: neighbours spread over children.
 IDS_PER_MESSAGE = 8
@@ -26,7 +29,7 @@ IDS_PER_MESSAGE = 8
 TIME_LIMIT_S = 60
 LEASE_S = 75.0
 
-MOST_MEMORY_KB = 384 * 1024
+GROWN_KB = 384 * 1024
 
 # After a failed ring, how long the bell is left alone; the relay makes up for what is not rung.
 BREAK_S = 2.0
@@ -46,7 +49,7 @@ def celery_app(redis_url: str) -> Celery:
         accept_content=["json"],
         # One queue, named once: a task sent without a queue still arrives where workers listen.
         task_default_queue=INTERACTIVE,
-        task_queues=[Queue(INTERACTIVE)],  # type: ignore[no-untyped-call]
+        task_queues=[Queue(INTERACTIVE), Queue(QUARANTINE)],  # type: ignore[no-untyped-call]
         # Redelivery comes from SQL; a message that killed its worker must not come back by itself.
         task_acks_late=True,
         task_reject_on_worker_lost=False,
@@ -64,8 +67,8 @@ def celery_app(redis_url: str) -> Celery:
         worker_soft_shutdown_timeout=0,
         # Slow leaks end with their process.
         worker_max_tasks_per_child=10_000,
-        # So does a process that has grown beyond what the largest upload needs, after its task.
-        worker_max_memory_per_child=MOST_MEMORY_KB,
+        # So does a process that has grown, after its task.
+        worker_max_memory_per_child=GROWN_KB,
         # Workers wait for a broker that is away; nobody who publishes does.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -90,9 +93,9 @@ def celery_app(redis_url: str) -> Celery:
     return app
 
 
-def enqueue(app: Celery, ecg_ids: Sequence[str]) -> None:
+def enqueue(app: Celery, ecg_ids: Sequence[str], queue: str = INTERACTIVE) -> None:
     """Send one message that names these ecgs; raises what the broker's client raises."""
-    app.send_task(ANALYSE, args=[list(ecg_ids)], queue=INTERACTIVE, retry=False)
+    app.send_task(ANALYSE, args=[list(ecg_ids)], queue=queue, retry=False)
 
 
 class Bell:

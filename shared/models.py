@@ -64,6 +64,13 @@ class Ecg(Base):
             sqlite_where=text("status = 'pending'"),
             postgresql_where=text("status = 'pending'"),
         ),
+        # How many are ahead, and since when the first of them could have been begun.
+        Index(
+            "ix_ecgs_pending_due_at_s",
+            "due_at_s",
+            sqlite_where=text("status = 'pending'"),
+            postgresql_where=text("status = 'pending'"),
+        ),
         Index(
             "ix_ecgs_running_lease_until_s",
             "lease_until_s",
@@ -90,10 +97,14 @@ class Ecg(Base):
     status: Mapped[str] = mapped_column(String(8))
     # How often a worker has begun; also the fence: only the latest attempt may store a result.
     attempts: Mapped[int] = mapped_column(Integer)
+    # From then on a worker may begin: from the upload on, or after a failed attempt a while later.
+    due_at_s: Mapped[float] = mapped_column(Double, server_default="0")
     # The bell was last rung then; the relay rings again for rows that wait too long.
     rung_at_s: Mapped[float] = mapped_column(Double)
-    # The worker at it may keep it until then; afterwards anybody may take it over.
+    # The worker at it may keep it until then; afterwards the relay takes it back.
     lease_until_s: Mapped[float | None] = mapped_column(Double)
+    # The message through which that worker came by it; when it is known to be lost, so is the row.
+    held_by: Mapped[str | None] = mapped_column(String(64))
     finished_at_s: Mapped[float | None] = mapped_column(Double)
     # Why it failed, in words a user understands.
     failure: Mapped[str | None] = mapped_column(Text)
@@ -126,6 +137,19 @@ class InsightDefinition(Base):
     version: Mapped[int] = mapped_column(Integer)
     unit: Mapped[str] = mapped_column(String(64))
     definition: Mapped[str] = mapped_column(Text)
+
+
+class AuditEntry(Base):
+    """One administrative act: what, when, to whom, and the id of the request; never a token."""
+
+    __tablename__ = "audit_trail"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at_s: Mapped[float] = mapped_column(Double)
+    act: Mapped[str] = mapped_column(String(32))
+    username: Mapped[str] = mapped_column(String(64))
+    request_id: Mapped[str] = mapped_column(String(128))
 
 
 IS_PENDING = Ecg.status == literal_column("'pending'")

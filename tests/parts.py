@@ -141,11 +141,22 @@ def checked_client(url: str) -> httpx.Client:
 
 
 class Stack:
-    """The processes of production on ports of their own: API, worker and relay."""
+    """The processes of production on ports of their own: API, workers and relay.
 
-    MODULES: ClassVar = {"api": "api", "worker": "worker", "relay": "worker.relay"}
+    Poisoned, the workers do to themselves what the samples say.
+    """
 
-    def __init__(self, folder: Path, *, database_url: str, redis_url: str) -> None:
+    MODULES: ClassVar = {
+        "api": ["api"],
+        "worker": ["worker"],
+        "quarantine": ["worker", "--quarantine"],
+        "relay": ["worker.relay"],
+    }
+
+    def __init__(
+        self, folder: Path, *, database_url: str, redis_url: str, poisoned: bool = False
+    ) -> None:
+        self._poisoned = poisoned
         self._folder = folder
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
@@ -187,9 +198,12 @@ class Stack:
 
     def start(self, name: str) -> None:
         """Start one of the processes."""
+        module, *arguments = self.MODULES[name]
+        if self._poisoned and module == "worker":
+            module = "tests.poison"
         with (self._folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", self.MODULES[name]],
+                [sys.executable, "-m", module, *arguments],
                 env=self._environ,
                 cwd=HOUSE,
                 stderr=log,
@@ -274,4 +288,4 @@ class Door:
     def work(self) -> None:
         """Do everything that was rung for, as a worker would, in this process."""
         rung, self.rung[:] = list(self.rung), []
-        tasks.analyse(self.engine, rung, self.rung.extend)
+        tasks.analyse(self.engine, rung, self.rung.extend, message="a message")

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis
 import structlog
-from celery import signals
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery import Task, signals
+from kombu.exceptions import OperationalError
 
 from shared import database, jobs, logs
-from shared.broker import Broker
+from shared.broker import Broker, Role
+from shared.errors import DatabaseUnavailable
 from shared.settings import Settings
 from worker import tasks
+
+# What a process of the pool may allocate: a greedy analysis meets a MemoryError, and its
+# neighbours never learn of it. The largest upload needs a third of this.
+MOST_BYTES = 2**30
 
 settings = Settings.from_environ(needs=["ISOLINE_REDIS_URL"])
 assert settings.redis_url is not None  # noqa: S101 - `needs` saw to it
@@ -24,14 +33,18 @@ broker = Broker(settings.redis_url)
 log = structlog.get_logger(__name__)
 
 
-@app.task(name=jobs.ANALYSE)
-def analyse(ecg_ids: list[str]) -> None:
+@app.task(name=jobs.ANALYSE, bind=True)
+def analyse(self: Task, ecg_ids: list[str]) -> None:
     """Bring the named ecgs to their end."""
-    tasks.analyse(engine, ecg_ids, _ring_again)
+    tasks.analyse(engine, ecg_ids, _ring_again, message=str(self.request.id))
 
 
 def _ring_again(ecg_ids: Sequence[str]) -> None:
-    jobs.enqueue(app, ecg_ids)
+    try:
+        jobs.enqueue(app, ecg_ids)
+    except (OperationalError, redis.RedisError) as error:
+        # The rows wait, and the relay rings for them.
+        log.warning("bell not rung", ecgs=len(ecg_ids), error=type(error).__name__)
 
 
 # Celery keeps weak references to handlers: they are named, and live as long as the module.
@@ -43,13 +56,43 @@ def _configure_logs(**_: Any) -> None:
 
 
 @signals.worker_process_init.connect
-def _forget_inherited_connections(**_: Any) -> None:
+def _begin_process(**_: Any) -> None:
+    # Not to be used, nor closed: they are the parent's.
     engine.dispose(close=False)
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
+
+
+@signals.task_failure.connect
+def _mourn(task_id: str | None = None, exception: Any = None, args: Any = None, **_: Any) -> None:
+    """In the parent, which survives: a process of the pool was killed, by whomever."""
+    if not isinstance(exception, (WorkerLostError, TimeLimitExceeded)):
+        return
+    reason = tasks.TOO_LONG if isinstance(exception, TimeLimitExceeded) else tasks.KILLED
+    # Of its own, and closed at once: nothing open is handed on to the next process of the pool.
+    mourner = database.connect(settings.database_url, patience_s=2.0, pool_size=1)
+    try:
+        tasks.mourn(mourner, str(task_id), args[0], reason, _ring_again)
+    except DatabaseUnavailable:
+        log.warning("lost rows wait for the end of their lease")
+    finally:
+        mourner.dispose()
+
+
+def _role(hostname: str) -> Role:
+    return "quarantine" if hostname.startswith(jobs.QUARANTINE) else "worker"
 
 
 @signals.heartbeat_sent.connect
 def _beat(sender: Any, **_: Any) -> None:
+    name = str(sender.eventer.hostname)
     try:
-        broker.beat(sender.eventer.hostname)
+        broker.beat(_role(name), name)
     except redis.RedisError as error:
         log.warning("heartbeat not heard", error=type(error).__name__)
+
+
+@signals.worker_shutdown.connect
+def _say_goodbye(sender: Any, **_: Any) -> None:
+    name = str(sender.hostname)
+    with suppress(redis.RedisError):
+        broker.say_goodbye(_role(name), name)

@@ -6,6 +6,8 @@ its WHERE what it takes for granted, so that whoever comes too late changes noth
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -16,6 +18,8 @@ from shared.jobs import LEASE_S
 from shared.models import FAILED, FINISHED, IS_PENDING, IS_RUNNING, PENDING, RUNNING, Ecg, Insights
 
 MAX_ATTEMPTS = 5
+
+NOBODYS: dict[str, None] = {"lease_until_s": None, "held_by": None}
 
 GAVE_UP = f"The analysis was begun {MAX_ATTEMPTS} times and never came to its end."
 OUR_FAULT = "The analysis stopped because of a fault on our side."
@@ -37,12 +41,22 @@ class _Lead(msgspec.Struct):
     name: str
 
 
-def claim(engine: Engine, ecg_id: str) -> Claim | None:
-    """Begin an attempt, if the ecg waits for one."""
+def claim(engine: Engine, ecg_id: str, message: str) -> Claim | None:
+    """Begin an attempt, if the ecg waits for one and it is due.
+
+    Parameters
+    ----------
+    message : the id of the message that named the ecg, under which a loss would be reported.
+    """
     statement = (
         update(Ecg)
-        .where(Ecg.id == ecg_id, IS_PENDING)
-        .values(status=RUNNING, attempts=Ecg.attempts + 1, lease_until_s=now_s() + LEASE_S)
+        .where(Ecg.id == ecg_id, IS_PENDING, Ecg.due_at_s <= now_s())
+        .values(
+            status=RUNNING,
+            attempts=Ecg.attempts + 1,
+            lease_until_s=now_s() + LEASE_S,
+            held_by=message[:64],
+        )
         .returning(Ecg.attempts, Ecg.leads, Ecg.sampling_rate_hz, Ecg.baseline, Ecg.request_id)
     )
     with transaction(engine) as connection:
@@ -63,7 +77,7 @@ def finish(engine: Engine, claimed: Claim, document: bytes) -> bool:
     """Store document and status together, if the claim still stands; say whether it did."""
     with transaction(engine) as connection:
         result = connection.execute(
-            _held(claimed).values(status=FINISHED, finished_at_s=now_s(), lease_until_s=None)
+            _held(claimed).values(status=FINISHED, finished_at_s=now_s(), **NOBODYS)
         )
         if result.rowcount == 0:
             return False
@@ -80,51 +94,78 @@ def fail(engine: Engine, claimed: Claim, reason: str) -> bool:
     """
     with transaction(engine) as connection:
         result = connection.execute(
-            _held(claimed).values(
-                status=FAILED, failure=reason, finished_at_s=now_s(), lease_until_s=None
-            )
+            _held(claimed).values(status=FAILED, failure=reason, finished_at_s=now_s(), **NOBODYS)
         )
     return result.rowcount == 1
 
 
-def give_back(engine: Engine, claimed: Claim) -> bool:
-    """Let another attempt try, or end the job when this was the last one allowed.
+def give_back(engine: Engine, claimed: Claim, reason: str) -> bool:
+    """Let another attempt try after a while, or end the job when this was the last one allowed.
+
+    Parameters
+    ----------
+    reason : why it failed, if that was the last attempt.
 
     Returns
     -------
     bool : whether the claim still stood.
     """
-    if claimed.attempt >= MAX_ATTEMPTS:
-        return fail(engine, claimed, OUR_FAULT)
     with transaction(engine) as connection:
-        result = connection.execute(
-            _held(claimed).values(status=PENDING, rung_at_s=now_s(), lease_until_s=None)
-        )
-    return result.rowcount == 1
+        return connection.execute(_taken_back(_held(claimed), reason)).rowcount == 1
+
+
+def take_back(engine: Engine, message: str, ecg_ids: Sequence[str], reason: str) -> list[str]:
+    """Take back what was held through a message whose worker is known to be lost.
+
+    Parameters
+    ----------
+    message : the id of the message.
+    ecg_ids : what the message named.
+    reason : why it failed, if that was the last attempt.
+
+    Returns
+    -------
+    list of str : those that were held.
+    """
+    statement = update(Ecg).where(IS_RUNNING, Ecg.id.in_(ecg_ids), Ecg.held_by == message[:64])
+    with transaction(engine) as connection:
+        taken = connection.scalars(_taken_back(statement, reason).returning(Ecg.id)).all()
+    return list(taken)
 
 
 def sweep(engine: Engine) -> int:
-    """Take back what ran out of its lease: to wait again, or failed after the last attempt.
+    """Take back what ran out of its lease.
 
     Returns
     -------
     int : how many rows were taken back.
     """
-    exhausted = Ecg.attempts >= MAX_ATTEMPTS
-    statement = (
-        update(Ecg)
-        .where(IS_RUNNING, Ecg.lease_until_s < now_s())
-        .values(
-            status=case((exhausted, FAILED), else_=PENDING),
-            failure=case((exhausted, GAVE_UP), else_=None),
-            finished_at_s=case((exhausted, now_s()), else_=None),
-            lease_until_s=None,
-            # Long ago: its bell is due now.
-            rung_at_s=0.0,
-        )
-    )
+    statement = update(Ecg).where(IS_RUNNING, Ecg.lease_until_s < now_s())
     with transaction(engine) as connection:
-        return connection.execute(statement).rowcount
+        return connection.execute(_taken_back(statement, GAVE_UP)).rowcount
+
+
+def _taken_back(statement: Update, reason: str) -> Update:
+    """To wait again for a while that doubles with each attempt, or failed after the last one."""
+    exhausted = Ecg.attempts >= MAX_ATTEMPTS
+    # 2, 4, 8, 16 s, half as much or half as much again: what fell together does not rise together.
+    pause_s = case(
+        (exhausted, 0.0),
+        (Ecg.attempts == 1, 2.0),
+        (Ecg.attempts == 2, 4.0),
+        (Ecg.attempts == 3, 8.0),
+        else_=16.0,
+    )
+    jitter = random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
+    return statement.values(
+        status=case((exhausted, FAILED), else_=PENDING),
+        failure=case((exhausted, reason), else_=None),
+        finished_at_s=case((exhausted, now_s()), else_=None),
+        due_at_s=now_s() + pause_s * jitter,
+        # Long ago: it is rung for as soon as it is due.
+        rung_at_s=0.0,
+        **NOBODYS,
+    )
 
 
 def _held(claimed: Claim) -> Update:

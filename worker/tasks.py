@@ -20,7 +20,7 @@ from shared.database import reading
 from shared.errors import DatabaseUnavailable, SignalError
 from shared.models import FINISHED, Signal
 from shared.signals import decode
-from worker.claims import Claim, claim, fail, finish, give_back
+from worker.claims import OUR_FAULT, Claim, claim, fail, finish, give_back, take_back
 from worker.insights import analyse_ecg
 
 # Together well within the limit after which the process is killed: a message is put down after
@@ -32,6 +32,10 @@ STORE_WITHIN_S = 15.0
 
 T = TypeVar("T")
 
+TOO_LONG = f"The analysis took longer than {COMPUTE_WITHIN_S:g} seconds, each time it was tried."
+TOO_MUCH = "The analysis needs more memory than one may have."
+KILLED = "The analysis ended the process that worked on it, each time it was tried."
+
 log = structlog.get_logger(__name__)
 
 
@@ -39,10 +43,24 @@ class OutOfTime(BaseException):
     """An analysis took too long. No Exception: an insight would take it for its own fault."""
 
 
+REASONS: dict[type[BaseException], str] = {OutOfTime: TOO_LONG, MemoryError: TOO_MUCH}
+
+
 def analyse(
-    engine: Engine, ecg_ids: Sequence[str], ring_again: Callable[[Sequence[str]], None]
+    engine: Engine,
+    ecg_ids: Sequence[str],
+    ring_again: Callable[[Sequence[str]], None],
+    *,
+    message: str,
 ) -> None:
     """Bring each of these ecgs to its end, one after the other, if it still waits for that.
+
+    Parameters
+    ----------
+    engine : the database.
+    ecg_ids : what the message names.
+    ring_again : has them named by another message, at the end of the queue.
+    message : the id of the message, under which the loss of this process would be reported.
 
     Nothing escapes: to Celery an error is a text to be logged, and a MemoryError the end of the
     whole worker. A row that is left running here is taken back when its lease has run out.
@@ -53,7 +71,7 @@ def analyse(
             if time.monotonic() - began_s > MESSAGE_S:
                 ring_again(ecg_ids[position:])
                 return
-            _bring_to_its_end(engine, ecg_id)
+            _bring_to_its_end(engine, ecg_id, message)
         except DatabaseUnavailable:
             log.warning("the database is away", left=len(ecg_ids) - position)
             # It has been waited for: what is still to be done goes to the end of the queue.
@@ -63,8 +81,8 @@ def analyse(
             log.exception("attempt broke off", ecg_id=str(ecg_id))
 
 
-def _bring_to_its_end(engine: Engine, ecg_id: str) -> None:
-    claimed = _insist(lambda: claim(engine, ecg_id), CLAIM_WITHIN_S)
+def _bring_to_its_end(engine: Engine, ecg_id: str, message: str) -> None:
+    claimed = _insist(lambda: claim(engine, ecg_id, message), CLAIM_WITHIN_S)
     if claimed is None:
         return
     with structlog.contextvars.bound_contextvars(
@@ -84,10 +102,28 @@ def _work(engine: Engine, claimed: Claim) -> tuple[str, Callable[[], bool]]:
         # The samples will not get better by trying again.
         reason = str(error)
         return "failed", lambda: fail(engine, claimed, reason)
-    except (Exception, OutOfTime):
+    except (Exception, OutOfTime) as error:
         log.exception("attempt failed")
-        return "given back", lambda: give_back(engine, claimed)
+        reason = REASONS.get(type(error), OUR_FAULT)
+        return "given back", lambda: give_back(engine, claimed, reason)
     return "finished", lambda: finish(engine, claimed, document)
+
+
+def mourn(
+    engine: Engine,
+    message: str,
+    ecg_ids: Sequence[str],
+    reason: str,
+    ring_again: Callable[[Sequence[str]], None],
+) -> None:
+    """After the process that had this message was lost: what it held waits again, at once.
+
+    Its neighbours in the message are named by another one; some of them may be finished already.
+    """
+    held = take_back(engine, message, ecg_ids, reason)
+    log.error("a process was lost", ecg_ids=held, reason=reason)
+    if spared := [ecg_id for ecg_id in ecg_ids if ecg_id not in held]:
+        ring_again(spared)
 
 
 def compute(engine: Engine, claimed: Claim) -> bytes:

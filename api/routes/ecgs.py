@@ -204,4 +204,5 @@ def _wait_for(who: Caller, ecg_id: str) -> tuple[polls.Progress | None, dict[str
 def _waiting_for(progress: polls.Progress) -> polls.WaitingFor:
     if progress.is_running:
         return None
-    return "queue" if desk().broker.workers_online() else "worker"
+    roll = desk().broker.roll()
+    return "queue" if roll and roll.online("worker") else "worker"

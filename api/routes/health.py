@@ -57,7 +57,8 @@ def ready() -> Response:
             revision = current_revision(connection)
     except DatabaseUnavailable:
         database = "unavailable"
-    workers = at_desk.broker.workers_online()
+    roll = at_desk.broker.roll()
+    workers = roll.online("worker") if roll else None
     fit = database == "ok" and revision == at_desk.newest_revision
     readiness = Readiness(
         status="unavailable" if not fit else "ok" if workers else "degraded",

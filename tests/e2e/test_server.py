@@ -32,7 +32,7 @@ GIBIBYTE = 2**30
 class Server(Stack):
     """The API alone, as `python -m api` starts it."""
 
-    MODULES: ClassVar = {"api": "api"}
+    MODULES: ClassVar = {"api": ["api"]}
 
     def __enter__(self) -> Self:
         super().__enter__()

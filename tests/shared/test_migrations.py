@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, event, insert, inspect, text
+from sqlalchemy import Engine, event, insert, inspect, text, true
 
 from api import ecgs, insights
 from api.pages import Paging
@@ -124,9 +124,9 @@ QUESTIONS: dict[str, Callable[[Engine], object]] = {
     "next page": lambda engine: ecgs.find_all(engine, ME, NEXT, None),
     "list of pending": lambda engine: ecgs.find_all(engine, ME, FIRST, "pending"),
     "list of finished": lambda engine: ecgs.find_all(engine, ME, NEXT, "finished"),
-    "relay": lambda engine: relay.ring_again(engine, lambda ids: None, presumed_lost_after_s=1),
+    "relay": lambda engine: relay.ring_again(engine, true(), lambda ids: None, 8, 1),
     "sweep": claims.sweep,
-    "claim": lambda engine: claims.claim(engine, SOME_ID),
+    "claim": lambda engine: claims.claim(engine, SOME_ID, "a message"),
 }
 
 

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     rule,
 )
 from hypothesis.strategies import sampled_from
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, true, update
 
 from shared import database
 from shared.database import now_s, reading, transaction
@@ -34,6 +34,7 @@ from worker import claims as acts
 from worker import relay
 
 JOBS = ("0" * 36, "1" * 36)
+MESSAGES = ("a message", "another")
 
 
 @functools.cache
@@ -65,6 +66,9 @@ class LifeOfARow(RuleBasedStateMachine):
         # Whoever has begun last and not ended yet, and those of them who have lost their lease.
         self.holder: dict[str, acts.Claim | None] = dict.fromkeys(JOBS)
         self.out_of_lease: set[str] = set()
+        self.message: dict[str, str] = {}
+        # What was given back and is not due yet.
+        self.resting: set[str] = set()
         self.number = itertools.count()
 
     def teardown(self) -> None:
@@ -98,18 +102,21 @@ class LifeOfARow(RuleBasedStateMachine):
         with reading(self.engine) as connection:
             return connection.execute(select(Ecg.__table__).where(Ecg.id == ecg_id)).one()
 
-    @rule(target=claims, ecg_id=sampled_from(JOBS))
-    def deliver(self, ecg_id: str) -> Any:
+    @rule(target=claims, ecg_id=sampled_from(JOBS), message=sampled_from(MESSAGES))
+    def deliver(self, ecg_id: str, message: str) -> Any:
         """A message arrives: for the first time, again, or long after its time."""
-        claim = acts.claim(self.engine, ecg_id)
+        claim = acts.claim(self.engine, ecg_id, message)
         if claim is None:
-            assert self.holder[ecg_id] or ecg_id in self.ended, "what waits was not given out"
+            waits = not self.holder[ecg_id] and ecg_id not in self.ended
+            assert not waits or ecg_id in self.resting, "what waits was not given out"
             return multiple()
         assert ecg_id not in self.ended, "work on what has ended"
+        assert ecg_id not in self.resting, "work before its time"
         assert not self.holder[ecg_id], "two at work on one row"
         self.begun[ecg_id] += 1
         assert claim.attempt == self.begun[ecg_id] <= acts.MAX_ATTEMPTS
         self.holder[ecg_id] = claim
+        self.message[ecg_id] = message
         return claim
 
     @rule(claim=claims)
@@ -132,11 +139,24 @@ class LifeOfARow(RuleBasedStateMachine):
     @rule(claim=claims)
     def give_back(self, claim: acts.Claim) -> None:
         """Something of ours went wrong."""
-        acts.give_back(self.engine, claim)
+        acts.give_back(self.engine, claim, "reason")
         if self.holder[claim.ecg_id] == claim:
-            if claim.attempt == acts.MAX_ATTEMPTS:
-                self._end(claim, FAILED)
-            self._let_go(claim.ecg_id)
+            self._take_back(claim.ecg_id)
+
+    @rule(message=sampled_from(MESSAGES))
+    def mourn(self, message: str) -> None:
+        """The process that had this message was killed."""
+        held = [i for i in JOBS if self.holder[i] and self.message[i] == message]
+        assert sorted(acts.take_back(self.engine, message, JOBS, "reason")) == held
+        for ecg_id in held:
+            self._take_back(ecg_id)
+
+    @rule(ecg_id=sampled_from(JOBS))
+    def the_pause_is_over(self, ecg_id: str) -> None:
+        """What was given back may be tried again."""
+        with transaction(self.engine) as connection:
+            connection.execute(update(Ecg).where(Ecg.id == ecg_id).values(due_at_s=now_s() - 1))
+        self.resting.discard(ecg_id)
 
     @rule(ecg_id=sampled_from(JOBS))
     def the_clock_goes_on(self, ecg_id: str) -> None:
@@ -154,9 +174,7 @@ class LifeOfARow(RuleBasedStateMachine):
         """The relay takes back what ran out, and nothing else."""
         acts.sweep(self.engine)
         for ecg_id in list(self.out_of_lease):
-            if self.begun[ecg_id] == acts.MAX_ATTEMPTS:
-                self.ended[ecg_id] = FAILED
-            self._let_go(ecg_id)
+            self._take_back(ecg_id)
         for ecg_id in JOBS:
             expected = RUNNING if self.holder[ecg_id] else self.ended.get(ecg_id, PENDING)
             assert self.row(ecg_id).status == expected
@@ -165,10 +183,10 @@ class LifeOfARow(RuleBasedStateMachine):
     def ring_again(self) -> None:
         """The relay rings for exactly those that wait."""
         rung: list[str] = []
-        relay.ring_again(self.engine, rung.extend, presumed_lost_after_s=-1)
-        for ecg_id in rung:
-            assert self.holder[ecg_id] is None
-            assert ecg_id not in self.ended
+        relay.ring_again(self.engine, true(), rung.extend, 8, -1)
+        for ecg_id in JOBS:
+            waits = not self.holder[ecg_id] and ecg_id not in self.ended
+            assert (ecg_id in rung) == (waits and ecg_id not in self.resting)
 
     @invariant()
     def what_has_ended_stays_as_it_is(self) -> None:
@@ -185,6 +203,13 @@ class LifeOfARow(RuleBasedStateMachine):
     def _end(self, claim: acts.Claim, status: str) -> None:
         self.ended[claim.ecg_id] = status
         self._let_go(claim.ecg_id)
+
+    def _take_back(self, ecg_id: str) -> None:
+        if self.begun[ecg_id] == acts.MAX_ATTEMPTS:
+            self.ended[ecg_id] = FAILED
+        else:
+            self.resting.add(ecg_id)
+        self._let_go(ecg_id)
 
     def _let_go(self, ecg_id: str) -> None:
         self.holder[ecg_id] = None

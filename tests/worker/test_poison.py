@@ -1,0 +1,98 @@
+"""ECGs that do to their process what no program survives: they end, and nobody else does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.parts import Stack, another_database, wait_until
+from tests.poison.insights.poison import KINDS, MAGIC
+from worker.tasks import KILLED, TOO_LONG
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def stack(
+    request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    folder: Path = tmp_path_factory.mktemp("poison")
+    url = f"sqlite:///{folder / 'isoline.db'}"
+    if request.param == "postgresql":
+        url = another_database(request.getfixturevalue("postgresql_url"), "poison")
+    with Stack(folder, database_url=url, redis_url=redis_url, poisoned=True) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def isoline(stack: Stack) -> Iterator[httpx.Client]:
+    with stack.client() as client:
+        client.headers["x-user-token"] = stack.register(client, "ada")
+        yield client
+
+
+def upload(isoline: httpx.Client, *samples: int) -> str:
+    leads = [{"name": "I", "signal": samples}]
+    return str(isoline.post("/ecgs", json={"leads": leads}).json()["id"])
+
+
+def poison(isoline: httpx.Client, kind: str) -> str:
+    return upload(isoline, MAGIC, KINDS.index(kind))
+
+
+def outcome(isoline: httpx.Client, ecg_id: str) -> dict[str, Any] | None:
+    answer = isoline.get(f"/ecgs/{ecg_id}/insights")
+    found: dict[str, Any] = answer.json()
+    return found if answer.status_code == 200 else None
+
+
+@pytest.mark.timeout(180)
+def test_whatever_kills_ends_failed_with_a_reason_and_its_neighbours_finish(
+    isoline: httpx.Client, stack: Stack
+) -> None:
+    # Without a worker they all wait, several in each message; poison among good ones.
+    stack.stop("worker")
+    poisonous = {kind: poison(isoline, kind) for kind in ("segfault", "killed", "exits")}
+    good = [upload(isoline, 1, -1) for _ in range(20)]
+    began_s = time.monotonic()
+    stack.start("worker")
+    for ecg_id in good:
+        found = wait_until(lambda i=ecg_id: outcome(isoline, i), 40, "for a neighbour")
+        assert found["status"] == "finished"
+    # Nobody waits for a minute because of a bell that was lost along with a process.
+    assert time.monotonic() - began_s < 40
+    for kind, ecg_id in poisonous.items():
+        found = wait_until(lambda i=ecg_id: outcome(isoline, i), 120, f"for {kind}")
+        assert (found["status"], found["detail"]) == ("failed", KILLED), kind
+    assert stack.is_running("worker")
+    # The pool is whole, and the last attempts were made elsewhere.
+    assert outcome_of_another(isoline)["status"] == "finished"
+    assert "a process was lost" in stack.log("quarantine")
+
+
+def test_an_insight_that_asks_for_too_much_or_raises_is_a_problem_of_its_own(
+    isoline: httpx.Client,
+) -> None:
+    for kind in ("memory", "raises"):
+        ecg_id = poison(isoline, kind)
+        found = wait_until(lambda i=ecg_id: outcome(isoline, i), 30, f"for {kind}")
+        assert found["status"] == "finished"
+        insights = found["leads"][0]["insights"]
+        assert "problem" in insights["poison"]
+        assert insights["zero_crossings"]["count"] == 0
+
+
+def outcome_of_another(isoline: httpx.Client) -> dict[str, Any]:
+    leads = [{"name": "I", "signal": [1, -1]}]
+    answer = isoline.post("/ecgs", json={"leads": leads}, headers={"Prefer": "wait=20"})
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_reasons_are_in_words_a_user_understands() -> None:
+    for reason in (KILLED, TOO_LONG):
+        assert "signal" not in reason.lower()
+        assert reason.endswith(".")
