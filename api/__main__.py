@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -30,10 +33,27 @@ _M_ARENA_MAX = -8
 def load(_target: str) -> Callable[..., Any]:
     """What granian calls in the process that will serve."""
     _give_memory_back()
+    from api.routes.desk import desk_of
     from api.wsgi import application
 
     pace.watch(Settings.from_environ().port)
+    _on_signal(desk_of(application).waiting_room.close)
     return application
+
+
+def _on_signal(act: Callable[[], None]) -> None:
+    """Act on the first signal that Python handles, whoever handles it."""
+    # granian puts its own handlers in place after this; those who wait for news would keep it from
+    # ending. A thread, since a handler must not take locks that its own thread may hold.
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+
+    def listen() -> None:
+        os.read(woken, 1)
+        act()
+
+    threading.Thread(target=listen, name="goodbye", daemon=True).start()
 
 
 def _give_memory_back() -> None:

@@ -138,7 +138,7 @@ def _store(engine: Engine, row: dict[str, Any], encoded: bytes) -> dict[str, Any
     """Commit an ecg with its signal; return the row as it was written, with its times."""
     with transaction(engine) as connection:
         now = connection.scalar(select(now_s()))
-        times = {"created_at_s": now, "rung_at_s": now}
+        times = {"created_at_s": now, "due_at_s": now, "rung_at_s": now}
         if row["recorded_at_s"] is None:
             times["recorded_at_s"] = now
         written = {**row, **times}

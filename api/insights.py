@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
-from sqlalchemy import Engine, select
+from msgspec import Meta, Struct
+from sqlalchemy import Engine, func, select
 
 from api.ecgs import Status, one_of
 from api.moments import at
 from api.users import Caller
+from shared.broker import Broker
 from shared.database import reading
 from shared.errors import DependencyError
-from shared.models import FAILED, FINISHED, RUNNING, InsightDefinition, Insights
+from shared.models import FAILED, FINISHED, IS_PENDING, RUNNING, InsightDefinition, Insights
 from shared.models import Ecg as EcgRow
 
 WAITING_DETAIL = "Insights are still being processed"
+
+# Counting stops here: beyond it, the number would help nobody and cost every poll.
+MOST_AHEAD = 1000
 
 WaitingFor = Literal["queue", "worker"] | None
 
@@ -51,7 +55,17 @@ class Pending(Struct, tag_field="status", tag="pending"):
 
     ecg_id: str
     detail: str
-    waiting_for: WaitingFor
+    waiting_for: Annotated[
+        WaitingFor,
+        Meta(
+            description="`queue`: others are ahead; `worker`: none was heard lately; "
+            "null: it is being worked on, or about to be."
+        ),
+    ]
+    ahead: Annotated[
+        int | None,
+        Meta(description=f"How many are ahead in the queue; {MOST_AHEAD} means as many or more."),
+    ]
 
 
 class Definition(Struct):
@@ -80,8 +94,10 @@ class Ended:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one ecg is: whether a worker is at it, and how it ended once it has."""
+    """How far one ecg is: since when it waits, or whether a worker is at it, or how it ended."""
 
+    ecg_id: str
+    due_at_s: float
     is_running: bool
     ended: Ended | None
 
@@ -89,11 +105,16 @@ class Progress:
 def find_progress(engine: Engine, caller: Caller, ecg_id: str) -> Progress:
     """How far the job of this ecg is; raises `NotFound`."""
     statement = select(
-        EcgRow.id, EcgRow.status, EcgRow.finished_at_s, EcgRow.failure, Insights.document
+        EcgRow.id,
+        EcgRow.status,
+        EcgRow.due_at_s,
+        EcgRow.finished_at_s,
+        EcgRow.failure,
+        Insights.document,
     ).outerjoin(Insights, Insights.ecg_id == EcgRow.id)
     with reading(engine) as connection:
         row = one_of(connection, statement, caller, ecg_id)
-    return Progress(row.status == RUNNING, _ended(row))
+    return Progress(row.id, row.due_at_s, row.status == RUNNING, _ended(row))
 
 
 def _ended(row: Any) -> Ended | None:
@@ -104,6 +125,28 @@ def _ended(row: Any) -> Ended | None:
     else:
         return None
     return Ended(row.status, at(row.finished_at_s), document)
+
+
+def say_why(engine: Engine, broker: Broker, progress: Progress) -> Pending:
+    """Tell what an ecg that has not ended waits for."""
+    waiting_for: WaitingFor = None
+    ahead = None
+    if not progress.is_running:
+        roll = broker.roll()
+        if roll is None or not roll.online("worker"):
+            waiting_for = "worker"
+        elif ahead := _count_ahead(engine, progress) or None:
+            waiting_for = "queue"
+    return Pending(progress.ecg_id, WAITING_DETAIL, waiting_for, ahead)
+
+
+def _count_ahead(engine: Engine, progress: Progress) -> int:
+    ahead = select(EcgRow.id).where(IS_PENDING, EcgRow.due_at_s < progress.due_at_s)
+    with reading(engine) as connection:
+        return (
+            connection.scalar(select(func.count()).select_from(ahead.limit(MOST_AHEAD).subquery()))
+            or 0
+        )
 
 
 def find_catalogue(engine: Engine) -> Catalogue:

@@ -28,6 +28,11 @@ class WaitingRoom:
 
     def __init__(self, chairs: int) -> None:
         self._chairs = threading.BoundedSemaphore(chairs)
+        self._is_closing = threading.Event()
+
+    def close(self) -> None:
+        """Send everybody home, and let nobody wait any more: the process is about to end."""
+        self._is_closing.set()
 
     def wait(self, look: Callable[[], Progress], seconds: int) -> Progress | None:
         """Look until the job has ended or the time is over; None when every chair is taken."""
@@ -41,7 +46,8 @@ class WaitingRoom:
                 left_s = deadline_s - time.monotonic()
                 if progress.ended is not None or left_s <= 0:
                     return progress
-                time.sleep(min(pause_s, left_s))
+                if self._is_closing.wait(min(pause_s, left_s)):
+                    return progress
                 pause_s = min(pause_s * 1.4, LONGEST_PAUSE_S)
         finally:
             self._chairs.release()

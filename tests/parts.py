@@ -12,9 +12,10 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import httpx
+import psutil
 import redis
 from flask import Flask
 from jsonschema import Draft202012Validator
@@ -172,13 +173,13 @@ class Stack:
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def __enter__(self) -> Stack:
+    def __enter__(self) -> Self:
         subprocess.run(
             [sys.executable, "-m", "shared.migrations"], env=self._environ, check=True, cwd=HOUSE
         )
         for name in self.MODULES:
             self.start(name)
-        wait_until(self._answers, what="for the API")
+        wait_until(self.answers, what="for the API")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -221,6 +222,13 @@ class Stack:
             process.wait()
             raise
 
+    def kill(self, name: str) -> None:
+        """Kill one of the processes and all that it started, as the end of the world would."""
+        process = self._processes.pop(name)
+        for child in [psutil.Process(process.pid), *psutil.Process(process.pid).children(True)]:
+            child.kill()
+        process.wait()
+
     def is_running(self, name: str) -> bool:
         """Whether one of the processes has not ended."""
         return self._processes[name].poll() is None
@@ -235,7 +243,8 @@ class Stack:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["token"])
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether the API does."""
         try:
             return httpx.get(f"{self.url}/health/ping", timeout=1).status_code == 200
         except httpx.HTTPError:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import msgspec
-from flask import Response, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 from sqlalchemy import Engine
 
 from api.bodies import Budget, read_body
@@ -33,9 +33,14 @@ class Desk:
     newest_revision: str
 
 
+def desk_of(app: Flask) -> Desk:
+    """The desk of this app."""
+    return cast(Desk, app.extensions["isoline"])
+
+
 def desk() -> Desk:
     """The desk of the app that answers this request."""
-    return cast(Desk, current_app.extensions["isoline"])
+    return desk_of(current_app)
 
 
 def caller() -> Caller:

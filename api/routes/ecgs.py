@@ -159,8 +159,7 @@ def find_insights(ecg_id: str) -> Response:
     if progress.ended is not None:
         response = revalidated(progress.ended.document)
     else:
-        pending = polls.Pending(ecg_id, polls.WAITING_DETAIL, _waiting_for(progress))
-        response = answer(pending, 202)
+        response = answer(polls.say_why(desk().engine, desk().broker, progress), 202)
         response.headers["Retry-After"] = "1"
     response.headers.update(applied)
     return response
@@ -199,10 +198,3 @@ def _wait_for(who: Caller, ecg_id: str) -> tuple[polls.Progress | None, dict[str
     engine = desk().engine
     progress = desk().waiting_room.wait(lambda: polls.find_progress(engine, who, ecg_id), seconds)
     return progress, {"Preference-Applied": f"wait={seconds}"} if progress else {}
-
-
-def _waiting_for(progress: polls.Progress) -> polls.WaitingFor:
-    if progress.is_running:
-        return None
-    roll = desk().broker.roll()
-    return "queue" if roll and roll.online("worker") else "worker"

@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from flask import Blueprint, Response
-from msgspec import Struct
 
+from api.health import Readiness, find_readiness
 from api.openapi import Answer, Operation, promises
 from api.routes.desk import answer, desk
-from shared.database import reading
-from shared.errors import DatabaseUnavailable
-from shared.migrations.schema import current_revision
 
 health = Blueprint("health", __name__)
-
-
-class SchemaState(Struct):
-    """Which revision of the tables is there, and which one this code was written for."""
-
-    revision: str | None
-    expected: str
-
-
-class Readiness(Struct):
-    """Each thing that an upload or its insights lean on."""
-
-    status: Literal["ok", "degraded", "unavailable"]
-    database: Literal["ok", "unavailable"]
-    schema: SchemaState
-    broker: Literal["ok", "unavailable"]
-    workers_online: int
 
 
 @health.get("/health/ping")
@@ -51,20 +29,5 @@ def ping() -> Response:
 )
 def ready() -> Response:
     at_desk = desk()
-    revision, database = None, "ok"
-    try:
-        with reading(at_desk.engine) as connection:
-            revision = current_revision(connection)
-    except DatabaseUnavailable:
-        database = "unavailable"
-    roll = at_desk.broker.roll()
-    workers = roll.online("worker") if roll else None
-    fit = database == "ok" and revision == at_desk.newest_revision
-    readiness = Readiness(
-        status="unavailable" if not fit else "ok" if workers else "degraded",
-        database="ok" if database == "ok" else "unavailable",
-        schema=SchemaState(revision, at_desk.newest_revision),
-        broker="unavailable" if workers is None else "ok",
-        workers_online=workers or 0,
-    )
-    return answer(readiness, 200 if fit else 503)
+    readiness = find_readiness(at_desk.engine, at_desk.broker, at_desk.newest_revision)
+    return answer(readiness, 200 if readiness.is_fit else 503)

@@ -38,6 +38,7 @@ def test_a_poll_says_pending_and_then_finished(door: Door) -> None:
         "detail": "Insights are still being processed",
         # No worker runs in this test, and the answer says so.
         "waiting_for": "worker",
+        "ahead": None,
     }
     door.work()
     finished = door.get(f"/ecgs/{ecg_id}/insights", headers=ada)

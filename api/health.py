@@ -1,0 +1,92 @@
+"""Whether everything is there that an upload, and then its insights, lean on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+from sqlalchemy import Connection, Engine, func, select
+
+from shared.broker import Broker
+from shared.database import now_s, reading
+from shared.errors import DatabaseUnavailable
+from shared.migrations.schema import current_revision
+from shared.models import IS_PENDING, Ecg
+
+
+class SchemaState(Struct):
+    """Which revision of the tables is there, and which one this code was written for."""
+
+    revision: str | None
+    expected: str
+
+
+class Readiness(Struct):
+    """Each thing that an upload or its insights lean on."""
+
+    status: Annotated[
+        Literal["ok", "degraded", "unavailable"],
+        Meta(description="`degraded`: uploads are safe, but their insights are not coming."),
+    ]
+    database: Literal["ok", "unavailable"]
+    schema: SchemaState
+    broker: Literal["ok", "unavailable"]
+    workers_online: int
+    relay: Annotated[
+        Literal["ok", "silent", "unknown"],
+        Meta(description="`unknown` while the broker, through which it is heard, is away."),
+    ]
+    relay_heard_s_ago: float | None
+    oldest_due_s: Annotated[
+        float | None,
+        Meta(
+            description="For how many seconds the ECG that has waited longest could have been "
+            "begun; null when none waits, or the database is away."
+        ),
+    ]
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether an upload can be stored."""
+        return self.status != "unavailable"
+
+
+def find_readiness(engine: Engine, broker: Broker, newest_revision: str) -> Readiness:
+    """Ask database and broker; raises nothing when they are away, since that is the answer."""
+    revision: str | None = None
+    oldest_due_s: float | None = None
+    database: Literal["ok", "unavailable"] = "ok"
+    try:
+        with reading(engine) as connection:
+            revision = current_revision(connection)
+            if revision == newest_revision:
+                oldest_due_s = _oldest_due_s(connection)
+    except DatabaseUnavailable:
+        database = "unavailable"
+    roll = broker.roll()
+    workers = roll.online("worker") if roll else 0
+    heard_s_ago = roll.last_heard_s_ago("relay") if roll else None
+    relay: Literal["ok", "silent", "unknown"] = "unknown"
+    if roll is not None:
+        relay = "ok" if roll.online("relay") else "silent"
+    status: Literal["ok", "degraded", "unavailable"] = "ok"
+    if database != "ok" or revision != newest_revision:
+        status = "unavailable"
+    elif not workers or relay != "ok":
+        status = "degraded"
+    return Readiness(
+        status=status,
+        database=database,
+        schema=SchemaState(revision, newest_revision),
+        broker="unavailable" if roll is None else "ok",
+        workers_online=workers,
+        relay=relay,
+        relay_heard_s_ago=None if heard_s_ago is None else round(heard_s_ago, 1),
+        oldest_due_s=None if oldest_due_s is None else round(oldest_due_s, 1),
+    )
+
+
+def _oldest_due_s(connection: Connection) -> float | None:
+    age_s = connection.scalar(select(now_s() - func.min(Ecg.due_at_s)).where(IS_PENDING))
+    # What failed lately is due in a while: it does not wait yet.
+    return age_s if age_s is None or age_s > 0 else None

@@ -1,0 +1,131 @@
+"""What is said of an ecg that waits, and of a house in which something is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import redis
+from sqlalchemy import select, update
+
+from api import insights
+from shared import database
+from shared.broker import Broker
+from shared.database import now_s, reading, transaction
+from shared.models import Ecg
+from shared.settings import Settings
+from tests.parts import Door, another_database, free_port
+from worker import claims
+
+
+@pytest.fixture
+def heartbeats(redis_url: str) -> Iterator[Broker]:
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        yield Broker(redis_url)
+        client.flushall()
+
+
+def waiting_for(door: Door, user: dict[str, str], ecg_id: str) -> tuple[object, object]:
+    answer = door.get(f"/ecgs/{ecg_id}/insights", headers=user)
+    assert answer.status_code == 202
+    return answer.json["waiting_for"], answer.json["ahead"]
+
+
+def test_without_a_worker_it_waits_for_one(door: Door, heartbeats: Broker) -> None:
+    ada = door.user()
+    assert waiting_for(door, ada, door.upload(ada, [1])) == ("worker", None)
+
+
+def test_with_others_ahead_it_waits_for_them(door: Door, heartbeats: Broker) -> None:
+    heartbeats.beat("worker", "a name")
+    ada, bob = door.user("ada"), door.user("bob")
+    first, second, third = (door.upload(who, [1]) for who in (bob, ada, ada))
+    with transaction(door.engine) as connection:
+        for s_ago, ecg_id in enumerate([third, second, first]):
+            connection.execute(update(Ecg).where(Ecg.id == ecg_id).values(due_at_s=now_s() - s_ago))
+    assert waiting_for(door, ada, third) == ("queue", 2)
+    assert waiting_for(door, ada, second) == ("queue", 1)
+    # Nobody is ahead: it is about to be begun.
+    assert waiting_for(door, bob, first) == (None, None)
+    claims.claim(door.engine, first, "a message")
+    assert waiting_for(door, bob, first) == (None, None)
+    assert waiting_for(door, ada, third) == ("queue", 1)
+
+
+def test_counting_stops_somewhere(
+    door: Door, heartbeats: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(insights, "MOST_AHEAD", 3)
+    heartbeats.beat("worker", "a name")
+    ada = door.user()
+    ecg_ids = [door.upload(ada, [1]) for _ in range(6)]
+    with transaction(door.engine) as connection:
+        connection.execute(update(Ecg).where(Ecg.id != ecg_ids[-1]).values(due_at_s=now_s() - 60.0))
+    assert waiting_for(door, ada, ecg_ids[-1]) == ("queue", 3)
+
+
+def test_readiness_names_everything_there_is(door: Door, heartbeats: Broker) -> None:
+    heartbeats.beat("worker", "one")
+    heartbeats.beat("relay", "one")
+    answer = door.get("/health/ready")
+    assert answer.status_code == 200
+    assert answer.json["status"] == "ok"
+    assert answer.json["schema"]["revision"] == answer.json["schema"]["expected"]
+    assert (answer.json["broker"], answer.json["database"]) == ("ok", "ok")
+    assert (answer.json["workers_online"], answer.json["relay"]) == (1, "ok")
+    assert answer.json["relay_heard_s_ago"] < 10
+    assert answer.json["oldest_due_s"] is None
+
+
+def test_without_a_relay_insights_may_not_come(
+    door: Door, redis_url: str, heartbeats: Broker
+) -> None:
+    heartbeats.beat("worker", "one")
+    assert door.get("/health/ready").json["relay"] == "silent"
+    assert door.get("/health/ready").json["status"] == "degraded"
+    # Heard once, and then no more.
+    heartbeats.beat("relay", "one")
+    with redis.Redis.from_url(redis_url) as client:
+        client.zincrby("isoline:heartbeats", -30, "relay:one")
+    roll = Broker(redis_url).roll()
+    assert roll is not None
+    assert roll.online("relay") == 0
+    assert roll.last_heard_s_ago("relay") == pytest.approx(30, abs=5)
+
+
+def test_without_a_broker_uploads_are_safe(settings: Settings, door: Door) -> None:
+    nowhere = replace(settings, redis_url=f"redis://127.0.0.1:{free_port()}/0")
+    answer = Door(nowhere, door.engine).get("/health/ready")
+    assert answer.status_code == 200
+    assert (answer.json["status"], answer.json["broker"]) == ("degraded", "unavailable")
+    assert (answer.json["relay"], answer.json["relay_heard_s_ago"]) == ("unknown", None)
+
+
+def test_the_age_of_the_oldest_due_row_is_told(door: Door, heartbeats: Broker) -> None:
+    ada = door.user()
+    ecg_id = door.upload(ada, [1])
+    with transaction(door.engine) as connection:
+        connection.execute(update(Ecg).values(due_at_s=now_s() - 90.0))
+    assert door.get("/health/ready").json["oldest_due_s"] == pytest.approx(90, abs=5)
+    # What is to be tried again in a while does not wait yet.
+    with transaction(door.engine) as connection:
+        connection.execute(update(Ecg).values(due_at_s=now_s() + 90.0))
+    assert door.get("/health/ready").json["oldest_due_s"] is None
+    door.delete(f"/ecgs/{ecg_id}", headers=ada)
+
+
+def test_a_database_without_tables_is_not_fit(settings: Settings, postgresql_url: str) -> None:
+    engine = database.connect(another_database(postgresql_url, "bare"))
+    answer = Door(settings, engine).get("/health/ready")
+    assert (answer.status_code, answer.json["status"]) == (503, "unavailable")
+    assert answer.json["schema"]["revision"] is None
+    engine.dispose()
+
+
+def test_times_of_the_queue_are_the_databases(door: Door) -> None:
+    door.upload(door.user(), [1])
+    with reading(door.engine) as connection:
+        due_at_s, now = connection.execute(select(Ecg.due_at_s, now_s())).one()
+    assert 0 <= now - due_at_s < 60

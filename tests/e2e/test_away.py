@@ -1,0 +1,179 @@
+"""Broker and database fall away under the processes of production, and come back."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from statistics import quantiles
+
+import httpx
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests.parts import Stack, another_database, free_port, open_valkey, wait_until
+
+SMALL = {"leads": [{"name": "I", "signal": [1, -1, 1]}]}
+
+
+class House(Stack):
+    """A stack with a broker of its own, to be maltreated."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.folder = folder
+        self.database_url = database_url
+        self._port_of_broker = free_port()
+        self.broker, url = open_valkey(folder, self._port_of_broker)
+        super().__init__(folder, database_url=database_url, redis_url=url)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            super().__exit__()
+        finally:
+            self.broker.kill()
+            self.broker.wait()
+
+    def bring_back_the_broker(self) -> None:
+        """Start another one, with nothing in it, where the first one was."""
+        self.broker, _ = open_valkey(self.folder, self._port_of_broker)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def house(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    folder: Path = tmp_path_factory.mktemp("away")
+    url = f"sqlite:///{folder / 'isoline.db'}"
+    if request.param == "postgresql":
+        url = another_database(request.getfixturevalue("postgresql_url"), "away")
+    with House(folder, url) as house:
+        yield house
+
+
+@pytest.fixture(scope="module")
+def isoline(house: House) -> Iterator[httpx.Client]:
+    with house.client() as client:
+        client.headers["x-user-token"] = house.register(client, "ada")
+        yield client
+
+
+def upload(isoline: httpx.Client, number: int) -> tuple[list[str], list[float]]:
+    """Upload so many; return their ids, and how long each took."""
+    ecg_ids, took_s = [], []
+    for _ in range(number):
+        began_s = time.monotonic()
+        answer = isoline.post("/ecgs", json=SMALL)
+        took_s.append(time.monotonic() - began_s)
+        assert answer.status_code == 201, answer.text
+        ecg_ids.append(answer.json()["id"])
+    return ecg_ids, took_s
+
+
+def all_finished(isoline: httpx.Client, ecg_ids: list[str]) -> bool:
+    answers = [isoline.get(f"/ecgs/{ecg_id}/insights") for ecg_id in ecg_ids]
+    return all(answer.json()["status"] == "finished" for answer in answers)
+
+
+@pytest.mark.parametrize("fault", ["killed", "paused", "full", "half-open"])
+def test_uploads_do_not_wait_for_a_broker_that_is_not_well(
+    house: House, isoline: httpx.Client, fault: str
+) -> None:
+    if fault == "killed":
+        house.broker.kill()
+        house.broker.wait()
+    elif fault in {"paused", "half-open"}:
+        # Connections stay open, and nothing is ever said on them again.
+        house.broker.send_signal(signal.SIGSTOP)
+    else:
+        house.redis.config_set("maxmemory", 1)
+    ecg_ids, took_s = upload(isoline, 60)
+    assert quantiles(took_s, n=100)[98] < 0.5
+    if fault == "killed":
+        house.bring_back_the_broker()
+    elif fault == "paused":
+        house.broker.send_signal(signal.SIGCONT)
+    elif fault == "half-open":
+        house.broker.kill()
+        house.broker.wait()
+        house.bring_back_the_broker()
+    else:
+        house.redis.config_set("maxmemory", 0)
+    wait_until(lambda: all_finished(isoline, ecg_ids), 60, f"after the broker was {fault}")
+    assert house.is_running("worker")
+    assert house.is_running("relay")
+
+
+def lock_the_database(house: House, seconds: float) -> None:
+    """Keep everybody from writing for a while."""
+    if house.database_url.startswith("sqlite"):
+        path = house.database_url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            time.sleep(seconds)
+            connection.execute("ROLLBACK")
+        return
+    engine = create_engine(house.database_url)
+    with engine.begin() as connection:
+        connection.execute(text("LOCK TABLE ecgs IN ACCESS EXCLUSIVE MODE"))
+        time.sleep(seconds)
+    engine.dispose()
+
+
+def test_workers_wait_for_a_locked_database_and_lose_nothing(
+    house: House, isoline: httpx.Client
+) -> None:
+    house.stop("worker")
+    ecg_ids, _ = upload(isoline, 20)
+    house.start("worker")
+    lock_the_database(house, 8.0)
+    wait_until(lambda: all_finished(isoline, ecg_ids), 60, "after the database was unlocked")
+    assert house.is_running("worker")
+    assert house.is_running("relay")
+
+
+def test_a_database_that_stays_locked_is_a_503_with_nothing_half_written(
+    house: House, isoline: httpx.Client
+) -> None:
+    before = len(isoline.get("/ecgs?limit=500").json()["data"])
+    if house.database_url.startswith("sqlite"):
+        path = house.database_url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            answer = isoline.post("/ecgs", json=SMALL)
+            connection.execute("ROLLBACK")
+    else:
+        engine = create_engine(house.database_url)
+        with engine.begin() as held:
+            held.execute(text("LOCK TABLE ecgs IN SHARE MODE"))
+            answer = isoline.post("/ecgs", json=SMALL)
+        engine.dispose()
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"]
+    assert len(isoline.get("/ecgs?limit=500").json()["data"]) == before
+    # The same request again, and it is there.
+    assert isoline.post("/ecgs", json=SMALL).status_code == 201
+
+
+def test_an_api_that_is_killed_in_the_middle_gets_one_ecg_of_a_retry(
+    house: House, isoline: httpx.Client
+) -> None:
+    before = len(isoline.get("/ecgs?limit=500").json()["data"])
+    house.stop("worker")
+    for number in range(5):
+        headers = {"Idempotency-Key": f"again-{number}", "Prefer": "wait=20"}
+        with ThreadPoolExecutor(1) as caller:
+            # Stored, but not answered yet: nobody works, and the caller waits for news.
+            first = caller.submit(isoline.post, "/ecgs", json=SMALL, headers=headers)
+            time.sleep(0.1 * number)
+            house.kill("api")
+            assert isinstance(first.exception(), httpx.TransportError)
+        house.start("api")
+        wait_until(house.answers, what="for the API")
+        again = isoline.post("/ecgs", json=SMALL, headers={**headers, "Prefer": ""})
+        assert again.status_code == 201
+    house.start("worker")
+    assert len(isoline.get("/ecgs?limit=500").json()["data"]) == before + 5
