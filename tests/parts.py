@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -197,19 +197,26 @@ class Stack:
         with self.client() as client:
             return client.request(method, path, **options)
 
-    def start(self, name: str) -> None:
-        """Start one of the processes."""
+    def start(self, name: str, as_name: str = "") -> None:
+        """Start one of the processes, beside one of that name if it is called otherwise."""
         module, *arguments = self.MODULES[name]
         if self._poisoned and module == "worker":
             module = "tests.poison"
         with (self._folder / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(
+            self._processes[as_name or name] = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 env=self._environ,
                 cwd=HOUSE,
                 stderr=log,
                 stdout=log,
             )
+
+    def replace(self, name: str, is_there: Callable[[], bool]) -> None:
+        """Start another one, and stop the first one once that other one is there."""
+        self.start(name, f"new {name}")
+        wait_until(is_there, 30, f"for another {name}")
+        self.stop(name)
+        self._processes[name] = self._processes.pop(f"new {name}")
 
     def stop(self, name: str) -> None:
         """Ask one of the processes to end, and see to it."""

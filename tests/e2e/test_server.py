@@ -70,12 +70,12 @@ class Server(Stack):
 class HastyServer(Server):
     """The same with less patience."""
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, as_name: str = "") -> None:
         """Start the API with its deadlines for bodies at half a second."""
         program = (
             "import runpy, api.bodies, api.pace as pace; api.bodies.GRACE_S = 0.5; "
             "pace.PATIENCE_S = 0.5; pace.LOOK_EVERY_S = 0.1; "
-            f"runpy.run_module('{self.MODULES[name]}', run_name='__main__', alter_sys=True)"
+            f"runpy.run_module('{self.MODULES[name][0]}', run_name='__main__', alter_sys=True)"
         )
         self._processes[name] = subprocess.Popen(
             [sys.executable, "-c", program], env=self._environ, cwd=HOUSE

@@ -1,0 +1,103 @@
+"""Told to end, every process first answers, finishes or gives back what it has begun."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.parts import Stack, wait_until
+
+
+@pytest.fixture(scope="module")
+def stack(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder: Path = tmp_path_factory.mktemp("shutdown")
+    url = f"sqlite:///{folder / 'isoline.db'}"
+    with Stack(folder, database_url=url, redis_url=redis_url) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def isoline(stack: Stack) -> Iterator[httpx.Client]:
+    with stack.client() as client:
+        client.headers["x-user-token"] = stack.register(client, "ada")
+        yield client
+
+
+LARGE = {"leads": [{"name": str(n), "signal": [1, -1] * 50_000} for n in range(12)]}
+SMALL = {"leads": [{"name": "I", "signal": [1, -1]}]}
+
+
+def test_requests_in_flight_are_answered_before_the_api_ends(
+    stack: Stack, isoline: httpx.Client
+) -> None:
+    stack.stop("worker")
+    with ThreadPoolExecutor(8) as callers:
+        waiting = [
+            callers.submit(isoline.post, "/ecgs", json=SMALL, headers={"Prefer": "wait=20"})
+            for _ in range(4)
+        ]
+        time.sleep(0.3)
+        arriving = [callers.submit(isoline.post, "/ecgs", json=LARGE) for _ in range(4)]
+        time.sleep(0.1)
+        began_s = time.monotonic()
+        stack.stop("api")
+        assert time.monotonic() - began_s < 8
+        answers = [future.result() for future in [*waiting, *arriving]]
+    assert [answer.status_code for answer in answers] == [201] * 8
+    stack.start("api")
+    stack.start("worker")
+    wait_until(stack.answers, what="for the API")
+
+    def all_ended() -> bool:
+        polls = [isoline.get(f"/ecgs/{answer.json()['id']}/insights") for answer in answers]
+        return all(poll.json()["status"] == "finished" for poll in polls)
+
+    wait_until(all_ended, 30, "for what was in flight")
+
+
+def test_a_rolling_restart_of_the_worker_shows_in_no_job(
+    stack: Stack, isoline: httpx.Client
+) -> None:
+    took_s: list[float] = []
+    is_over = threading.Event()
+
+    def work_on() -> None:
+        with stack.client() as client:
+            client.headers.update(isoline.headers)
+            while not is_over.is_set():
+                began_s = time.monotonic()
+                answer = client.post("/ecgs", json=SMALL, headers={"Prefer": "wait=20"})
+                took_s.append(time.monotonic() - began_s)
+                assert answer.json()["status"] == "finished", answer.text
+
+    def has_another_worker() -> bool:
+        return bool(isoline.get("/health/ready").json()["workers_online"] == 2)
+
+    wait_until(lambda: isoline.get("/health/ready").json()["workers_online"] == 1, 30)
+    with ThreadPoolExecutor(4) as callers:
+        running = [callers.submit(work_on) for _ in range(4)]
+        for _ in range(3):
+            # The new one comes before the old one goes.
+            stack.replace("worker", has_another_worker)
+        is_over.set()
+        for future in running:
+            future.result()
+    assert len(took_s) > 50
+    # Quoted, not judged by the clock of a busy machine: nobody waited for a lease or a relay.
+    assert max(took_s) < 10, sorted(took_s)[-5:]
+
+
+def test_the_relay_ends_at_once_and_is_forgotten(stack: Stack, isoline: httpx.Client) -> None:
+    wait_until(lambda: isoline.get("/health/ready").json()["relay"] == "ok", 20)
+    began_s = time.monotonic()
+    stack.stop("relay")
+    assert time.monotonic() - began_s < 5
+    wait_until(lambda: isoline.get("/health/ready").json()["relay"] == "silent", 20)
+    stack.start("relay")
+    wait_until(lambda: isoline.get("/health/ready").json()["relay"] == "ok", 20)
