@@ -71,7 +71,7 @@ def test_only_those_meet_who_need_each_other() -> None:
     meets = {name: set(service["networks"]) for name, service in SERVICES.items()}
     assert meets["redis"] == {"bell"}
     assert meets["postgres"] == meets["migrate"] == {"table"}
-    assert meets["worker"] == meets["relay"] == {"bell", "table"}
+    assert meets["worker"] == meets["quarantine"] == meets["relay"] == {"bell", "table"}
     assert meets["flower"] == {"bell", "door"}
 
 
