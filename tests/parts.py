@@ -158,11 +158,11 @@ class Stack:
         self, folder: Path, *, database_url: str, redis_url: str, poisoned: bool = False
     ) -> None:
         self._poisoned = poisoned
-        self._folder = folder
+        self.folder = folder
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.redis: redis.Redis = redis.Redis.from_url(redis_url)
-        self._environ = {
+        self.environ = {
             **os.environ,
             "ISOLINE_DATABASE_URL": database_url,
             "ISOLINE_REDIS_URL": redis_url,
@@ -175,7 +175,7 @@ class Stack:
 
     def __enter__(self) -> Self:
         subprocess.run(
-            [sys.executable, "-m", "shared.migrations"], env=self._environ, check=True, cwd=HOUSE
+            [sys.executable, "-m", "shared.migrations"], env=self.environ, check=True, cwd=HOUSE
         )
         for name in self.MODULES:
             self.start(name)
@@ -202,10 +202,10 @@ class Stack:
         module, *arguments = self.MODULES[name]
         if self._poisoned and module == "worker":
             module = "tests.poison"
-        with (self._folder / f"{name}.log").open("ab") as log:
+        with (self.folder / f"{name}.log").open("ab") as log:
             self._processes[as_name or name] = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
-                env=self._environ,
+                env=self.environ,
                 cwd=HOUSE,
                 stderr=log,
                 stdout=log,
@@ -242,7 +242,7 @@ class Stack:
 
     def log(self, name: str) -> str:
         """What a process has written so far."""
-        return (self._folder / f"{name}.log").read_text()
+        return (self.folder / f"{name}.log").read_text()
 
     def register(self, client: httpx.Client, username: str) -> str:
         """Register somebody; return the token."""

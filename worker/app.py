@@ -26,7 +26,6 @@ MOST_BYTES = 2**30
 settings = Settings.from_environ(needs=["ISOLINE_REDIS_URL"])
 assert settings.redis_url is not None  # noqa: S101 - `needs` saw to it
 app = jobs.celery_app(settings.redis_url)
-app.conf.broker_transport = "worker.letterbox:Transport"
 engine = database.connect(settings.database_url, pool_size=1)
 broker = Broker(settings.redis_url)
 
@@ -53,6 +52,12 @@ def _ring_again(ecg_ids: Sequence[str]) -> None:
 @signals.setup_logging.connect
 def _configure_logs(**_: Any) -> None:
     logs.configure()
+
+
+@signals.celeryd_init.connect
+def _put_up_the_letterbox(conf: Any, **_: Any) -> None:
+    # For workers alone: Flower knows the page of a broker by the name of its transport.
+    conf.broker_transport = "worker.letterbox:Transport"
 
 
 @signals.worker_process_init.connect

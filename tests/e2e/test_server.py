@@ -78,7 +78,7 @@ class HastyServer(Server):
             f"runpy.run_module('{self.MODULES[name][0]}', run_name='__main__', alter_sys=True)"
         )
         self._processes[name] = subprocess.Popen(
-            [sys.executable, "-c", program], env=self._environ, cwd=HOUSE
+            [sys.executable, "-c", program], env=self.environ, cwd=HOUSE
         )
 
 
