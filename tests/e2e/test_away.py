@@ -15,31 +15,10 @@ import httpx
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.parts import Stack, another_database, free_port, open_valkey, wait_until
+from tests.chaos.house import House
+from tests.parts import another_database, wait_until
 
 SMALL = {"leads": [{"name": "I", "signal": [1, -1, 1]}]}
-
-
-class House(Stack):
-    """A stack with a broker of its own, to be maltreated."""
-
-    def __init__(self, folder: Path, database_url: str) -> None:
-        self.folder = folder
-        self.database_url = database_url
-        self._port_of_broker = free_port()
-        self.broker, url = open_valkey(folder, self._port_of_broker)
-        super().__init__(folder, database_url=database_url, redis_url=url)
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            super().__exit__()
-        finally:
-            self.broker.kill()
-            self.broker.wait()
-
-    def bring_back_the_broker(self) -> None:
-        """Start another one, with nothing in it, where the first one was."""
-        self.broker, _ = open_valkey(self.folder, self._port_of_broker)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -83,8 +62,7 @@ def test_uploads_do_not_wait_for_a_broker_that_is_not_well(
     house: House, isoline: httpx.Client, fault: str
 ) -> None:
     if fault == "killed":
-        house.broker.kill()
-        house.broker.wait()
+        house.kill_the_broker()
     elif fault in {"paused", "half-open"}:
         # Connections stay open, and nothing is ever said on them again.
         house.broker.send_signal(signal.SIGSTOP)
@@ -97,8 +75,7 @@ def test_uploads_do_not_wait_for_a_broker_that_is_not_well(
     elif fault == "paused":
         house.broker.send_signal(signal.SIGCONT)
     elif fault == "half-open":
-        house.broker.kill()
-        house.broker.wait()
+        house.kill_the_broker()
         house.bring_back_the_broker()
     else:
         house.redis.config_set("maxmemory", 0)
@@ -107,29 +84,13 @@ def test_uploads_do_not_wait_for_a_broker_that_is_not_well(
     assert house.is_running("relay")
 
 
-def lock_the_database(house: House, seconds: float) -> None:
-    """Keep everybody from writing for a while."""
-    if house.database_url.startswith("sqlite"):
-        path = house.database_url.removeprefix("sqlite:///")
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            time.sleep(seconds)
-            connection.execute("ROLLBACK")
-        return
-    engine = create_engine(house.database_url)
-    with engine.begin() as connection:
-        connection.execute(text("LOCK TABLE ecgs IN ACCESS EXCLUSIVE MODE"))
-        time.sleep(seconds)
-    engine.dispose()
-
-
 def test_workers_wait_for_a_locked_database_and_lose_nothing(
     house: House, isoline: httpx.Client
 ) -> None:
     house.stop("worker")
     ecg_ids, _ = upload(isoline, 20)
     house.start("worker")
-    lock_the_database(house, 8.0)
+    house.lock_the_database(8.0)
     wait_until(lambda: all_finished(isoline, ecg_ids), 60, "after the database was unlocked")
     assert house.is_running("worker")
     assert house.is_running("relay")

@@ -1,0 +1,47 @@
+"""Kill everything while uploads go on, and reckon: `python -m tests.chaos`, or `make chaos`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.run import run
+from tests.parts import open_postgresql
+
+
+def main() -> int:
+    """Run on each database; the exit code says whether anything was lost, doubled or wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--uploads", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3, help="how often each fault happens")
+    parser.add_argument("--scale", type=float, default=1.0, help="how long faults take")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    asked = parser.parse_args()
+    databases = ["sqlite", "postgresql"] if asked.database == "both" else [asked.database]
+    print(
+        f"seed {asked.seed}, {asked.uploads} uploads, each fault {asked.rounds} times", flush=True
+    )
+    is_good = True
+    for database in databases:
+        with tempfile.TemporaryDirectory(prefix="isoline-chaos-") as name, open_postgresql() as url:
+            folder = Path(name)
+            outcome = run(
+                folder,
+                url if database == "postgresql" else f"sqlite:///{folder / 'isoline.db'}",
+                uploads=asked.uploads,
+                rounds=asked.rounds,
+                scale=asked.scale,
+                seed=asked.seed,
+            )
+            print(outcome.table(database), flush=True)
+            is_good = is_good and outcome.is_good
+    return 0 if is_good else 1
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""A private stack with a broker of its own, and all the ways to maltreat it."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import psutil
+import redis
+from sqlalchemy import create_engine, text
+
+from shared.jobs import INTERACTIVE
+from tests.parts import Stack, free_port, open_valkey, wait_until
+
+
+class House(Stack):
+    """API, workers, relay and a Valkey; whatever is killed is started again, as one would."""
+
+    def __init__(self, folder: Path, database_url: str, *, poisoned: bool = False) -> None:
+        self.database_url = database_url
+        self._port_of_broker = free_port()
+        self.broker, url = open_valkey(folder, self._port_of_broker)
+        super().__init__(folder, database_url=database_url, redis_url=url, poisoned=poisoned)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            super().__exit__()
+        finally:
+            self.broker.kill()
+            self.broker.wait()
+
+    def kill_the_broker(self) -> None:
+        """Kill it, and with it all that it knew."""
+        self.broker.kill()
+        self.broker.wait()
+
+    def bring_back_the_broker(self) -> None:
+        """Start another one, with nothing in it, where the first one was."""
+        self.broker, _ = open_valkey(self.folder, self._port_of_broker)
+
+    def lock_the_database(self, seconds: float) -> None:
+        """Keep everybody from writing for a while."""
+        if self.database_url.startswith("sqlite"):
+            path = self.database_url.removeprefix("sqlite:///")
+            with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                time.sleep(seconds)
+                connection.execute("ROLLBACK")
+            return
+        engine = create_engine(self.database_url)
+        with engine.begin() as connection:
+            connection.execute(text("LOCK TABLE ecgs IN ACCESS EXCLUSIVE MODE"))
+            time.sleep(seconds)
+        engine.dispose()
+
+
+class Chaos:
+    """The faults, by name; each returns when it is over and everything has been started again."""
+
+    def __init__(self, house: House, seed: int, scale: float) -> None:
+        self._house = house
+        self._chance = random.Random(seed)
+        self._scale = scale
+
+    def faults(self) -> dict[str, Callable[[], None]]:
+        """What there is, in the order of the report."""
+        return {
+            "worker child killed": self._kill_a_child,
+            "worker killed": lambda: self._kill("worker"),
+            "relay killed": lambda: self._kill("relay"),
+            "API killed": self._kill_the_api,
+            "broker killed, data gone": self._kill_the_broker,
+            "FLUSHALL": lambda: self._on_broker(lambda client: client.flushall()),
+            "broker stopped 25 s": self._stop_the_broker,
+            "worker stopped 25 s": self._stop_the_worker,
+            "broker down 10 s": self._take_the_broker_away,
+            "database locked 8 s": lambda: self._house.lock_the_database(8 * self._scale),
+            "messages doubled": lambda: self._rearrange(lambda messages: messages * 2),
+            "messages reordered": lambda: self._rearrange(self._shuffled),
+        }
+
+    def _kill_a_child(self) -> None:
+        children = psutil.Process(self._house.process("worker").pid).children()
+        if children:
+            self._chance.choice(children).kill()
+
+    def _kill(self, name: str) -> None:
+        self._house.kill(name)
+        self._house.start(name)
+
+    def _kill_the_api(self) -> None:
+        self._kill("api")
+        wait_until(self._house.answers, 30, "for the API")
+
+    def _kill_the_broker(self) -> None:
+        self._house.kill_the_broker()
+        self._house.bring_back_the_broker()
+
+    def _take_the_broker_away(self) -> None:
+        self._house.kill_the_broker()
+        time.sleep(10 * self._scale)
+        self._house.bring_back_the_broker()
+
+    def _stop_the_broker(self) -> None:
+        self._house.broker.send_signal(signal.SIGSTOP)
+        time.sleep(25 * self._scale)
+        self._house.broker.send_signal(signal.SIGCONT)
+
+    def _stop_the_worker(self) -> None:
+        parent = psutil.Process(self._house.process("worker").pid)
+        stopped = [parent, *parent.children(recursive=True)]
+        for process in stopped:
+            process.suspend()
+        time.sleep(25 * self._scale)
+        for process in stopped:
+            process.resume()
+
+    def _rearrange(self, how: Callable[[list[bytes]], list[bytes]]) -> None:
+        # While nobody takes any, so that there are some.
+        worker = psutil.Process(self._house.process("worker").pid)
+        worker.suspend()
+        time.sleep(2 * self._scale)
+
+        def rearrange(client: redis.Redis) -> None:
+            messages = [bytes(m) for m in client.lrange(INTERACTIVE, 0, -1)]  # type: ignore[arg-type]
+            if messages:
+                client.delete(INTERACTIVE)
+                client.rpush(INTERACTIVE, *how(messages))
+
+        self._on_broker(rearrange)
+        worker.resume()
+
+    def _shuffled(self, messages: list[bytes]) -> list[bytes]:
+        return self._chance.sample(messages, len(messages))
+
+    def _on_broker(self, act: Callable[[redis.Redis], object]) -> None:
+        act(self._house.redis)
+
+
+def has_ended(isoline: httpx.Client, ecg_id: str) -> bool:
+    """Whether an ecg is finished or failed."""
+    return isoline.get(f"/ecgs/{ecg_id}/insights").status_code == 200

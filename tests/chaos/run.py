@@ -1,0 +1,156 @@
+"""One run: a schedule of faults drawn by a seed, uploads meanwhile, and the reckoning."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+
+import httpx
+from sqlalchemy import create_engine, select
+
+from shared.models import Ecg, Insights
+from tests.chaos.house import Chaos, House
+from tests.chaos.uploads import Clients, Sample, make
+from tests.parts import wait_until
+
+THREADS = 8
+PAUSE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of all uploads."""
+
+    accepted: int
+    lost: int
+    duplicated: int
+    wrong: int
+    failed: int
+    poison_failed: int
+    took_s: list[float]
+    refused: dict[str, int]
+    settled_s: float
+    faults: Counter[str]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing was lost, doubled, wrong, or failed without being poison."""
+        return self.lost == self.duplicated == self.wrong == self.failed == 0
+
+    def table(self, database: str) -> str:
+        """The outcome for people."""
+        slowest_s, p99_s = max(self.took_s), quantiles(self.took_s, n=100)[98]
+        refused = ", ".join(f"{why} {n}" for why, n in sorted(self.refused.items())) or "none"
+        faults = ", ".join(f"{name} {n}" for name, n in self.faults.items())
+        return (
+            f"| {database} | |\n|---|---|\n"
+            f"| accepted | {self.accepted} |\n"
+            f"| lost / duplicated / wrong / failed | "
+            f"{self.lost} / {self.duplicated} / {self.wrong} / {self.failed} |\n"
+            f"| poison, failed with its reason | {self.poison_failed} |\n"
+            f"| answered 503 or cut off, and sent again | {refused} |\n"
+            f"| upload p99, slowest | {p99_s:.3f} s, {slowest_s:.2f} s |\n"
+            f"| settled after the last upload | {self.settled_s:.1f} s |\n"
+            f"| faults | {faults} |\n"
+        )
+
+
+def schedule(names: list[str], rounds: int, seed: int) -> list[str]:
+    """Each fault once a round, in an order drawn by the seed."""
+    chance = random.Random(seed)
+    return [name for _ in range(rounds) for name in chance.sample(names, len(names))]
+
+
+def run(
+    folder: Path, database_url: str, *, uploads: int, rounds: int, scale: float, seed: int
+) -> Outcome:
+    """Upload while everything dies, wait until all has settled, and count.
+
+    Parameters
+    ----------
+    rounds : how often each fault happens.
+    scale : how long the faults take, of what their names say.
+    """
+    with House(folder, database_url, poisoned=True) as house:
+        with house.client() as client:
+            token = house.register(client, "chaos")
+        clients = Clients(house.url, token, seed)
+        clients.start(THREADS)
+        faults = Chaos(house, seed, scale).faults()
+        plan = schedule(list(faults), rounds, seed)
+        for position, name in enumerate(plan):
+            share = range(position * uploads // len(plan), (position + 1) * uploads // len(plan))
+            clients.give(share)
+            time.sleep(PAUSE_S * scale)
+            faults[name]()
+        clients.finish()
+        began_s = time.monotonic()
+        wait_until(lambda: _pending(database_url) == 0, 300, "for all to end")
+        settled_s = time.monotonic() - began_s
+        with httpx.Client(base_url=house.url, headers={"x-user-token": token}) as client:
+            return _reckon(client, database_url, clients, settled_s, Counter(plan), seed, uploads)
+
+
+def _pending(database_url: str) -> int:
+    engine = create_engine(database_url)
+    with engine.connect() as connection:
+        found = connection.execute(select(Ecg.id).where(Ecg.status.in_(["pending", "running"])))
+        number = len(found.all())
+    engine.dispose()
+    return number
+
+
+def _reckon(
+    client: httpx.Client,
+    database_url: str,
+    clients: Clients,
+    settled_s: float,
+    faults: Counter[str],
+    seed: int,
+    uploads: int,
+) -> Outcome:
+    engine = create_engine(database_url)
+    with engine.connect() as connection:
+        rows = connection.execute(select(Ecg.id, Ecg.idempotency_key)).all()
+        documents = Counter(connection.scalars(select(Insights.ecg_id)))
+    engine.dispose()
+    keys = Counter(row.idempotency_key for row in rows)
+    known = {row.id for row in rows}
+    tally: Counter[str] = Counter()
+    for number in range(uploads):
+        sample = make(number, seed)
+        ecg_id = clients.accepted.get(number)
+        if ecg_id is None or ecg_id not in known:
+            tally["lost"] += 1
+            continue
+        tally[_judge(sample, client.get(f"/ecgs/{ecg_id}/insights"))] += 1
+        tally["duplicated"] += keys[sample.key] != 1 or documents[ecg_id] > 1
+    tally["duplicated"] += len(rows) - len(keys)
+    return Outcome(
+        accepted=len(clients.accepted),
+        lost=tally["lost"],
+        duplicated=tally["duplicated"],
+        wrong=tally["wrong"],
+        failed=tally["failed"],
+        poison_failed=tally["poison failed"],
+        took_s=clients.took_s,
+        refused=clients.refused,
+        settled_s=settled_s,
+        faults=faults,
+    )
+
+
+def _judge(sample: Sample, answer: httpx.Response) -> str:
+    if answer.status_code != 200:
+        return "lost"
+    found = json.loads(answer.content)
+    if found["status"] == "failed":
+        return "poison failed" if sample.is_deadly and found["detail"] else "failed"
+    [lead] = found["leads"]
+    is_right = lead["number_of_zero_crossings"] == sample.crossings and not sample.is_deadly
+    return "right" if is_right else "wrong"

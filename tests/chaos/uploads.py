@@ -1,0 +1,112 @@
+"""Clients that upload what they know the answer to, and do not give up."""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+
+import httpx
+
+from tests.poison.insights.poison import KINDS, MAGIC
+
+# One in so many is poison: what kills, and what only asks for too much or raises.
+POISON_EVERY = 500
+DEADLY = ("segfault", "killed", "exits")
+HARMLESS = ("memory", "raises")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One upload by its number: what it consists of, and what must come of it."""
+
+    number: int
+    signal: list[int]
+    crossings: int
+    is_deadly: bool
+
+    @property
+    def key(self) -> str:
+        """Its Idempotency-Key."""
+        return f"upload-{self.number}"
+
+
+def make(number: int, seed: int) -> Sample:
+    """Make an upload: the same one for the same number and seed."""
+    if number % POISON_EVERY == POISON_EVERY // 2:
+        kind = (*DEADLY, *HARMLESS)[number // POISON_EVERY % 5]
+        return Sample(number, [MAGIC, KINDS.index(kind)], 0, kind in DEADLY)
+    chance = random.Random(f"{seed} {number}")
+    signal = [chance.choice((-3, -1, 0, 0, 2, 5)) for _ in range(chance.randrange(2, 60))]
+    return Sample(number, signal, slow_count(signal), False)
+
+
+def slow_count(signal: list[int]) -> int:
+    """Count zero crossings as one would explain it."""
+    count, last = 0, 0
+    for sample in signal:
+        if sample == 0:
+            continue
+        if last and (sample > 0) != (last > 0):
+            count += 1
+        last = sample
+    return count
+
+
+@dataclass
+class Clients:
+    """Some threads that upload numbers as they are given out, each until it is answered 201."""
+
+    url: str
+    token: str
+    seed: int
+    accepted: dict[int, str] = field(default_factory=dict)
+    took_s: list[float] = field(default_factory=list)
+    refused: dict[str, int] = field(default_factory=dict)
+
+    def start(self, threads: int) -> None:
+        """Begin to wait for numbers."""
+        self._numbers: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._threads = [threading.Thread(target=self._work) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def give(self, numbers: range) -> None:
+        """Have these uploaded."""
+        for number in numbers:
+            self._numbers.put(number)
+
+    def finish(self) -> None:
+        """Wait until everything given has been accepted."""
+        for _ in self._threads:
+            self._numbers.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        headers = {"x-user-token": self.token}
+        with httpx.Client(base_url=self.url, headers=headers, timeout=30) as client:
+            while (number := self._numbers.get()) is not None:
+                self._upload(client, make(number, self.seed))
+
+    def _upload(self, client: httpx.Client, sample: Sample) -> None:
+        body = {"leads": [{"name": "I", "signal": sample.signal}]}
+        while True:
+            began_s = time.monotonic()
+            try:
+                answer = client.post("/ecgs", json=body, headers={"Idempotency-Key": sample.key})
+            except httpx.TransportError as error:
+                self._refuse(type(error).__name__)
+            else:
+                self.took_s.append(time.monotonic() - began_s)
+                if answer.status_code == 201:
+                    self.accepted[sample.number] = answer.json()["id"]
+                    return
+                assert answer.status_code == 503, answer.text
+                self._refuse("503")
+            time.sleep(0.2)
+
+    def _refuse(self, why: str) -> None:
+        self.refused[why] = self.refused.get(why, 0) + 1
