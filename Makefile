@@ -9,7 +9,7 @@ LEFTOVERS := .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_lin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo test check chaos format lock up down docker-test clean
+.PHONY: help run demo doctor backup test check chaos format lock up down docker-test clean
 
 help:
 	@echo "Isoline: ECG insights as a service"
@@ -20,6 +20,12 @@ run: .venv/run.stamp ## Start everything on this machine: API, worker, Flower, V
 
 demo: .venv/run.stamp ## Upload a small 12-lead ECG to what runs, or to a stack of its own; print its insights
 	@.venv/bin/python -m standalone.demo
+
+doctor: .venv/run.stamp ## Say what runs, what waits, what failed, and what to do about it
+	@.venv/bin/python -m standalone.doctor $(ARGS)
+
+backup: .venv/run.stamp ## Copy the database while it is in use: make backup TO=path/of/a/new.db, or a URL
+	@.venv/bin/python -m shared.backup "$(TO)"
 
 test: .venv/dev.stamp ## Run the tests
 	@$(PYTEST)

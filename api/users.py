@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.faults import invalid
@@ -24,6 +24,7 @@ from api.moments import at
 from api.pages import Page, Paging
 from shared.database import now_s, reading, transaction
 from shared.errors import Fault, NotFound, Unauthenticated, UsernameTaken
+from shared.models import AuditEntry
 from shared.models import Ecg as EcgRow
 from shared.models import User as UserRow
 
@@ -86,7 +87,7 @@ def authenticate(engine: Engine, token: str | None) -> Caller:
     return Caller(row.id)
 
 
-def register(engine: Engine, registration: Registration) -> Credentials:
+def register(engine: Engine, registration: Registration, *, request_id: str) -> Credentials:
     """Add a user; raises `InvalidRequest` for an unfit name, `UsernameTaken` for a taken one."""
     _check_username(registration.username)
     token = secrets.token_urlsafe(32)
@@ -94,6 +95,7 @@ def register(engine: Engine, registration: Registration) -> Credentials:
     try:
         with transaction(engine) as connection:
             connection.execute(insert(UserRow).values(**row, created_at_s=now_s()))
+            _write_down(connection, "register", registration.username, request_id)
     except IntegrityError:
         raise UsernameTaken("This username is taken.") from None
     return Credentials(registration.username, token)
@@ -107,7 +109,7 @@ def _check_username(username: str) -> None:
         raise invalid([Fault("/username", "must not be a dot, two dots, or contain a slash")])
 
 
-def rotate_token(engine: Engine, username: str) -> Credentials:
+def rotate_token(engine: Engine, username: str, *, request_id: str) -> Credentials:
     """Give a user a new token; the old one dies with the same commit. Raises `NotFound`."""
     _check_askable(username)
     token = secrets.token_urlsafe(32)
@@ -115,12 +117,13 @@ def rotate_token(engine: Engine, username: str) -> Credentials:
         changed = connection.execute(
             update(UserRow).where(UserRow.username == username).values(token_sha256=_sha256(token))
         )
-    if changed.rowcount == 0:
-        raise NotFound(NO_SUCH_USER)
+        if changed.rowcount == 0:
+            raise NotFound(NO_SUCH_USER)
+        _write_down(connection, "rotate_token", username, request_id)
     return Credentials(username, token)
 
 
-def erase(engine: Engine, username: str) -> None:
+def erase(engine: Engine, username: str, *, request_id: str) -> None:
     """Erase a user with every ECG of theirs; raises `NotFound`.
 
     Cut short, it leaves a user whose token is dead and some of their ECGs; again, it goes on.
@@ -130,8 +133,9 @@ def erase(engine: Engine, username: str) -> None:
     dead = update(UserRow).where(UserRow.username == username).returning(UserRow.id)
     with transaction(engine) as connection:
         user_id = connection.scalar(dead.values(token_sha256=secrets.token_bytes(32)))
-    if user_id is None:
-        raise NotFound(NO_SUCH_USER)
+        if user_id is None:
+            raise NotFound(NO_SUCH_USER)
+        _write_down(connection, "erase", username, request_id)
     some = select(EcgRow.id).where(EcgRow.user_id == user_id).limit(ERASED_AT_ONCE)
     while True:
         with transaction(engine) as connection:
@@ -142,6 +146,12 @@ def erase(engine: Engine, username: str) -> None:
     # What a request that had come in before has added meanwhile goes with its user.
     with transaction(engine) as connection:
         connection.execute(delete(UserRow).where(UserRow.id == user_id))
+
+
+def _write_down(connection: Connection, act: str, username: str, request_id: str) -> None:
+    """Leave an entry in the audit trail, committed or not together with the act itself."""
+    entry = {"act": act, "username": username, "request_id": request_id}
+    connection.execute(insert(AuditEntry).values(**entry, at_s=now_s()))
 
 
 def _check_askable(username: str) -> None:

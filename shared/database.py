@@ -151,9 +151,13 @@ def forget_erased(engine: Engine) -> None:
     """
     if engine.dialect.name == "sqlite":
         with _translated(), engine.connect() as connection:
-            # Inside a transaction it would wait for itself.
+            # Inside a transaction it would wait for itself; and while it waits for a reader, as a
+            # backup is for minutes, nobody else can write: another time, then.
             driver = connection.connection.cursor()
+            [patience_ms] = driver.execute("PRAGMA busy_timeout").fetchone()
+            driver.execute("PRAGMA busy_timeout = 100")
             driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            driver.execute(f"PRAGMA busy_timeout = {patience_ms}")
             driver.close()
 
 

@@ -101,6 +101,16 @@ def environ_with(variables: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, **variables}
 
 
+def database_url_of(text: str) -> str:
+    """Read the URL of a database, or the path of a SQLite file; raises `SettingsError`."""
+    if "://" not in text:
+        return f"sqlite:///{Path(text).expanduser().absolute()}"
+    try:
+        return _database_url(text)
+    except ValueError as error:
+        raise SettingsError(f"{text.partition('://')[0]}://… {error}.") from None
+
+
 def _whole_number(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and least <= int(text[:12]) <= most):

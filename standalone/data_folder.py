@@ -12,6 +12,8 @@ from pathlib import Path
 from shared.errors import SettingsError
 
 LOCK = "lock"
+# Where the broker of the present run is; a secret, since its password is in it.
+BROKER_URL = "broker_url"
 # How long the processes of a run that was killed may take to end.
 LEFTOVERS_S = 20.0
 

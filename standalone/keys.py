@@ -23,7 +23,7 @@ def keep(path: Path) -> str:
         secret = path.read_text("ascii", errors="replace").strip()
     except FileNotFoundError:
         secret = secrets.token_urlsafe(_BYTES)
-        _write_private(path, secret + "\n")
+        write_private(path, secret + "\n")
     except OSError as error:
         raise SettingsError(f"{path} cannot be read.") from error
     # Also what keeps it harmless in a URL, a header and a configuration file.
@@ -36,7 +36,7 @@ def keep(path: Path) -> str:
     return secret
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Write all or nothing: a crash leaves no half a secret, and nobody else ever reads it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

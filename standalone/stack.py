@@ -12,7 +12,7 @@ from shared.errors import ServiceError
 from shared.settings import Settings, environ_with
 from standalone import caller, keys, ports, valkey
 from standalone.banner import FLOWER_USER, banner
-from standalone.data_folder import occupy
+from standalone.data_folder import BROKER_URL, occupy
 from standalone.processes import Program, follow_parent
 from standalone.supervisor import StopRequested, Supervisor
 
@@ -94,7 +94,9 @@ def _start_valkey(folder: Path, supervisor: Supervisor) -> str:
     password = keys.keep(folder / "redis_password")
     port = ports.free_port()
     supervisor.start(valkey.program(folder / "valkey", port, password))
-    return valkey.url(port, password)
+    url = valkey.url(port, password)
+    keys.write_private(folder / BROKER_URL, url + "\n")
+    return url
 
 
 def _module(name: str, arguments: list[str], environ: dict[str, str]) -> Program:

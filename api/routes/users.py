@@ -8,7 +8,7 @@ import api.users as acts
 from api.faults import parse_as
 from api.openapi import Answer, Operation, promises
 from api.pages import Page, parse_paging
-from api.routes.desk import answer, desk, nothing, received_body, require_admin
+from api.routes.desk import answer, desk, nothing, received_body, request_id, require_admin
 from shared.errors import InvalidRequest, NotFound, UsernameTaken
 
 users = Blueprint("users", __name__)
@@ -29,7 +29,7 @@ def register() -> Response:
     require_admin()
     with received_body() as body:
         registration = parse_as(body, acts.Registration)
-    return answer(acts.register(desk().engine, registration), 201)
+    return answer(acts.register(desk().engine, registration, request_id=request_id()), 201)
 
 
 @users.get("/users")
@@ -58,7 +58,7 @@ def find_all() -> Response:
 )
 def rotate_token(username: str) -> Response:
     require_admin()
-    return answer(acts.rotate_token(desk().engine, username))
+    return answer(acts.rotate_token(desk().engine, username, request_id=request_id()))
 
 
 @users.delete("/users/<username>")
@@ -72,5 +72,5 @@ def rotate_token(username: str) -> Response:
 )
 def erase(username: str) -> Response:
     require_admin()
-    acts.erase(desk().engine, username)
+    acts.erase(desk().engine, username, request_id=request_id())
     return nothing()

@@ -114,7 +114,7 @@ QUESTIONS: dict[str, Callable[[Engine], object]] = {
     "next failed": lambda engine: ecgs.find_all(engine, ME, Paging(50, CURSOR), "failed"),
     "users": lambda engine: users.find_all(engine, Paging(50, None)),
     "more users": lambda engine: users.find_all(engine, Paging(50, "user 0020")),
-    "new token": lambda engine: users.rotate_token(engine, "user 0020"),
+    "new token": lambda engine: users.rotate_token(engine, "user 0020", request_id=""),
     "repeated upload": repeat,
     "erase one": lambda engine: ecgs.erase(engine, ME, SOME_ID),
 }

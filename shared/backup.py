@@ -1,0 +1,155 @@
+"""Copies a database while Isoline runs: a backup, a move to another kind, or the way back.
+
+`python -m shared.backup TARGET`, where TARGET is the path of a new SQLite file, or the URL of an
+empty database. What is copied is one moment of the configured database, row for row; both sides
+are then counted and summed up, and compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, Table, func, insert, select, text
+
+from shared import database
+from shared.database import reading, transaction
+from shared.errors import ServiceError, SettingsError
+from shared.migrations.schema import current_revision, newest_revision, upgrade
+from shared.models import Base
+from shared.settings import Settings, database_url_of
+
+# Signals may be large: a few at a time.
+ROWS_AT_ONCE = 50
+
+
+class NotCopied(ServiceError):
+    """The copy was refused, or is not what it was made from; the message says which."""
+
+
+def copy(source: Engine, target: Engine) -> dict[str, int]:
+    """Copy every row of every table from one database to another, and compare them.
+
+    Parameters
+    ----------
+    source : in use or not; it is read in one transaction, and nothing in it is changed.
+    target : without tables, or with empty ones.
+
+    Returns
+    -------
+    dict : how many rows of each table were copied.
+
+    Raises
+    ------
+    NotCopied : the source is not at this code's revision, the target is not empty, or what arrived
+        is not what was sent.
+    """
+    upgrade(target)
+    with _one_moment(source) as connection:
+        if current_revision(connection) != newest_revision():
+            raise NotCopied(
+                "The database is at another revision: run `python -m shared.migrations`."
+            )
+        _check_empty(target)
+        copied = {}
+        for table in Base.metadata.sorted_tables:
+            with transaction(target) as into:
+                for rows in _rows(connection, table):
+                    into.execute(insert(table), rows)
+            with reading(target) as arrived:
+                copied[table.name] = _compare(connection, arrived, table)
+    _go_on_counting(target)
+    return copied
+
+
+@contextmanager
+def _one_moment(engine: Engine) -> Iterator[Connection]:
+    """A transaction that sees one moment for as long as it lasts, and keeps nobody from writing."""
+    if engine.dialect.name == "postgresql":
+        engine = engine.execution_options(isolation_level="REPEATABLE READ")
+    with reading(engine) as connection, connection.begin():
+        yield connection
+
+
+def _check_empty(target: Engine) -> None:
+    with reading(target) as connection:
+        for table in Base.metadata.sorted_tables:
+            if connection.scalar(select(func.count()).select_from(table)):
+                raise NotCopied(f"The target is not empty: it has rows in {table.name}.")
+
+
+def _rows(connection: Connection, table: Table) -> Iterator[list[dict[str, object]]]:
+    """The rows in the order of their keys, some at a time, each page after the last key seen."""
+    [key] = table.primary_key.columns
+    statement = select(table).order_by(key).limit(ROWS_AT_ONCE)
+    page = connection.execute(statement).mappings().all()
+    while page:
+        yield [dict(row) for row in page]
+        after = statement.where(key > page[-1][key.name])
+        page = connection.execute(after).mappings().all()
+
+
+def _compare(source: Connection, target: Connection, table: Table) -> int:
+    (sent, sum_sent), (arrived, sum_arrived) = (_sum_up(side, table) for side in (source, target))
+    if (sent, sum_sent) != (arrived, sum_arrived):
+        raise NotCopied(f"{table.name} differs: {sent} rows sent, {arrived} arrived.")
+    return arrived
+
+
+def _sum_up(connection: Connection, table: Table) -> tuple[int, str]:
+    """How many rows, and a SHA-256 over all of them in the order of their keys."""
+    number, digest = 0, hashlib.sha256()
+    for rows in _rows(connection, table):
+        for row in rows:
+            number += 1
+            # Of each value its length, too: what ends here must not begin there.
+            for value in row.values():
+                written = value if isinstance(value, bytes) else repr(value).encode()
+                digest.update(b"%d:" % len(written) + written)
+    return number, digest.hexdigest()
+
+
+def _go_on_counting(target: Engine) -> None:
+    """Have PostgreSQL number new rows after those that were brought along."""
+    if target.dialect.name != "postgresql":
+        return
+    with transaction(target) as connection:
+        for table in Base.metadata.sorted_tables:
+            [key] = table.primary_key.columns
+            if key.type.python_type is int:
+                most = connection.scalar(select(func.max(key)))
+                sequence = f"pg_get_serial_sequence('{table.name}', '{key.name}')"
+                connection.execute(
+                    text(f"SELECT setval({sequence}, :next, false)"), {"next": (most or 0) + 1}
+                )
+
+
+def main(settings: Settings, target_text: str) -> int:
+    """Copy the configured database and say what was copied; return the exit code."""
+    target_url = database_url_of(target_text)
+    if target_url == settings.database_url:
+        raise NotCopied("The target is the database itself.")
+    source = database.connect(settings.database_url, pool_size=1)
+    target = database.connect(target_url, pool_size=1)
+    try:
+        for name, number in copy(source, target).items():
+            print(f"{name:<20} {number:>10} rows, equal on both sides")
+        # What is in SQLite's log belongs into the file that is carried away.
+        database.forget_erased(target)
+    finally:
+        source.dispose()
+        target.dispose()
+    return 0
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    try:
+        sys.exit(main(Settings.from_environ(), sys.argv[1]))
+    except (ServiceError, SettingsError) as error:
+        sys.exit(str(error))

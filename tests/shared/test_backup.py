@@ -1,0 +1,140 @@
+"""A copy that is made while Isoline runs holds everything, and whoever restores it finds it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, func, insert, select
+
+from shared import backup, database
+from shared.backup import NotCopied, copy
+from shared.database import reading, transaction
+from shared.models import AuditEntry, Ecg, Insights, Signal, User
+from shared.settings import Settings
+from tests.parts import ADMIN, Door, another_database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A new database of each kind."""
+    url = f"sqlite:///{tmp_path / 'a copy.db'}"
+    if request.param == "postgresql":
+        name = f"copy_{abs(hash(request.node.name)) % 10**9}"
+        url = another_database(request.getfixturevalue("postgresql_url"), name)
+    engine = database.connect(url)
+    yield engine
+    engine.dispose()
+
+
+def rows(engine: Engine, *tables: type) -> list[int]:
+    with reading(engine) as connection:
+        return [connection.scalar(select(func.count()).select_from(t)) or 0 for t in tables]
+
+
+def test_everything_is_found_again_in_the_copy(
+    settings: Settings, door: Door, target: Engine
+) -> None:
+    ada, bob = door.user("ada"), door.user("bob")
+    done = [door.upload(ada, [1, 0, -1], [2.5, -0.5], date="2026-11-23T08:00:00Z")]
+    door.work()
+    done += [door.upload(bob, list(range(-500, 500)), baseline=1024) for _ in range(120)]
+    copied = copy(door.engine, target)
+    assert (copied["users"], copied["ecgs"], copied["signals"]) == (2, 121, 121)
+    restored = Door(settings, target)
+    for who, ecg_id in ((ada, done[0]), (bob, done[-1])):
+        for path in (f"/ecgs/{ecg_id}", f"/ecgs/{ecg_id}/insights"):
+            first, again = door.get(path, headers=who), restored.get(path, headers=who)
+            assert (again.status_code, again.data) == (first.status_code, first.data)
+    # And life goes on: what waited is worked on, somebody is registered, something is uploaded.
+    restored.rung.extend(done)
+    restored.work()
+    assert restored.get(f"/ecgs/{done[-1]}/insights", headers=bob).json["status"] == "finished"
+    restored.upload(restored.user("cy"), [1])
+    assert restored.delete("/users/ada", headers=ADMIN).status_code == 204
+
+
+def test_a_copy_is_one_moment_however_much_is_uploaded_meanwhile(
+    settings: Settings, door: Door, target: Engine
+) -> None:
+    ada = door.user()
+    for number in range(60):
+        door.upload(ada, [number])
+    is_over = threading.Event()
+    uploads = Door(settings, door.engine)
+
+    def go_on() -> None:
+        while not is_over.is_set():
+            uploads.upload(ada, [1, -1])
+
+    other = threading.Thread(target=go_on)
+    other.start()
+    try:
+        copied = copy(door.engine, target)
+    finally:
+        is_over.set()
+        other.join()
+    # Of each ecg its signal, and none without.
+    assert copied["ecgs"] == copied["signals"] >= 60
+    assert rows(target, Ecg, Signal, Insights) == [copied["ecgs"], copied["ecgs"], 0]
+    assert rows(door.engine, Ecg)[0] > 60
+
+
+def test_a_target_that_holds_something_is_refused(door: Door, target: Engine) -> None:
+    door.user()
+    copy(door.engine, target)
+    with pytest.raises(NotCopied, match="not empty"):
+        copy(door.engine, target)
+
+
+def test_a_database_without_tables_is_not_copied(tmp_path: Path, target: Engine) -> None:
+    bare = database.connect(f"sqlite:///{tmp_path / 'bare.db'}")
+    with pytest.raises(NotCopied, match="another revision"):
+        copy(bare, target)
+    bare.dispose()
+
+
+def test_what_arrives_otherwise_is_noticed(
+    door: Door, target: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door.upload(door.user(), [1])
+    rows_of = backup._rows
+
+    def damaged(connection, table):  # type: ignore[no-untyped-def]
+        for some in rows_of(connection, table):
+            if table.name == "ecgs" and connection.engine is not target:
+                some = [{**row, "attempts": row["attempts"] + 1} for row in some]  # type: ignore[operator]
+                monkeypatch.setattr(backup, "_rows", rows_of)
+            yield some
+
+    monkeypatch.setattr(backup, "_rows", damaged)
+    with pytest.raises(NotCopied, match="ecgs differs"):
+        copy(door.engine, target)
+
+
+def test_the_command_makes_a_file_for_its_owner_alone(
+    door: Door, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door.user("canary")
+    with transaction(door.engine) as connection:
+        entry = {"at_s": 0.0, "act": "register", "username": "canary", "request_id": "r"}
+        connection.execute(insert(AuditEntry).values(**entry))
+    url = door.engine.url.render_as_string(hide_password=False)
+    source = Settings.from_environ({"ISOLINE_DATABASE_URL": url})
+    path = tmp_path / "backup.db"
+    before = os.umask(0o077)
+    try:
+        assert backup.main(source, str(path)) == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "users                         1 rows" in capsys.readouterr().out
+    restored = database.connect(f"sqlite:///{path}")
+    assert rows(restored, User, AuditEntry) == [1, 2]
+    restored.dispose()
+    with pytest.raises(NotCopied, match="itself"):
+        backup.main(source, url)

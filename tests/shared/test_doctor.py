@@ -1,0 +1,158 @@
+"""The doctor's page: right about what is well, and never silent about what is not."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import update
+
+from shared import doctor
+from shared.broker import Broker
+from shared.database import now_s, transaction
+from shared.models import FAILED, RUNNING, Ecg
+from shared.settings import Settings
+from tests.parts import ADMIN, ADMIN_TOKEN, Door, another_database, free_port
+
+
+@pytest.fixture
+def house(door: Door, redis_url: str, tmp_path: Path) -> Iterator[Settings]:
+    """Settings of a house in which everybody is at work."""
+    url = door.engine.url.render_as_string(hide_password=False)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        broker = Broker(redis_url)
+        for role in ("worker", "quarantine", "relay"):
+            broker.beat(role, "somebody@somewhere")
+        yield settings_for(url, redis_url, tmp_path)
+        client.flushall()
+
+
+def settings_for(database_url: str, redis_url: str, folder: Path) -> Settings:
+    environ = {
+        "ISOLINE_DATABASE_URL": database_url,
+        "ISOLINE_REDIS_URL": redis_url,
+        "ISOLINE_DATA_DIR": str(folder),
+        "ISOLINE_ADMIN_TOKEN": ADMIN_TOKEN,
+    }
+    return Settings.from_environ(environ)
+
+
+def page(settings: Settings, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    began_s = time.monotonic()
+    code = doctor.main(settings, [])
+    assert time.monotonic() - began_s < 5
+    return code, capsys.readouterr().out
+
+
+def test_all_is_well(house: Settings, door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+    door.upload(door.user("canary-username"), [1])
+    door.work()
+    code, said = page(house, capsys)
+    assert (code, "All is well." in said) == (0, True), said
+    assert "1 finished" in said
+    assert "canary" not in said
+    assert ADMIN_TOKEN not in said
+
+
+def test_what_waits_for_long_is_told_with_what_to_do(
+    house: Settings, door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door.upload(door.user(), [1])
+    assert page(house, capsys)[0] == 0
+    with transaction(door.engine) as connection:
+        connection.execute(update(Ecg).values(due_at_s=now_s() - 7300))
+    code, said = page(house, capsys)
+    assert code == 1
+    assert "1 due, the oldest for 2 h" in said
+    assert "add workers" in said
+
+
+def test_what_failed_is_told_with_its_reason_and_wakes_nobody(
+    house: Settings, door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ecg_id = door.upload(door.user(), [1])
+    with transaction(door.engine) as connection:
+        connection.execute(
+            update(Ecg).values(status=FAILED, failure="The moon was full.", finished_at_s=now_s())
+        )
+    code, said = page(house, capsys)
+    assert code == 0
+    assert f"1: The moon was full. (one is {ecg_id})" in said
+
+
+def test_a_lease_that_nobody_takes_back_is_told(
+    house: Settings, door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door.upload(door.user(), [1])
+    with transaction(door.engine) as connection:
+        connection.execute(update(Ecg).values(status=RUNNING, lease_until_s=now_s() - 1))
+    code, said = page(house, capsys)
+    assert (code, "1 have run out" in said) == (1, True)
+
+
+@pytest.mark.parametrize("role", ["worker", "quarantine", "relay"])
+def test_whoever_is_not_heard_is_missed(
+    house: Settings, redis_url: str, capsys: pytest.CaptureFixture[str], role: str
+) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.zincrby("isoline:heartbeats", -60, f"{role}:somebody@somewhere")
+    code, said = page(house, capsys)
+    assert code == 1
+    assert "0 online (somebody@somewhere 60 s ago)" in said or "61 s ago" in said
+
+
+def test_it_works_when_everything_is_down(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = free_port()
+    url = f"postgresql://a:a-secret@127.0.0.1:{nowhere}/c"
+    code, said = page(
+        settings_for(url, f"redis://:a-secret@127.0.0.1:{nowhere}/0", tmp_path), capsys
+    )
+    assert code == 1
+    assert said.count("does not answer") == 2
+    assert "a-secret" not in said
+
+
+def test_it_works_when_nobody_says_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        url = f"postgresql://a:b@127.0.0.1:{port}/c"
+        code, said = page(settings_for(url, f"redis://127.0.0.1:{port}/0", tmp_path), capsys)
+    assert code == 1
+    assert said.count("does not answer") == 2
+
+
+def test_tables_that_are_not_there_are_told(
+    postgresql_url: str, redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = another_database(postgresql_url, "for_the_doctor")
+    code, said = page(settings_for(bare, redis_url, tmp_path), capsys)
+    assert code == 1
+    assert "is at revision none" in said
+    assert "python -m shared.migrations" in said
+
+
+def test_the_audit_trail_tells_what_was_done_and_no_token(
+    house: Settings, door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {**ADMIN, "X-Request-ID": "the-request"}
+    first = door.post("/users", json={"username": "eve"}, headers=asked).json["token"]
+    second = door.post("/users/eve/token", headers=asked).json["token"]
+    # What did not happen leaves nothing.
+    assert door.post("/users", json={"username": "eve"}, headers=asked).status_code == 409
+    assert door.delete("/users/nobody", headers=asked).status_code == 404
+    door.delete("/users/eve", headers=asked)
+    assert doctor.main(house, ["--audit"]) == 0
+    said = capsys.readouterr().out
+    acts = [line.split()[1:] for line in said.splitlines()]
+    assert acts == [[act, "eve", "the-request"] for act in ("register", "rotate_token", "erase")]
+    for token in (first, second, ADMIN_TOKEN):
+        assert token not in said
