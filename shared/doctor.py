@@ -88,6 +88,10 @@ _AWAY = {
 
 
 def _examine_database(settings: Settings) -> list[Finding]:
+    file = _sqlite_file(settings)
+    if file is not None and not file.exists():
+        # To ask would make one.
+        return [Finding("database", f"{file} is not there", "Start Isoline: it makes one.")]
     engine = database.connect(settings.database_url, patience_s=2.0, pool_size=1)
     try:
         with reading(engine) as connection:
@@ -186,13 +190,18 @@ _ROLES: dict[Role, str] = {
 
 
 def _examine_disk(settings: Settings) -> list[Finding]:
-    url = make_url(settings.database_url)
-    if url.get_backend_name() != "sqlite" or not url.database:
+    file = _sqlite_file(settings)
+    if file is None or not file.exists():
         return []
-    free_bytes = shutil.disk_usage(Path(url.database).parent).free
+    free_bytes = shutil.disk_usage(file.parent).free
     says = f"{free_bytes / 2**30:.1f} GiB free beside the database"
     advice = "Make room: when there is none, uploads are answered 503."
     return [Finding("disk", says, advice if free_bytes < LEAST_FREE_BYTES else "")]
+
+
+def _sqlite_file(settings: Settings) -> Path | None:
+    url = make_url(settings.database_url)
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def _span(seconds: float) -> str:
@@ -219,7 +228,9 @@ def main(settings: Settings, arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m shared.doctor", description=__doc__)
     parser.add_argument("--audit", action="store_true", help="what the administrator did")
     if parser.parse_args(arguments).audit:
-        print(*audit_trail(database.connect(settings.database_url)), sep="\n")
+        engine = database.connect(settings.database_url, pool_size=1)
+        print(*audit_trail(engine), sep="\n")
+        engine.dispose()
         return 0
     findings = examine(settings)
     print(*findings, sep="\n")

@@ -140,6 +140,17 @@ def test_tables_that_are_not_there_are_told(
     assert "python -m shared.migrations" in said
 
 
+def test_before_the_first_start_it_says_so_and_makes_nothing(
+    tmp_path: Path, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "not there" / "isoline.db"
+    code, said = page(settings_for(f"sqlite:///{path}", redis_url, tmp_path), capsys)
+    assert (code, "is not there" in said) == (1, True)
+    path.parent.mkdir()
+    page(settings_for(f"sqlite:///{path}", redis_url, tmp_path), capsys)
+    assert not path.exists()
+
+
 def test_the_audit_trail_tells_what_was_done_and_no_token(
     house: Settings, door: Door, capsys: pytest.CaptureFixture[str]
 ) -> None:
