@@ -9,7 +9,7 @@ LEFTOVERS := .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_lin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo doctor backup test check chaos format lock up down docker-test clean
+.PHONY: help run demo doctor backup test check chaos mutants soak format lock up down docker-test clean
 
 help:
 	@echo "Isoline: ECG insights as a service"
@@ -38,6 +38,12 @@ check: .venv/dev.stamp ## Check format, lint, types, import rules and tests
 
 chaos: .venv/dev.stamp ## Kill everything while 10,000 uploads go on, on both databases (ARGS=--help for more)
 	@.venv/bin/python -m tests.chaos $(ARGS)
+
+mutants: .venv/dev.stamp ## Break the life of a row in one place at a time, and see whether the tests notice
+	@.venv/bin/python -m tests.worker.mutants
+
+soak: .venv/dev.stamp ## Send 50,000 jobs through one worker, and watch its memory and its descriptors
+	@.venv/bin/python -m bench.soak $(ARGS)
 
 format: .venv/dev.stamp ## Format the source and mend what ruff can
 	@.venv/bin/python -m ruff format .

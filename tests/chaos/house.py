@@ -25,8 +25,10 @@ class House(Stack):
     def __init__(self, folder: Path, database_url: str, *, poisoned: bool = False) -> None:
         self.database_url = database_url
         self._port_of_broker = free_port()
-        self.broker, url = open_valkey(folder, self._port_of_broker)
-        super().__init__(folder, database_url=database_url, redis_url=url, poisoned=poisoned)
+        self.broker, self.redis_url = open_valkey(folder, self._port_of_broker)
+        super().__init__(
+            folder, database_url=database_url, redis_url=self.redis_url, poisoned=poisoned
+        )
 
     def __exit__(self, *_: object) -> None:
         try:

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     multiple,
     rule,
 )
-from hypothesis.strategies import sampled_from
+from hypothesis.strategies import integers, sampled_from
 from sqlalchemy import insert, select, true, update
 
 from shared import database
@@ -35,6 +35,8 @@ from worker import relay
 
 JOBS = ("0" * 36, "1" * 36)
 MESSAGES = ("a message", "another")
+# Longer than a game takes.
+LONG_S = 3600.0
 
 
 @functools.cache
@@ -69,6 +71,8 @@ class LifeOfARow(RuleBasedStateMachine):
         self.message: dict[str, str] = {}
         # What was given back and is not due yet.
         self.resting: set[str] = set()
+        # What was given back and not rung for since.
+        self.unheard: set[str] = set()
         self.number = itertools.count()
 
     def teardown(self) -> None:
@@ -117,6 +121,7 @@ class LifeOfARow(RuleBasedStateMachine):
         assert claim.attempt == self.begun[ecg_id] <= acts.MAX_ATTEMPTS
         self.holder[ecg_id] = claim
         self.message[ecg_id] = message
+        self.unheard.discard(ecg_id)
         return claim
 
     @rule(claim=claims)
@@ -169,6 +174,33 @@ class LifeOfARow(RuleBasedStateMachine):
             )
         self.out_of_lease.add(ecg_id)
 
+    @rule(target=claims, ecg_id=sampled_from(JOBS), times=integers(1, acts.MAX_ATTEMPTS + 1))
+    def lose_again_and_again(self, ecg_id: str, times: int) -> Any:
+        """One worker after the other dies of it; left to chance alone, that is too rare."""
+        begun = []
+        for _ in range(times):
+            claim = self.deliver(ecg_id, MESSAGES[0])
+            if isinstance(claim, acts.Claim):
+                begun.append(claim)
+            self.the_clock_goes_on(ecg_id)
+            self.sweep()
+            self.the_pause_is_over(ecg_id)
+        return multiple(*begun)
+
+    @rule(
+        target=claims,
+        ecg_id=sampled_from(JOBS),
+        message=sampled_from(MESSAGES),
+        end=sampled_from(["finish", "fail", "give_back"]),
+    )
+    def come_back_too_late(self, ecg_id: str, message: str, end: str) -> Any:
+        """One worker dawdles, another one begins, and only then does the first one end."""
+        late = self.lose_again_and_again(ecg_id, 1).values
+        claim = self.deliver(ecg_id, message)
+        for one in late:
+            getattr(self, end)(one)
+        return multiple(*late, *([claim] if isinstance(claim, acts.Claim) else []))
+
     @rule()
     def sweep(self) -> None:
         """The relay takes back what ran out, and nothing else."""
@@ -181,12 +213,31 @@ class LifeOfARow(RuleBasedStateMachine):
 
     @rule()
     def ring_again(self) -> None:
-        """The relay rings for exactly those that wait."""
+        """The relay rings once, and soon, for what was given back, as soon as it is due."""
+        rung: list[str] = []
+        relay.ring_again(self.engine, true(), rung.extend, 8, LONG_S)
+        assert sorted(rung) == [i for i in JOBS if self._waits(i) and i in self.unheard]
+        self.unheard -= set(rung)
+
+    @rule()
+    def ring_for_all(self) -> None:
+        """The broker has lost every message: the relay rings for exactly those that wait."""
         rung: list[str] = []
         relay.ring_again(self.engine, true(), rung.extend, 8, -1)
+        assert sorted(rung) == [i for i in JOBS if self._waits(i)]
+        self.unheard -= set(rung)
+
+    def _waits(self, ecg_id: str) -> bool:
+        is_idle = not self.holder[ecg_id] and ecg_id not in self.ended
+        return is_idle and ecg_id not in self.resting
+
+    @invariant()
+    def only_what_is_worked_on_is_held(self) -> None:
         for ecg_id in JOBS:
-            waits = not self.holder[ecg_id] and ecg_id not in self.ended
-            assert (ecg_id in rung) == (waits and ecg_id not in self.resting)
+            row, holder = self.row(ecg_id), self.holder[ecg_id]
+            assert (row.status == RUNNING) == (holder is not None)
+            assert row.held_by == (self.message[ecg_id] if holder else None)
+            assert (row.lease_until_s is None) == (holder is None)
 
     @invariant()
     def what_has_ended_stays_as_it_is(self) -> None:
@@ -198,7 +249,6 @@ class LifeOfARow(RuleBasedStateMachine):
             assert row.status == status
             assert (row.failure is None) == (status == FINISHED)
             assert row.finished_at_s is not None
-            assert row.lease_until_s is None
 
     def _end(self, claim: acts.Claim, status: str) -> None:
         self.ended[claim.ecg_id] = status
@@ -209,6 +259,7 @@ class LifeOfARow(RuleBasedStateMachine):
             self.ended[ecg_id] = FAILED
         else:
             self.resting.add(ecg_id)
+            self.unheard.add(ecg_id)
         self._let_go(ecg_id)
 
     def _let_go(self, ecg_id: str) -> None:
@@ -217,4 +268,4 @@ class LifeOfARow(RuleBasedStateMachine):
 
 
 TestLifeOfARow = LifeOfARow.TestCase
-TestLifeOfARow.settings = settings(max_examples=50, stateful_step_count=20, deadline=None)
+TestLifeOfARow.settings = settings(max_examples=100, stateful_step_count=20, deadline=None)

@@ -1,0 +1,1 @@
+"""Measurements that take their time; never a timed test."""
