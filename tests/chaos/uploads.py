@@ -63,7 +63,8 @@ class Clients:
     token: str
     seed: int
     accepted: dict[int, str] = field(default_factory=dict)
-    took_s: list[float] = field(default_factory=list)
+    # When each request that was answered began, and how long it took.
+    answered: list[tuple[float, float]] = field(default_factory=list)
     refused: dict[str, int] = field(default_factory=dict)
 
     def start(self, threads: int) -> None:
@@ -100,7 +101,7 @@ class Clients:
             except httpx.TransportError as error:
                 self._refuse(type(error).__name__)
             else:
-                self.took_s.append(time.monotonic() - began_s)
+                self.answered.append((began_s, time.monotonic() - began_s))
                 if answer.status_code == 201:
                     self.accepted[sample.number] = answer.json()["id"]
                     return
