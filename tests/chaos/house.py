@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
-import httpx
 import psutil
-import redis
 from sqlalchemy import create_engine, text
 
 from shared.jobs import INTERACTIVE
@@ -70,7 +69,7 @@ class Chaos:
         self._chance = random.Random(seed)
         self._scale = scale
 
-    def faults(self) -> dict[str, Callable[[], None]]:
+    def faults(self) -> dict[str, Callable[[], object]]:
         """What there is, in the order of the report."""
         return {
             "worker child killed": self._kill_a_child,
@@ -78,7 +77,7 @@ class Chaos:
             "relay killed": lambda: self._kill("relay"),
             "API killed": self._kill_the_api,
             "broker killed, data gone": self._kill_the_broker,
-            "FLUSHALL": lambda: self._on_broker(lambda client: client.flushall()),
+            "FLUSHALL": self._house.redis.flushall,
             "broker stopped 25 s": self._stop_the_broker,
             "worker stopped 25 s": self._stop_the_worker,
             "broker down 10 s": self._take_the_broker_away,
@@ -128,23 +127,12 @@ class Chaos:
         worker = psutil.Process(self._house.process("worker").pid)
         worker.suspend()
         time.sleep(2 * self._scale)
-
-        def rearrange(client: redis.Redis) -> None:
-            messages = [bytes(m) for m in client.lrange(INTERACTIVE, 0, -1)]  # type: ignore[arg-type]
-            if messages:
-                client.delete(INTERACTIVE)
-                client.rpush(INTERACTIVE, *how(messages))
-
-        self._on_broker(rearrange)
+        broker = self._house.redis
+        messages = cast(list[bytes], broker.lrange(INTERACTIVE, 0, -1))
+        if messages:
+            broker.delete(INTERACTIVE)
+            broker.rpush(INTERACTIVE, *how(messages))
         worker.resume()
 
     def _shuffled(self, messages: list[bytes]) -> list[bytes]:
         return self._chance.sample(messages, len(messages))
-
-    def _on_broker(self, act: Callable[[redis.Redis], object]) -> None:
-        act(self._house.redis)
-
-
-def has_ended(isoline: httpx.Client, ecg_id: str) -> bool:
-    """Whether an ecg is finished or failed."""
-    return isoline.get(f"/ecgs/{ecg_id}/insights").status_code == 200

@@ -56,7 +56,7 @@ class Outcome:
             f"| poison, failed with its reason | {self.poison_failed} |\n"
             f"| answered 503 or cut off, and sent again | {refused} |\n"
             f"| slowest upload | {max(self.took_s):.2f} s |\n"
-            f"| while the database was not locked: median, p99, slowest | {median(unlocked_s):.3f}, "
+            f"| database not locked: median, p99, slowest upload | {median(unlocked_s):.3f}, "
             f"{quantiles(unlocked_s, n=100)[98]:.3f}, {max(unlocked_s):.2f} s |\n"
             f"| settled after the last upload | {self.settled_s:.1f} s |\n"
             f"| faults | {faults} |\n"
