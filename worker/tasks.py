@@ -163,10 +163,15 @@ def _time_limit(seconds: float) -> Iterator[None]:
         raise OutOfTime
 
     before = signal.signal(signal.SIGALRM, end)
+    began_s = time.monotonic()
     # Again every second: what is raised while Python clears up an object is lost.
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    outer_s, _ = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if outer_s:
+            # Somebody else's alarm, which goes on.
+            left_s = outer_s - (time.monotonic() - began_s)
+            signal.setitimer(signal.ITIMER_REAL, max(left_s, 0.001))

@@ -70,7 +70,14 @@ def schedule(names: list[str], rounds: int, seed: int) -> list[str]:
 
 
 def run(
-    folder: Path, database_url: str, *, uploads: int, rounds: int, scale: float, seed: int
+    folder: Path,
+    database_url: str,
+    *,
+    uploads: int,
+    rounds: int,
+    scale: float,
+    seed: int,
+    lease_s: float,
 ) -> Outcome:
     """Upload while everything dies, wait until all has settled, and count.
 
@@ -78,8 +85,12 @@ def run(
     ----------
     rounds : how often each fault happens.
     scale : how long the faults take, of what their names say.
+    lease_s : how long a worker may keep a row; a worker that is stopped for longer comes back to
+        find it in other hands.
     """
-    with House(folder, database_url, poisoned=True) as house:
+    house = House(folder, database_url, poisoned=True)
+    house.environ["POISON_LEASE_S"] = str(lease_s)
+    with house:
         with house.client() as client:
             token = house.register(client, "chaos")
         clients = Clients(house.url, token, seed)
