@@ -183,7 +183,7 @@ def test_a_service_is_built_to_its_runtime_and_no_further(name: str) -> None:
 def test_the_suite_can_run_in_a_container_without_root() -> None:
     tests = stages_of("Dockerfile.worker")["tests"]
     assert values(tests, "USER") == ["10001:10001"]
-    assert values(tests, "CMD") == ['["python", "-m", "pytest"]']
+    assert values(tests, "CMD") == ['["python", "-m", "pytest", "-n", "2", "--dist", "loadfile"]']
 
 
 def test_no_build_sees_a_secret() -> None:
