@@ -188,7 +188,9 @@ def test_a_killed_warden_is_replaced_by_one_that_knows_as_much(
 
 
 def test_a_program_that_ends_while_starting_stops_the_start(start: Start, tmp_path: Path) -> None:
-    supervisor = start(POLITE.format("script-0"), MORTAL.format("script-1"), mode="start")
+    # Not before the other one has said who it is.
+    mortal = "until test -s script-0; do sleep 0.01; done; " + MORTAL.format("script-1")
+    supervisor = start(POLITE.format("script-0"), mortal, mode="start")
     said, _ = supervisor.communicate(timeout=20)
     assert supervisor.returncode == 1
     assert "script 1 ended with exit code 3; its last words stand above" in said
