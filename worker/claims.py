@@ -18,6 +18,7 @@ from shared.jobs import LEASE_S
 from shared.models import FAILED, FINISHED, IS_PENDING, IS_RUNNING, PENDING, RUNNING, Ecg, Insights
 
 MAX_ATTEMPTS = 5
+FIRST_PAUSE_S = 2.0
 
 NOBODYS: dict[str, None] = {"lease_until_s": None, "held_by": None}
 
@@ -148,14 +149,10 @@ def sweep(engine: Engine) -> int:
 def _taken_back(statement: Update, reason: str) -> Update:
     """To wait again for a while that doubles with each attempt, or failed after the last one."""
     exhausted = Ecg.attempts >= MAX_ATTEMPTS
-    # 2, 4, 8, 16 s, half as much or half as much again: what fell together does not rise together.
-    pause_s = case(
-        (exhausted, 0.0),
-        (Ecg.attempts == 1, 2.0),
-        (Ecg.attempts == 2, 4.0),
-        (Ecg.attempts == 3, 8.0),
-        else_=16.0,
-    )
+    # Twice as long each time, half as much or half as much again: what fell together does not rise
+    # together.
+    longer = [(Ecg.attempts == n, 2.0 ** (n - 1)) for n in range(1, MAX_ATTEMPTS)]
+    pause_s = FIRST_PAUSE_S * case(*longer, else_=0.0)
     jitter = random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
     return statement.values(
         status=case((exhausted, FAILED), else_=PENDING),

@@ -8,7 +8,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from shared.jobs import LEASE_S
 from tests.chaos.run import run
 from tests.parts import open_postgresql
 
@@ -19,7 +18,7 @@ def main() -> int:
     parser.add_argument("--uploads", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3, help="how often each fault happens")
     parser.add_argument("--scale", type=float, default=1.0, help="how long faults take")
-    parser.add_argument("--lease", type=float, default=LEASE_S, help="seconds of a worker's lease")
+    parser.add_argument("--hasty", action="store_true", help="short leases, and short pauses")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
     asked = parser.parse_args()
@@ -38,7 +37,7 @@ def main() -> int:
                 rounds=asked.rounds,
                 scale=asked.scale,
                 seed=asked.seed,
-                lease_s=asked.lease,
+                hasty=asked.hasty,
             )
             print(outcome.table(database), flush=True)
             is_good = is_good and outcome.is_good

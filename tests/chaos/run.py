@@ -77,7 +77,7 @@ def run(
     rounds: int,
     scale: float,
     seed: int,
-    lease_s: float,
+    hasty: bool,
 ) -> Outcome:
     """Upload while everything dies, wait until all has settled, and count.
 
@@ -85,11 +85,11 @@ def run(
     ----------
     rounds : how often each fault happens.
     scale : how long the faults take, of what their names say.
-    lease_s : how long a worker may keep a row; a worker that is stopped for longer comes back to
-        find it in other hands.
+    hasty : with short leases and pauses, instead of those of production.
     """
     house = House(folder, database_url, poisoned=True)
-    house.environ["POISON_LEASE_S"] = str(lease_s)
+    if not hasty:
+        house.environ["POISON_PATIENTLY"] = "yes"
     with house:
         with house.client() as client:
             token = house.register(client, "chaos")
