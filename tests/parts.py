@@ -203,6 +203,9 @@ class Stack:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # All are told before the first one is waited for.
+        for process in self._processes.values():
+            process.terminate()
         for name in list(self._processes):
             self.stop(name)
         self.redis.flushall()
