@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.chaos.run import run
@@ -28,11 +29,14 @@ def main() -> int:
     )
     is_good = True
     for database in databases:
-        with tempfile.TemporaryDirectory(prefix="isoline-chaos-") as name, open_postgresql() as url:
-            folder = Path(name)
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isoline-chaos-")))
+            url = f"sqlite:///{folder / 'isoline.db'}"
+            if database == "postgresql":
+                url = stack.enter_context(open_postgresql())
             outcome = run(
                 folder,
-                url if database == "postgresql" else f"sqlite:///{folder / 'isoline.db'}",
+                url,
                 uploads=asked.uploads,
                 rounds=asked.rounds,
                 scale=asked.scale,
