@@ -52,7 +52,9 @@ format: .venv/dev.stamp ## Format the source and mend what ruff can
 lock: .venv/bin/python ## Pin the dependencies of pyproject.toml (ARGS=--upgrade for newer ones)
 	@$(PIP) install uv
 	$(LOCK) $(ARGS) --extra server pyproject.toml -o requirements.txt
-	$(LOCK) $(ARGS) --extra server --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	$(LOCK) $(ARGS) --extra formats --group build -c requirements.txt pyproject.toml -o requirements-client.txt
+	$(LOCK) $(ARGS) --extra server --extra formats --group dev -c requirements.txt -c requirements-client.txt \
+	  pyproject.toml -o requirements-dev.txt
 
 up: ## Start everything in Docker; writes .env with random secrets if there is none
 	@test -e .env || { umask 077 && \

@@ -1,0 +1,72 @@
+"""The tree of every error that the client raises on purpose; it mirrors the server's problems."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a request: a JSON pointer to it (RFC 6901) and a sentence."""
+
+    pointer: str
+    detail: str
+
+
+class IsolineError(Exception):
+    """Root of the tree: whatever goes wrong on purpose."""
+
+
+class UnreadableFile(IsolineError):
+    """A file that holds no recording, or one that cannot be read; the message says why."""
+
+
+class Unreachable(IsolineError):
+    """The server did not answer, each time it was tried."""
+
+
+class ProblemError(IsolineError):
+    """The server refused; what it said is in here (RFC 9457)."""
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        status: int,
+        kind: str = "",
+        request_id: str = "",
+        faults: tuple[Fault, ...] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.request_id = request_id
+        self.faults = faults
+
+    def __str__(self) -> str:
+        """The sentence, and each fault with its place."""
+        return "; ".join([str(self.args[0]), *(f"{f.pointer} {f.detail}" for f in self.faults)])
+
+
+class BadRequest(ProblemError):
+    """What was sent cannot be used: 400, 408, 413, 415, 422."""
+
+
+class Unauthenticated(ProblemError):
+    """The token opens nothing here: 401."""
+
+
+class NotFound(ProblemError):
+    """There is no such thing, or it is somebody else's: 404."""
+
+
+class Conflict(ProblemError):
+    """It is at odds with what is there already: 409."""
+
+
+class Unavailable(ProblemError):
+    """The server cannot at the moment, each time it was tried: 503."""
+
+
+class ServerFault(ProblemError):
+    """Something went wrong on the server's side: 500."""

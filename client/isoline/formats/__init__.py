@@ -1,0 +1,1 @@
+"""Reads recordings from files, each format in a module of its own."""
