@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 import uuid_utils
@@ -41,7 +41,7 @@ def create_app(
     settings: Settings,
     *,
     engine: Engine | None = None,
-    enqueue: Callable[[str], None] | None = None,
+    enqueue: Callable[[Sequence[str], str], None] | None = None,
 ) -> Flask:
     """Make the WSGI application.
 
@@ -49,7 +49,8 @@ def create_app(
     ----------
     settings : with an admin token and a Redis URL.
     engine : a database of your own instead of the configured one.
-    enqueue : what to do with the id of an ecg that has just been committed, instead of ringing.
+    enqueue : what to do with ids that have just been committed, and the name of the queue they are
+        for, instead of ringing.
     """
     if settings.admin_token is None or settings.redis_url is None:
         raise SettingsError("The API needs ISOLINE_ADMIN_TOKEN and ISOLINE_REDIS_URL.")

@@ -24,6 +24,7 @@ from shared.errors import Fault, IdempotencyConflict, NotFound, Unauthenticated
 from shared.models import FAILED, FINISHED, PENDING, RUNNING, Signal, User
 from shared.models import Ecg as EcgRow
 from shared.signals import encode
+from shared.tally import count_ended
 
 NO_SUCH_ECG = "There is no such ECG."
 # To the outside a job that has begun is as pending as one that has not.
@@ -99,25 +100,10 @@ def submit(
     """
     # Compressed before the transaction begins: nobody waits for a lock while we compute.
     encoded = encode(recording.leads)
-    leads = [
-        LeadSummary(name, len(samples))
-        for name, samples in zip(recording.names, recording.leads, strict=True)
-    ]
-    row: dict[str, Any] = {
-        "id": str(uuid_utils.uuid7()),
-        "user_id": caller.user_id,
-        "recorded_at_s": recording.recorded_at_s,
-        "sampling_rate_hz": recording.sampling_rate_hz,
-        "unit": recording.unit,
-        "gain": recording.gain,
-        "baseline": recording.baseline,
-        "leads": msgspec.json.encode(leads).decode(),
-        "number_of_leads": len(leads),
-        "request_id": request_id,
+    row = {
+        **row_of(recording, caller, request_id),
         "idempotency_key": idempotency.key if idempotency else None,
         "body_sha256": idempotency.body_sha256 if idempotency else None,
-        "status": PENDING,
-        "attempts": 0,
     }
     is_second_try = False
     while True:
@@ -132,6 +118,29 @@ def submit(
             if is_second_try:
                 raise
             is_second_try = True
+
+
+def row_of(recording: Recording, caller: Caller, request_id: str) -> dict[str, Any]:
+    """A new pending row, without its times."""
+    leads = [
+        LeadSummary(name, len(samples))
+        for name, samples in zip(recording.names, recording.leads, strict=True)
+    ]
+    return {
+        "id": str(uuid_utils.uuid7()),
+        "user_id": caller.user_id,
+        "recorded_at_s": recording.recorded_at_s,
+        "sampling_rate_hz": recording.sampling_rate_hz,
+        "unit": recording.unit,
+        "gain": recording.gain,
+        "baseline": recording.baseline,
+        "leads": msgspec.json.encode(leads).decode(),
+        "number_of_leads": len(leads),
+        "number_of_samples": sum(lead.number_of_samples for lead in leads),
+        "request_id": request_id,
+        "status": PENDING,
+        "attempts": 0,
+    }
 
 
 def _store(engine: Engine, row: dict[str, Any], encoded: bytes) -> dict[str, Any]:
@@ -196,8 +205,14 @@ def erase(engine: Engine, caller: Caller, ecg_id: str) -> None:
     """Erase an ecg with its samples and insights; a job in flight finishes into nothing."""
     statement = delete(EcgRow).where(*_is_mine(caller, ecg_id))
     with transaction(engine) as connection:
-        if connection.execute(statement).rowcount == 0:
+        erased = connection.execute(
+            statement.returning(EcgRow.batch_id, EcgRow.status)
+        ).one_or_none()
+        if erased is None:
             raise NotFound(NO_SUCH_ECG)
+        if erased.status in {PENDING, RUNNING}:
+            # Its batch does not wait for it any more.
+            count_ended(connection, [(erased.batch_id, FAILED)])
 
 
 def one_of(connection: Connection, statement: Any, caller: Caller, ecg_id: str) -> Any:

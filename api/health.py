@@ -11,7 +11,7 @@ from shared.broker import Broker
 from shared.database import now_s, reading
 from shared.errors import DatabaseUnavailable
 from shared.migrations.schema import current_revision
-from shared.models import IS_PENDING, Ecg
+from shared.models import IS_FRESH, Ecg
 
 
 class SchemaState(Struct):
@@ -41,7 +41,7 @@ class Readiness(Struct):
         float | None,
         Meta(
             description="For how many seconds the ECG that has waited longest could have been "
-            "begun; null when none waits, or the database is away."
+            "begun, lines of batches aside; null when none waits, or the database is away."
         ),
     ]
 
@@ -87,6 +87,6 @@ def find_readiness(engine: Engine, broker: Broker, newest_revision: str) -> Read
 
 
 def _oldest_due_s(connection: Connection) -> float | None:
-    age_s = connection.scalar(select(now_s() - func.min(Ecg.due_at_s)).where(IS_PENDING))
+    age_s = connection.scalar(select(now_s() - func.min(Ecg.due_at_s)).where(IS_FRESH))
     # What failed lately is due in a while: it does not wait yet.
     return age_s if age_s is None or age_s > 0 else None

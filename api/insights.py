@@ -16,7 +16,15 @@ from api.users import Caller
 from shared.broker import Broker
 from shared.database import reading
 from shared.errors import DependencyError
-from shared.models import FAILED, FINISHED, IS_PENDING, RUNNING, InsightDefinition, Insights
+from shared.models import (
+    FAILED,
+    FINISHED,
+    IS_FRESH,
+    IS_FRESH_BULK,
+    RUNNING,
+    InsightDefinition,
+    Insights,
+)
 from shared.models import Ecg as EcgRow
 
 WAITING_DETAIL = "Insights are still being processed"
@@ -75,6 +83,9 @@ class Definition(Struct):
     version: int
     unit: str
     definition: str
+    figures: Annotated[
+        list[str], Meta(description="The names of its numbers, in the order of a table's columns.")
+    ]
 
 
 class Catalogue(Struct):
@@ -93,13 +104,29 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a row that has not begun stands in the queue; nobody is ahead of one that had."""
+
+    user_id: int
+    is_bulk: bool
+    is_fresh: bool
+    due_at_s: float
+    rung_at_s: float
+
+
+@dataclass(frozen=True)
 class Progress:
-    """How far one ecg is: since when it waits, or whether a worker is at it, or how it ended."""
+    """How far one ecg is: where it waits, or whether a worker is at it, or how it ended."""
 
     ecg_id: str
-    due_at_s: float
+    place: Place
     is_running: bool
     ended: Ended | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there will be no further news."""
+        return self.ended is not None
 
 
 def find_progress(engine: Engine, caller: Caller, ecg_id: str) -> Progress:
@@ -107,14 +134,25 @@ def find_progress(engine: Engine, caller: Caller, ecg_id: str) -> Progress:
     statement = select(
         EcgRow.id,
         EcgRow.status,
+        EcgRow.user_id,
+        EcgRow.batch_id,
+        EcgRow.attempts,
         EcgRow.due_at_s,
+        EcgRow.rung_at_s,
         EcgRow.finished_at_s,
         EcgRow.failure,
         Insights.document,
     ).outerjoin(Insights, Insights.ecg_id == EcgRow.id)
     with reading(engine) as connection:
         row = one_of(connection, statement, caller, ecg_id)
-    return Progress(row.id, row.due_at_s, row.status == RUNNING, _ended(row))
+    place = Place(
+        user_id=row.user_id,
+        is_bulk=row.batch_id is not None,
+        is_fresh=row.attempts == 0,
+        due_at_s=row.due_at_s,
+        rung_at_s=row.rung_at_s,
+    )
+    return Progress(row.id, place, row.status == RUNNING, _ended(row))
 
 
 def _ended(row: Any) -> Ended | None:
@@ -133,7 +171,7 @@ def say_why(engine: Engine, broker: Broker, progress: Progress) -> Pending:
     ahead = None
     if not progress.is_running:
         roll = broker.roll()
-        if roll is None or not roll.online("worker"):
+        if roll is None or not roll.online("bulk" if progress.place.is_bulk else "worker"):
             waiting_for = "worker"
         elif ahead := _count_ahead(engine, progress) or None:
             waiting_for = "queue"
@@ -141,20 +179,40 @@ def say_why(engine: Engine, broker: Broker, progress: Progress) -> Pending:
 
 
 def _count_ahead(engine: Engine, progress: Progress) -> int:
-    ahead = select(EcgRow.id).where(IS_PENDING, EcgRow.due_at_s < progress.due_at_s)
+    place = progress.place
+    if not place.is_fresh:
+        return 0
+    if not place.is_bulk:
+        ahead = [select(EcgRow.id).where(IS_FRESH, EcgRow.due_at_s < place.due_at_s)]
+    else:
+        # Other users' lines take turns with these.
+        mine = select(EcgRow.id).where(IS_FRESH_BULK, EcgRow.user_id == place.user_id)
+        in_queue = mine.where(EcgRow.rung_at_s > 0)
+        if place.rung_at_s:
+            ahead = [in_queue.where(EcgRow.rung_at_s < place.rung_at_s)]
+        else:
+            ahead = [in_queue, mine.where(EcgRow.rung_at_s == 0, EcgRow.id < progress.ecg_id)]
     with reading(engine) as connection:
-        return (
-            connection.scalar(select(func.count()).select_from(ahead.limit(MOST_AHEAD).subquery()))
-            or 0
-        )
+        counts = [
+            connection.scalar(select(func.count()).select_from(rows.limit(MOST_AHEAD).subquery()))
+            for rows in ahead
+        ]
+    return min(sum(count or 0 for count in counts), MOST_AHEAD)
 
 
 def find_catalogue(engine: Engine) -> Catalogue:
     """The insights as the workers last declared them; raises `DependencyError` before they did."""
     table = InsightDefinition
-    statement = select(table.name, table.version, table.unit, table.definition)
+    statement = select(table.name, table.version, table.unit, table.definition, table.figures)
     with reading(engine) as connection:
         rows = connection.execute(statement.order_by(table.name)).all()
     if not rows:
         raise DependencyError("No worker has said yet what it measures.")
-    return Catalogue([Definition(*row) for row in rows])
+    return Catalogue(
+        [
+            Definition(
+                row.name, row.version, row.unit, row.definition, msgspec.json.decode(row.figures)
+            )
+            for row in rows
+        ]
+    )

@@ -6,8 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-
-from api.insights import Progress
+from typing import Protocol, TypeVar
 
 LONGEST_S = 20
 # The first look comes soon, since most analyses take milliseconds; later ones spare the database.
@@ -15,6 +14,18 @@ FIRST_PAUSE_S = 0.004
 LONGEST_PAUSE_S = 0.1
 
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,6})\"?\s*(?:$|[,;])", re.IGNORECASE)
+
+
+class News(Protocol):
+    """What somebody waits for."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there will be no further news."""
+        ...
+
+
+N = TypeVar("N", bound=News)
 
 
 def parse_wait(prefer: str | None) -> int | None:
@@ -34,20 +45,20 @@ class WaitingRoom:
         """Send everybody home, and let nobody wait any more: the process is about to end."""
         self._is_closing.set()
 
-    def wait(self, look: Callable[[], Progress], seconds: int) -> Progress | None:
-        """Look until the job has ended or the time is over; None when every chair is taken."""
+    def wait(self, look: Callable[[], N], seconds: int) -> N | None:
+        """Look until that was the last news or the time is over; None when every chair is taken."""
         if not self._chairs.acquire(blocking=False):
             return None
         try:
             deadline_s = time.monotonic() + seconds
             pause_s = FIRST_PAUSE_S
             while True:
-                progress = look()
+                news = look()
                 left_s = deadline_s - time.monotonic()
-                if progress.ended is not None or left_s <= 0:
-                    return progress
+                if news.has_ended or left_s <= 0:
+                    return news
                 if self._is_closing.wait(min(pause_s, left_s)):
-                    return progress
+                    return news
                 pause_s = min(pause_s * 1.4, LONGEST_PAUSE_S)
         finally:
             self._chairs.release()

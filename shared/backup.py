@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, Table, func, insert, select, text
+from sqlalchemy import Connection, Engine, Table, func, insert, select, text, tuple_
 
 from shared import database
 from shared.database import reading, transaction
@@ -83,12 +83,13 @@ def _check_empty(target: Engine) -> None:
 
 def _rows(connection: Connection, table: Table) -> Iterator[list[dict[str, object]]]:
     """The rows in the order of their keys, some at a time, each page after the last key seen."""
-    [key] = table.primary_key.columns
-    statement = select(table).order_by(key).limit(ROWS_AT_ONCE)
+    keys = table.primary_key.columns
+    statement = select(table).order_by(*keys).limit(ROWS_AT_ONCE)
     page = connection.execute(statement).mappings().all()
     while page:
         yield [dict(row) for row in page]
-        after = statement.where(key > page[-1][key.name])
+        last = [page[-1][key.name] for key in keys]
+        after = statement.where(tuple_(*keys) > tuple_(*last))
         page = connection.execute(after).mappings().all()
 
 
@@ -118,8 +119,8 @@ def _go_on_counting(target: Engine) -> None:
         return
     with transaction(target) as connection:
         for table in Base.metadata.sorted_tables:
-            [key] = table.primary_key.columns
-            if key.type.python_type is int:
+            [key, *others] = table.primary_key.columns
+            if key.type.python_type is int and not others:
                 most = connection.scalar(select(func.max(key)))
                 sequence = f"pg_get_serial_sequence('{table.name}', '{key.name}')"
                 connection.execute(

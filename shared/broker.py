@@ -20,7 +20,7 @@ FORGOTTEN_AFTER_S = 86_400.0
 REMEMBERED_S = 1.0
 STALE_S = 5.0
 
-Role = Literal["worker", "quarantine", "relay"]
+Role = Literal["worker", "bulk", "quarantine", "relay"]
 
 # A sorted set: "role:name", scored with the moment of its last beat by the clock of Redis.
 _HEARTBEATS = "isoline:heartbeats"

@@ -17,12 +17,18 @@ from kombu.entity import Queue
 
 ANALYSE = "isoline.analyse"
 INTERACTIVE = "interactive"
+# For the lines of batches: workers of their own, who let the others go first.
+BULK = "bulk"
 # For what has taken its worker along twice: it is worked on alone, by a worker of its own.
 QUARANTINE = "quarantine"
 QUARANTINED_AFTER = 2
 
 # One worker child takes a message whole, so it is kept short: neighbours spread over children.
 IDS_PER_MESSAGE = 8
+# The rows of a message are claimed together and stored together: as many as spread the cost of that
+# thinly, and not so many that they take seconds.
+LINES_PER_MESSAGE = 64
+SAMPLES_PER_MESSAGE = 4_000_000
 
 # The worker gives up by itself long before; a process that hangs so badly that it cannot is killed
 # then, and only after that may another one take its row.
@@ -49,7 +55,7 @@ def celery_app(redis_url: str) -> Celery:
         accept_content=["json"],
         # One queue, named once: a task sent without a queue still arrives where workers listen.
         task_default_queue=INTERACTIVE,
-        task_queues=[Queue(INTERACTIVE), Queue(QUARANTINE)],  # type: ignore[no-untyped-call]
+        task_queues=[Queue(name) for name in (INTERACTIVE, BULK, QUARANTINE)],  # type: ignore[no-untyped-call]
         # Redelivery comes from SQL; a message that killed its worker must not come back by itself.
         task_acks_late=True,
         task_reject_on_worker_lost=False,
@@ -101,19 +107,19 @@ def enqueue(app: Celery, ecg_ids: Sequence[str], queue: str = INTERACTIVE) -> No
 class Bell:
     """Rings for ecgs from a thread of its own, so that no request ever waits for the broker.
 
-    What arrives while a message is on its way goes out together with the next one. What cannot be
-    rung is dropped here: the row says that it waits, and the relay rings again.
+    What is uploaded while a message is on its way goes out together with the next one. What cannot
+    be rung is dropped here: the row says that it waits, and the relay rings again.
     """
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Sequence[str], str]] = queue.SimpleQueue()
         self._start = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def ring(self, ecg_id: str) -> None:
-        """Note that this ecg waits, and return at once."""
-        self._waiting.put(ecg_id)
+    def ring(self, ecg_ids: Sequence[str], queue_name: str = INTERACTIVE) -> None:
+        """Note that these ecgs wait, and return at once."""
+        self._waiting.put((ecg_ids, queue_name))
         if self._thread is None:
             with self._start:
                 if self._thread is None:
@@ -122,14 +128,23 @@ class Bell:
 
     def _run(self) -> None:
         silent_until = 0.0
+        put_aside: tuple[Sequence[str], str] | None = None
         while True:
-            ecg_ids = [self._waiting.get()]
-            while len(ecg_ids) < IDS_PER_MESSAGE and not self._waiting.empty():
-                ecg_ids.append(self._waiting.get())
+            ecg_ids, queue_name = put_aside or self._waiting.get()
+            put_aside = None
+            # The lines of a batch are as many as belong together already.
+            while queue_name == INTERACTIVE and len(ecg_ids) < IDS_PER_MESSAGE:
+                if self._waiting.empty():
+                    break
+                more, other_name = self._waiting.get()
+                if other_name != queue_name:
+                    put_aside = more, other_name
+                    break
+                ecg_ids = [*ecg_ids, *more]
             if time.monotonic() < silent_until:
                 continue
             try:
-                enqueue(self._app, ecg_ids)
+                enqueue(self._app, ecg_ids, queue_name)
             # Whatever the client raises, the rows are safe and this thread must live on.
             except Exception as error:  # noqa: BLE001
                 silent_until = time.monotonic() + BREAK_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Double,
     ForeignKey,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    and_,
     literal_column,
     text,
 )
@@ -21,6 +23,10 @@ PENDING = "pending"
 RUNNING = "running"
 FINISHED = "finished"
 FAILED = "failed"
+
+
+_FRESH = "status = 'pending' AND attempts = 0"
+_RETRIED = "status = 'pending' AND attempts > 0"
 
 
 class Base(DeclarativeBase):
@@ -43,6 +49,62 @@ class User(Base):
     created_at_s: Mapped[float] = mapped_column(Double)
 
 
+class Batch(Base):
+    """Many ecgs that were submitted as the lines of one body, and how far they are.
+
+    Every line is counted in `total`, and ends up in exactly one of `rejected`, `finished` and
+    `failed`; what is in none of them is pending. Only `shared.tally` changes the counts.
+    """
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        UniqueConstraint("user_id", "idempotency_key", name="uq_batches_user_id_idempotency_key"),
+        Index("ix_batches_user_id_id", "user_id", "id"),
+        # What the relay has to put an end to.
+        Index(
+            "ix_batches_cancelled",
+            "id",
+            sqlite_where=text("cancelled_at_s IS NOT NULL AND finished_at_s IS NULL"),
+            postgresql_where=text("cancelled_at_s IS NOT NULL AND finished_at_s IS NULL"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    # Which of the requests with that key feeds it: the latest. The others find themselves fenced.
+    reception: Mapped[int] = mapped_column(Integer)
+    # The number of the last line that is counted.
+    last_line: Mapped[int] = mapped_column(Integer)
+    total: Mapped[int] = mapped_column(Integer)
+    rejected: Mapped[int] = mapped_column(Integer)
+    finished: Mapped[int] = mapped_column(Integer)
+    failed: Mapped[int] = mapped_column(Integer)
+    created_at_s: Mapped[float] = mapped_column(Double)
+    # The last line has come.
+    received_at_s: Mapped[float | None] = mapped_column(Double)
+    cancelled_at_s: Mapped[float | None] = mapped_column(Double)
+    # A line last ended.
+    progressed_at_s: Mapped[float | None] = mapped_column(Double)
+    # The last one did: nothing will change any more.
+    finished_at_s: Mapped[float | None] = mapped_column(Double)
+
+
+class RejectedLine(Base):
+    """A line of a batch that is no ecg, and why."""
+
+    __tablename__ = "rejected_lines"
+    __table_args__ = (Index("ix_rejected_lines_batch_id_custom_id", "batch_id", "custom_id"),)
+
+    batch_id: Mapped[str] = mapped_column(
+        ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True
+    )
+    line: Mapped[int] = mapped_column(Integer, primary_key=True)
+    custom_id: Mapped[str | None] = mapped_column(String(255))
+    # JSON: the problem that the line alone would have been answered with.
+    problem: Mapped[str] = mapped_column(Text)
+
+
 class Ecg(Base):
     """One uploaded recording without its samples, and the state of the one job it is."""
 
@@ -56,20 +118,52 @@ class Ecg(Base):
         # The list, newest first, plain and filtered by status.
         Index("ix_ecgs_user_id_id", "user_id", "id"),
         Index("ix_ecgs_user_id_status_id", "user_id", "status", "id"),
-        # What the relay looks through: only rows that still wait for something. A statement
-        # that wants one of these indexes must name the status literally, as `IS_PENDING` does.
+        # The lines of a batch in their order; and no name for two of them.
         Index(
-            "ix_ecgs_pending_rung_at_s",
+            "uq_ecgs_batch_id_line",
+            "batch_id",
+            "line",
+            unique=True,
+            sqlite_where=text("batch_id IS NOT NULL"),
+            postgresql_where=text("batch_id IS NOT NULL"),
+        ),
+        Index(
+            "uq_ecgs_batch_id_custom_id",
+            "batch_id",
+            "custom_id",
+            unique=True,
+            sqlite_where=text("custom_id IS NOT NULL"),
+            postgresql_where=text("custom_id IS NOT NULL"),
+        ),
+        # What waits for something, and for what: conditions that a statement must repeat word for
+        # word to be answered from one of these, as `IS_FRESH` and its neighbours do.
+        Index(
+            "ix_ecgs_fresh_rung_at_s",
             "rung_at_s",
-            sqlite_where=text("status = 'pending'"),
-            postgresql_where=text("status = 'pending'"),
+            sqlite_where=text(f"{_FRESH} AND batch_id IS NULL"),
+            postgresql_where=text(f"{_FRESH} AND batch_id IS NULL"),
         ),
         # How many are ahead, and since when the first of them could have been begun.
         Index(
-            "ix_ecgs_pending_due_at_s",
+            "ix_ecgs_fresh_due_at_s",
             "due_at_s",
-            sqlite_where=text("status = 'pending'"),
-            postgresql_where=text("status = 'pending'"),
+            sqlite_where=text(f"{_FRESH} AND batch_id IS NULL"),
+            postgresql_where=text(f"{_FRESH} AND batch_id IS NULL"),
+        ),
+        # Whose turn it is, and which of theirs has been rung for.
+        Index(
+            "ix_ecgs_bulk_user_id_rung_at_s_id",
+            "user_id",
+            "rung_at_s",
+            "id",
+            sqlite_where=text(f"{_FRESH} AND batch_id IS NOT NULL"),
+            postgresql_where=text(f"{_FRESH} AND batch_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_ecgs_retried_rung_at_s",
+            "rung_at_s",
+            sqlite_where=text(_RETRIED),
+            postgresql_where=text(_RETRIED),
         ),
         Index(
             "ix_ecgs_running_lease_until_s",
@@ -90,6 +184,13 @@ class Ecg(Base):
     # JSON: [{"name": …, "number_of_samples": …}, …] in the order of the upload.
     leads: Mapped[str] = mapped_column(Text)
     number_of_leads: Mapped[int] = mapped_column(Integer)
+    # Of all leads together: how much work it is.
+    number_of_samples: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    # The batch it came with, its line there, and what its owner calls it. No foreign key: SQLite
+    # gets one only into a copy of the table, and making that takes the signals along.
+    batch_id: Mapped[str | None] = mapped_column(String(36))
+    line: Mapped[int | None] = mapped_column(Integer)
+    custom_id: Mapped[str | None] = mapped_column(String(255))
     request_id: Mapped[str] = mapped_column(String(128))
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     body_sha256: Mapped[bytes | None] = mapped_column(LargeBinary(32))
@@ -99,7 +200,7 @@ class Ecg(Base):
     attempts: Mapped[int] = mapped_column(Integer)
     # From then on a worker may begin: from the upload on, or after a failed attempt a while later.
     due_at_s: Mapped[float] = mapped_column(Double, server_default="0")
-    # The bell was last rung then; the relay rings again for rows that wait too long.
+    # The bell was last rung then, 0 when it has not been; the relay sees to that.
     rung_at_s: Mapped[float] = mapped_column(Double)
     # The worker at it may keep it until then; afterwards the relay takes it back.
     lease_until_s: Mapped[float | None] = mapped_column(Double)
@@ -137,6 +238,8 @@ class InsightDefinition(Base):
     version: Mapped[int] = mapped_column(Integer)
     unit: Mapped[str] = mapped_column(String(64))
     definition: Mapped[str] = mapped_column(Text)
+    # JSON: the names of its figures, in the order of a table's columns.
+    figures: Mapped[str] = mapped_column(Text, server_default="[]")
 
 
 class AuditEntry(Base):
@@ -154,3 +257,7 @@ class AuditEntry(Base):
 
 IS_PENDING = Ecg.status == literal_column("'pending'")
 IS_RUNNING = Ecg.status == literal_column("'running'")
+# Uploaded by itself, or with a batch; and not begun before.
+IS_FRESH = and_(IS_PENDING, Ecg.attempts == literal_column("0"), Ecg.batch_id.is_(None))
+IS_FRESH_BULK = and_(IS_PENDING, Ecg.attempts == literal_column("0"), Ecg.batch_id.is_not(None))
+IS_RETRIED = and_(IS_PENDING, Ecg.attempts > literal_column("0"))

@@ -170,6 +170,7 @@ class Stack:
     MODULES: ClassVar = {
         "api": ["api"],
         "worker": ["worker"],
+        "bulk": ["worker", "--bulk"],
         "quarantine": ["worker", "--quarantine"],
         "relay": ["worker.relay"],
     }
@@ -291,7 +292,9 @@ class Door:
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self.engine = engine
         self.rung: list[str] = []
-        self.app: Flask = create_app(settings, engine=engine, enqueue=self.rung.append)
+        self.app: Flask = create_app(
+            settings, engine=engine, enqueue=lambda ecg_ids, queue: self.rung.extend(ecg_ids)
+        )
         self._client = self.app.test_client()
         self._contract = Contract(json.loads(self._client.get("/openapi.json").data))
 

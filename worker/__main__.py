@@ -1,7 +1,8 @@
 """Start a worker with the flags that belong to it: `python -m worker`.
 
-With `--quarantine` it is the one that works, alone and in a fresh process each time, on what has
-taken its worker along before.
+With `--bulk` it is one for the lines of batches, which lets the others go first. With
+`--quarantine` it is the one that works, alone and in a fresh process each time, on what has taken
+its worker along before.
 """
 
 from __future__ import annotations
@@ -10,15 +11,23 @@ import os
 import sys
 
 from shared.errors import SettingsError
-from shared.jobs import INTERACTIVE, QUARANTINE
+from shared.jobs import BULK, INTERACTIVE, QUARANTINE
+
+QUEUES = {(): INTERACTIVE, ("--bulk",): BULK, ("--quarantine",): QUARANTINE}
+# A tenth of the processor's time when somebody else wants it, all of it when nobody does.
+NICENESS_OF_BULK = 10
 
 if __name__ == "__main__":
     try:
         from worker.app import app, settings
     except SettingsError as error:
         sys.exit(str(error))
-    in_quarantine = sys.argv[1:] == ["--quarantine"]
-    queue = QUARANTINE if in_quarantine else INTERACTIVE
+    queue = QUEUES.get(tuple(sys.argv[1:]), "")
+    if not queue:
+        sys.exit("usage: python -m worker [--bulk | --quarantine]")
+    in_quarantine = queue == QUARANTINE
+    if queue == BULK:
+        os.nice(NICENESS_OF_BULK)
     app.worker_main(
         [
             # Its banner would stand between the lines of the log.

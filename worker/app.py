@@ -17,6 +17,7 @@ from shared import database, jobs, logs
 from shared.broker import Broker, Role
 from shared.errors import DatabaseUnavailable
 from shared.settings import Settings
+from shared.turns import take_turn
 from worker import tasks
 
 # What a process of the pool may allocate: a greedy analysis meets a MemoryError, and its
@@ -35,15 +36,37 @@ log = structlog.get_logger(__name__)
 @app.task(name=jobs.ANALYSE, bind=True)
 def analyse(self: Task, ecg_ids: list[str]) -> None:
     """Bring the named ecgs to their end."""
-    tasks.analyse(engine, ecg_ids, _ring_again, message=str(self.request.id))
+    tasks.analyse(
+        engine,
+        ecg_ids,
+        _ring_again,
+        message=str(self.request.id),
+        give_turn=_give_turn,
+    )
 
 
-def _ring_again(ecg_ids: Sequence[str]) -> None:
+def _ring(ecg_ids: Sequence[str], queue: str) -> None:
     try:
-        jobs.enqueue(app, ecg_ids)
+        jobs.enqueue(app, ecg_ids, queue)
     except (OperationalError, redis.RedisError) as error:
         # The rows wait, and the relay rings for them.
         log.warning("bell not rung", ecgs=len(ecg_ids), error=type(error).__name__)
+
+
+def _ring_again(ecg_ids: Sequence[str]) -> None:
+    [queue, *_] = app.amqp.queues.consume_from
+    _ring(ecg_ids, queue)
+
+
+def _give_turn(user_id: int) -> None:
+    try:
+        with database.transaction(engine) as connection:
+            ecg_ids = take_turn(connection, user_id)
+    except DatabaseUnavailable:
+        # The relay will give it.
+        return
+    if ecg_ids:
+        _ring(ecg_ids, jobs.BULK)
 
 
 # Celery keeps weak references to handlers: they are named, and live as long as the module.
@@ -84,7 +107,9 @@ def _mourn(task_id: str | None = None, exception: Any = None, args: Any = None, 
 
 
 def _role(hostname: str) -> Role:
-    return "quarantine" if hostname.startswith(jobs.QUARANTINE) else "worker"
+    if hostname.startswith(jobs.QUARANTINE):
+        return "quarantine"
+    return "bulk" if hostname.startswith(jobs.BULK) else "worker"
 
 
 @signals.heartbeat_sent.connect

@@ -11,11 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Engine, Update, case, insert, update
+from sqlalchemy import Connection, Engine, Update, case, exists, insert, or_, select, tuple_, update
 
 from shared.database import now_s, transaction
 from shared.jobs import LEASE_S
-from shared.models import FAILED, FINISHED, IS_PENDING, IS_RUNNING, PENDING, RUNNING, Ecg, Insights
+from shared.models import (
+    FAILED,
+    FINISHED,
+    IS_PENDING,
+    IS_RUNNING,
+    PENDING,
+    RUNNING,
+    Batch,
+    Ecg,
+    Insights,
+)
+from shared.tally import count_ended
 
 MAX_ATTEMPTS = 5
 FIRST_PAUSE_S = 2.0
@@ -24,6 +35,8 @@ NOBODYS: dict[str, None] = {"lease_until_s": None, "held_by": None}
 
 GAVE_UP = f"The analysis was begun {MAX_ATTEMPTS} times and never came to its end."
 OUR_FAULT = "The analysis stopped because of a fault on our side."
+CANCELLED = "Its batch was cancelled before the analysis began."
+RETIRED_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -36,54 +49,83 @@ class Claim:
     sampling_rate_hz: float | None
     baseline: float
     request_id: str
+    # Whose turn on the bulk queue this was; None for what was uploaded by itself.
+    turn_of: int | None
 
 
 class _Lead(msgspec.Struct):
     name: str
 
 
-def claim(engine: Engine, ecg_id: str, message: str) -> Claim | None:
-    """Begin an attempt, if the ecg waits for one and it is due.
+def claim(engine: Engine, ecg_ids: Sequence[str], message: str) -> list[Claim]:
+    """Begin an attempt at each of these ecgs that waits for one and is due.
+
+    What has been begun before is claimed alone: it may have been what took the others along.
 
     Parameters
     ----------
-    message : the id of the message that named the ecg, under which a loss would be reported.
+    message : the id of the message that named them, under which a loss would be reported.
+
+    Returns
+    -------
+    list of Claim : in the order in which they were named.
     """
+    is_called_off = exists().where(Batch.id == Ecg.batch_id, Batch.cancelled_at_s.is_not(None))
+    most_attempts = MAX_ATTEMPTS - 1 if len(ecg_ids) == 1 else 0
     statement = (
         update(Ecg)
-        .where(Ecg.id == ecg_id, IS_PENDING, Ecg.due_at_s <= now_s())
+        .where(Ecg.id.in_(ecg_ids), IS_PENDING, Ecg.due_at_s <= now_s())
+        .where(Ecg.attempts <= most_attempts)
+        .where(or_(Ecg.batch_id.is_(None), ~is_called_off))
         .values(
             status=RUNNING,
             attempts=Ecg.attempts + 1,
             lease_until_s=now_s() + LEASE_S,
             held_by=message[:64],
         )
-        .returning(Ecg.attempts, Ecg.leads, Ecg.sampling_rate_hz, Ecg.baseline, Ecg.request_id)
-    )
-    with transaction(engine) as connection:
-        row = connection.execute(statement).one_or_none()
-    if row is None:
-        return None
-    return Claim(
-        ecg_id=ecg_id,
-        attempt=row.attempts,
-        names=[lead.name for lead in msgspec.json.decode(row.leads, type=list[_Lead])],
-        sampling_rate_hz=row.sampling_rate_hz,
-        baseline=row.baseline,
-        request_id=row.request_id,
-    )
-
-
-def finish(engine: Engine, claimed: Claim, document: bytes) -> bool:
-    """Store document and status together, if the claim still stands; say whether it did."""
-    with transaction(engine) as connection:
-        result = connection.execute(
-            _held(claimed).values(status=FINISHED, finished_at_s=now_s(), **NOBODYS)
+        .returning(
+            Ecg.id,
+            Ecg.attempts,
+            Ecg.leads,
+            Ecg.sampling_rate_hz,
+            Ecg.baseline,
+            Ecg.request_id,
+            Ecg.batch_id,
+            Ecg.user_id,
         )
-        if result.rowcount == 0:
-            return False
-        connection.execute(insert(Insights).values(ecg_id=claimed.ecg_id, document=document))
-    return True
+    )
+    with transaction(engine) as connection:
+        rows = connection.execute(statement).all()
+    claims = {
+        row.id: Claim(
+            ecg_id=row.id,
+            attempt=row.attempts,
+            names=[lead.name for lead in msgspec.json.decode(row.leads, type=list[_Lead])],
+            sampling_rate_hz=row.sampling_rate_hz,
+            baseline=row.baseline,
+            request_id=row.request_id,
+            turn_of=row.user_id if row.batch_id else None,
+        )
+        for row in rows
+    }
+    return [claims[ecg_id] for ecg_id in dict.fromkeys(ecg_ids) if ecg_id in claims]
+
+
+def finish(engine: Engine, documents: Sequence[tuple[Claim, bytes]]) -> set[str]:
+    """Store documents and status together, of every claim that still stands; say which did."""
+    with transaction(engine) as connection:
+        stood = _end(
+            connection, _held([claimed for claimed, _ in documents]).values(status=FINISHED)
+        )
+        rows = [
+            {"ecg_id": claimed.ecg_id, "document": document}
+            for claimed, document in documents
+            if claimed.ecg_id in stood
+        ]
+        if rows:
+            connection.execute(insert(Insights), rows)
+        count_ended(connection, stood.values())
+    return set(stood)
 
 
 def fail(engine: Engine, claimed: Claim, reason: str) -> bool:
@@ -94,10 +136,9 @@ def fail(engine: Engine, claimed: Claim, reason: str) -> bool:
     bool : whether the claim still stood.
     """
     with transaction(engine) as connection:
-        result = connection.execute(
-            _held(claimed).values(status=FAILED, failure=reason, finished_at_s=now_s(), **NOBODYS)
-        )
-    return result.rowcount == 1
+        stood = _end(connection, _held([claimed]).values(status=FAILED, failure=reason))
+        count_ended(connection, stood.values())
+    return bool(stood)
 
 
 def give_back(engine: Engine, claimed: Claim, reason: str) -> bool:
@@ -111,8 +152,7 @@ def give_back(engine: Engine, claimed: Claim, reason: str) -> bool:
     -------
     bool : whether the claim still stood.
     """
-    with transaction(engine) as connection:
-        return connection.execute(_taken_back(_held(claimed), reason)).rowcount == 1
+    return bool(_take_back(engine, _held([claimed]), reason))
 
 
 def take_back(engine: Engine, message: str, ecg_ids: Sequence[str], reason: str) -> list[str]:
@@ -129,9 +169,7 @@ def take_back(engine: Engine, message: str, ecg_ids: Sequence[str], reason: str)
     list of str : those that were held.
     """
     statement = update(Ecg).where(IS_RUNNING, Ecg.id.in_(ecg_ids), Ecg.held_by == message[:64])
-    with transaction(engine) as connection:
-        taken = connection.scalars(_taken_back(statement, reason).returning(Ecg.id)).all()
-    return list(taken)
+    return _take_back(engine, statement, reason)
 
 
 def sweep(engine: Engine) -> int:
@@ -141,12 +179,26 @@ def sweep(engine: Engine) -> int:
     -------
     int : how many rows were taken back.
     """
-    statement = update(Ecg).where(IS_RUNNING, Ecg.lease_until_s < now_s())
+    overdue = update(Ecg).where(IS_RUNNING, Ecg.lease_until_s < now_s())
+    return len(_take_back(engine, overdue, GAVE_UP))
+
+
+def retire(engine: Engine, batch_id: str, user_id: int) -> int:
+    """End some of what still waits in a batch that was cancelled.
+
+    Returns
+    -------
+    int : how many were ended; less than `RETIRED_AT_ONCE` when none are left that wait.
+    """
+    waiting = select(Ecg.id).where(IS_PENDING, Ecg.batch_id == batch_id, Ecg.user_id == user_id)
+    some = update(Ecg).where(IS_PENDING, Ecg.id.in_(waiting.limit(RETIRED_AT_ONCE)))
     with transaction(engine) as connection:
-        return connection.execute(_taken_back(statement, GAVE_UP)).rowcount
+        ended = _end(connection, some.values(status=FAILED, failure=CANCELLED))
+        count_ended(connection, ended.values())
+    return len(ended)
 
 
-def _taken_back(statement: Update, reason: str) -> Update:
+def _take_back(engine: Engine, statement: Update, reason: str) -> list[str]:
     """To wait again for a while that doubles with each attempt, or failed after the last one."""
     exhausted = Ecg.attempts >= MAX_ATTEMPTS
     # Twice as long each time, half as much or half as much again: what fell together does not rise
@@ -154,19 +206,33 @@ def _taken_back(statement: Update, reason: str) -> Update:
     longer = [(Ecg.attempts == n, 2.0 ** (n - 1)) for n in range(1, MAX_ATTEMPTS)]
     pause_s = FIRST_PAUSE_S * case(*longer, else_=0.0)
     jitter = random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
-    return statement.values(
+    statement = statement.values(
         status=case((exhausted, FAILED), else_=PENDING),
         failure=case((exhausted, reason), else_=None),
         finished_at_s=case((exhausted, now_s()), else_=None),
         due_at_s=now_s() + pause_s * jitter,
-        # Long ago: it is rung for as soon as it is due.
+        # It is rung for as soon as it is due.
         rung_at_s=0.0,
         **NOBODYS,
     )
+    with transaction(engine) as connection:
+        rows = connection.execute(statement.returning(Ecg.id, Ecg.batch_id, Ecg.status)).all()
+        count_ended(connection, [(row.batch_id, row.status) for row in rows])
+    return [row.id for row in rows]
 
 
-def _held(claimed: Claim) -> Update:
-    """The fence: an update that touches the row only while this very attempt holds it."""
+def _end(connection: Connection, statement: Update) -> dict[str, tuple[str | None, str]]:
+    """End rows; return the batch and the status of each."""
+    ended = statement.values(finished_at_s=now_s(), **NOBODYS)
+    rows = connection.execute(ended.returning(Ecg.id, Ecg.batch_id, Ecg.status)).all()
+    return {row.id: (row.batch_id, row.status) for row in rows}
+
+
+def _held(claims: Sequence[Claim]) -> Update:
+    """The fence: an update that touches rows only while these very attempts hold them."""
+    ecg_ids = [claimed.ecg_id for claimed in claims]
+    attempts = [(claimed.ecg_id, claimed.attempt) for claimed in claims]
+    # The ids by themselves are what an index can be asked for.
     return update(Ecg).where(
-        Ecg.id == claimed.ecg_id, Ecg.status == RUNNING, Ecg.attempts == claimed.attempt
+        Ecg.id.in_(ecg_ids), tuple_(Ecg.id, Ecg.attempts).in_(attempts), Ecg.status == RUNNING
     )

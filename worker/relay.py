@@ -7,13 +7,13 @@ not due.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -21,14 +21,15 @@ import redis
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
-from sqlalchemy import ColumnElement, Engine, delete, func, insert, select, update
+from sqlalchemy import Engine, and_, delete, insert, not_, select
 from sqlalchemy.exc import IntegrityError
 
 from shared import database, logs
 from shared.broker import Broker
-from shared.database import now_s, reading, transaction
+from shared.database import reading, transaction
 from shared.errors import DatabaseUnavailable, SettingsError
 from shared.jobs import (
+    BULK,
     IDS_PER_MESSAGE,
     INTERACTIVE,
     QUARANTINE,
@@ -36,17 +37,14 @@ from shared.jobs import (
     celery_app,
     enqueue,
 )
-from shared.models import IS_PENDING, Ecg, InsightDefinition
+from shared.models import IS_FRESH, IS_RETRIED, Batch, Ecg, InsightDefinition
 from shared.settings import Settings
-from worker.claims import sweep
+from worker.claims import RETIRED_AT_ONCE, retire, sweep
 from worker.insights import catalogue
+from worker.ringing import give_turns, presumed_lost_after_s, ring_again
 
 PAUSE_S = 1.0
-# A pending row's bell is presumed lost after this long: soon when the queue is empty or the broker
-# came back as another, late while workers still have a queue to eat.
-LOST_AFTER_S = 2.0
-LATE_AFTER_S = 60.0
-ROWS_A_ROUND = 512
+RETIREMENTS_A_ROUND = 8
 ROUNDS_A_TIDYING = 5
 
 log = structlog.get_logger(__name__)
@@ -68,6 +66,7 @@ class Relay:
         """Do whatever is due; what fails because something is away is due again next time."""
         try:
             taken_back = sweep(self._engine)
+            retired = retire_cancelled(self._engine)
             if not self._is_published:
                 publish_catalogue(self._engine)
                 self._is_published = True
@@ -79,8 +78,8 @@ class Relay:
         except (DatabaseUnavailable, redis.RedisError, OperationalError) as error:
             log.warning("relay waits", error=type(error).__name__)
             return
-        if taken_back or rung:
-            log.info("relay rang again", taken_back=taken_back, rung=rung)
+        if taken_back or rung or retired:
+            log.info("relay rang again", taken_back=taken_back, rung=rung, retired=retired)
 
     def say_goodbye(self) -> None:
         """End as asked."""
@@ -91,87 +90,54 @@ class Relay:
         run_id = self._broker.run_id()
         is_another = run_id != self._known_run_id
         roll = self._broker.roll()
-        # Where nobody keeps the quarantine, its rows go where somebody works, one by one.
-        its_queue = QUARANTINE if roll and roll.online("quarantine") else INTERACTIVE
+        # Where nobody keeps the quarantine, its rows go where somebody works.
+        quarantine = QUARANTINE if roll and roll.online("quarantine") else INTERACTIVE
+        is_alone = Ecg.attempts >= QUARANTINED_AFTER
+        is_bulk = Ecg.batch_id.is_not(None)
         rung = 0
+        # What has been begun before is rung for one by one: it may take its neighbours along.
         for rows, queue, a_message in (
-            (Ecg.attempts < QUARANTINED_AFTER, INTERACTIVE, IDS_PER_MESSAGE),
-            (Ecg.attempts >= QUARANTINED_AFTER, its_queue, 1),
+            (IS_FRESH, INTERACTIVE, IDS_PER_MESSAGE),
+            (and_(IS_RETRIED, not_(is_alone), not_(is_bulk)), INTERACTIVE, 1),
+            (and_(IS_RETRIED, not_(is_alone), is_bulk), BULK, 1),
+            (and_(IS_RETRIED, is_alone), quarantine, 1),
         ):
             lost_after_s = presumed_lost_after_s(
                 self._engine, rows, self._broker.waiting(queue), is_another=is_another
             )
-            if lost_after_s is not None:
-                ring = partial(enqueue, self._app, queue=queue)
-                rung += ring_again(self._engine, rows, ring, a_message, lost_after_s)
+            ring = partial(enqueue, self._app, queue=queue)
+            rung += ring_again(self._engine, rows, ring, a_message, lost_after_s)
+        ring = partial(enqueue, self._app, queue=BULK)
+        messages = self._broker.waiting(BULK)
+        rung += give_turns(self._engine, ring, messages, is_another=is_another)
         self._known_run_id = run_id
         return rung
 
 
-def presumed_lost_after_s(
-    engine: Engine, rows: ColumnElement[bool], messages: int, *, is_another: bool
-) -> float | None:
-    """How long after a bell nobody came it is presumed lost; None when there are bells enough.
-
-    Parameters
-    ----------
-    rows : which rows the queue is for.
-    messages : how many wait in the queue.
-    is_another : whether the broker is not the one it was, and so may have lost what it had.
-    """
-    if messages == 0 or is_another:
-        return LOST_AFTER_S
-    # With a message for each row that waits, one more would only make the queue longer: without a
-    # worker it would grow for as long as nobody comes.
-    some = select(Ecg.id).where(IS_PENDING, rows).limit(messages + 1).subquery()
+def retire_cancelled(engine: Engine) -> int:
+    """End what still waits in batches that were cancelled; return how many that were."""
+    has_more = Batch.cancelled_at_s.is_not(None), Batch.finished_at_s.is_(None)
     with reading(engine) as connection:
-        pending = connection.scalar(select(func.count()).select_from(some)) or 0
-    return LATE_AFTER_S if messages < pending else None
-
-
-def ring_again(
-    engine: Engine,
-    rows: ColumnElement[bool],
-    ring: Callable[[Sequence[str]], None],
-    a_message: int,
-    lost_after_s: float,
-) -> int:
-    """Ring for rows that are due and have waited this long since their last bell, oldest first.
-
-    Rung first and stamped afterwards: a crash in between rings twice, never not at all.
-
-    Parameters
-    ----------
-    rows : which rows, of those that wait.
-    ring : sends a message.
-    a_message : how many ids that names at most.
-    lost_after_s : seconds after which a bell is presumed lost.
-    """
-    with reading(engine) as connection:
-        ecg_ids = connection.scalars(
-            select(Ecg.id)
-            .where(IS_PENDING, rows)
-            .where(Ecg.rung_at_s < now_s() - lost_after_s, Ecg.due_at_s <= now_s())
-            .order_by(Ecg.rung_at_s)
-            .limit(ROWS_A_ROUND)
-        ).all()
-    for start in range(0, len(ecg_ids), a_message):
-        some = ecg_ids[start : start + a_message]
-        ring(some)
-        with transaction(engine) as connection:
-            connection.execute(
-                update(Ecg).where(Ecg.id.in_(some), IS_PENDING).values(rung_at_s=now_s())
-            )
-    return len(ecg_ids)
+        batches = connection.execute(select(Batch.id, Batch.user_id).where(*has_more)).all()
+    ended = 0
+    for batch_id, user_id in batches:
+        # Others are to have their turn at the database, and the relay has more to do.
+        for _ in range(RETIREMENTS_A_ROUND):
+            some = retire(engine, batch_id, user_id)
+            ended += some
+            if some < RETIRED_AT_ONCE:
+                break
+    return ended
 
 
 def publish_catalogue(engine: Engine) -> None:
     """Write what the bench can do into the table that the API answers GET /insights from."""
     table = InsightDefinition
+    rows = [{**line, "figures": json.dumps(line["figures"])} for line in catalogue()]
     try:
         with transaction(engine) as connection:
             connection.execute(delete(table))
-            connection.execute(insert(table), catalogue())
+            connection.execute(insert(table), rows)
     except IntegrityError:
         # Another relay did the same at the same moment.
         log.info("catalogue published by another relay")

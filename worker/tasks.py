@@ -1,4 +1,4 @@
-"""One job from claim to result: claim → load → compute → store.
+"""Jobs from claim to result: claim → load → compute → store.
 
 Between the two commits nothing is open: no session, no lock. Whoever stores a result must still
 hold the claim, so that what is delivered twice is stored once.
@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -32,6 +33,8 @@ STORE_WITHIN_S = 15.0
 
 T = TypeVar("T")
 
+TOO_LATE = "too late: somebody else has this ecg, or it is erased"
+NOT_BEGUN = "The analysis never came to its turn."
 TOO_LONG = f"The analysis took longer than {COMPUTE_WITHIN_S:g} seconds, each time it was tried."
 TOO_MUCH = "The analysis needs more memory than one may have."
 KILLED = "The analysis ended the process that worked on it, each time it was tried."
@@ -52,8 +55,11 @@ def analyse(
     ring_again: Callable[[Sequence[str]], None],
     *,
     message: str,
+    give_turn: Callable[[int], None] = lambda user_id: None,
 ) -> None:
-    """Bring each of these ecgs to its end, one after the other, if it still waits for that.
+    """Bring each of these ecgs to its end, if it still waits for that.
+
+    They are claimed together, computed one after the other, and stored together.
 
     Parameters
     ----------
@@ -61,52 +67,74 @@ def analyse(
     ecg_ids : what the message names.
     ring_again : has them named by another message, at the end of the queue.
     message : the id of the message, under which the loss of this process would be reported.
+    give_turn : has the next lines of this user's batches named, at the end of the queue.
 
     Nothing escapes: to Celery an error is a text to be logged, and a MemoryError the end of the
     whole worker. A row that is left running here is taken back when its lease has run out.
     """
-    began_s = time.monotonic()
-    for position, ecg_id in enumerate(ecg_ids):
-        try:
-            if time.monotonic() - began_s > MESSAGE_S:
-                ring_again(ecg_ids[position:])
-                return
-            _bring_to_its_end(engine, ecg_id, message)
-        except DatabaseUnavailable:
-            log.warning("the database is away", left=len(ecg_ids) - position)
-            # It has been waited for: what is still to be done goes to the end of the queue.
-            ring_again(ecg_ids[position:])
-            return
-        except Exception:
-            log.exception("attempt broke off", ecg_id=str(ecg_id))
+    try:
+        # Whatever else a message may hold is no id.
+        named = [ecg_id for ecg_id in ecg_ids if isinstance(ecg_id, str) and "\0" not in ecg_id]
+        claims = _insist(lambda: claim(engine, named, message), CLAIM_WITHIN_S)
+        for user_id in {claimed.turn_of for claimed in claims if claimed.turn_of is not None}:
+            give_turn(user_id)
+        _bring_to_their_end(engine, claims)
+    except DatabaseUnavailable:
+        log.warning("the database is away", ecgs=len(ecg_ids))
+        # It has been waited for: what is still to be done goes to the end of the queue.
+        ring_again(ecg_ids)
+    except Exception:
+        log.exception("attempt broke off")
 
 
-def _bring_to_its_end(engine: Engine, ecg_id: str, message: str) -> None:
-    claimed = _insist(lambda: claim(engine, ecg_id, message), CLAIM_WITHIN_S)
-    if claimed is None:
-        return
-    with structlog.contextvars.bound_contextvars(
-        ecg_id=ecg_id, request_id=claimed.request_id, attempt=claimed.attempt
-    ):
-        how, store = _work(engine, claimed)
-        stood = _insist(store, STORE_WITHIN_S)
-        log.info(how if stood else "too late: somebody else has this ecg, or it is erased")
+def _bring_to_their_end(engine: Engine, claims: Sequence[Claim]) -> None:
+    put_down_at_s = time.monotonic() + MESSAGE_S
+    documents: list[tuple[Claim, bytes]] = []
+    for claimed in claims:
+        with _named(claimed):
+            if time.monotonic() > put_down_at_s:
+                _store("put down", partial(give_back, engine, claimed, NOT_BEGUN))
+            elif document := _work(engine, claimed):
+                documents.append((claimed, document))
+    if documents:
+        stood = _insist(lambda: finish(engine, documents), STORE_WITHIN_S)
+        for claimed, _ in documents:
+            with _named(claimed):
+                log.info("finished" if claimed.ecg_id in stood else TOO_LATE)
 
 
-def _work(engine: Engine, claimed: Claim) -> tuple[str, Callable[[], bool]]:
-    """Compute, and say how that went and what is to be stored of it."""
+def _work(engine: Engine, claimed: Claim) -> bytes | None:
+    """Compute the document; or see to it, and give back none, when there will be none."""
     try:
         with _time_limit(COMPUTE_WITHIN_S):
-            document = compute(engine, claimed)
+            return compute(engine, claimed)
     except SignalError as error:
         # The samples will not get better by trying again.
-        reason = str(error)
-        return "failed", lambda: fail(engine, claimed, reason)
+        _store("failed", partial(fail, engine, claimed, str(error)))
     except (Exception, OutOfTime) as error:
         log.exception("attempt failed")
         reason = REASONS.get(type(error), OUR_FAULT)
-        return "given back", lambda: give_back(engine, claimed, reason)
-    return "finished", lambda: finish(engine, claimed, document)
+        _store("given back", partial(give_back, engine, claimed, reason))
+    return None
+
+
+def _store(how: str, store: Callable[[], bool]) -> None:
+    try:
+        log.info(how if _insist(store, STORE_WITHIN_S) else TOO_LATE)
+    except DatabaseUnavailable:
+        raise
+    except Exception:
+        # Its neighbours go on, and its lease will run out.
+        log.exception("attempt broke off")
+
+
+@contextmanager
+def _named(claimed: Claim) -> Iterator[None]:
+    """Say in every line of the log which ecg it is about."""
+    with structlog.contextvars.bound_contextvars(
+        ecg_id=claimed.ecg_id, request_id=claimed.request_id, attempt=claimed.attempt
+    ):
+        yield
 
 
 def mourn(
@@ -116,9 +144,9 @@ def mourn(
     reason: str,
     ring_again: Callable[[Sequence[str]], None],
 ) -> None:
-    """After the process that had this message was lost: what it held waits again, at once.
+    """After the process that had this message was lost: what it held waits again, one by one.
 
-    Its neighbours in the message are named by another one; some of them may be finished already.
+    What it did not hold, since it was lost too early, is named by another message.
     """
     held = take_back(engine, message, ecg_ids, reason)
     log.error("a process was lost", ecg_ids=held, reason=reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -26,7 +26,7 @@ class Desk:
 
     settings: Settings
     engine: Engine
-    enqueue: Callable[[str], None]
+    enqueue: Callable[[Sequence[str], str], None]
     broker: Broker
     budget: Budget
     waiting_room: WaitingRoom

@@ -32,6 +32,7 @@ from shared.errors import (
     MalformedRequest,
     NotFound,
 )
+from shared.jobs import INTERACTIVE
 
 ecgs = Blueprint("ecgs", __name__)
 
@@ -66,7 +67,7 @@ def submit() -> Response:
     submitted = _store(who)
     ecg = submitted.ecg
     if submitted.is_new:
-        desk().enqueue(ecg.id)
+        desk().enqueue([ecg.id], INTERACTIVE)
     progress: polls.Progress | None = None
     applied: dict[str, str] = {}
     # It is stored, and must not be called anything else because there is no news of it.

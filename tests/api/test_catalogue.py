@@ -23,5 +23,7 @@ def test_the_catalogue_is_what_the_workers_declared_by_name(door: Door) -> None:
         for name in ("b", "a")
     ]
     with transaction(door.engine) as connection:
-        connection.execute(insert(InsightDefinition), declared)
-    assert door.get("/insights").json == {"data": declared[::-1]}
+        rows = [{**line, "figures": '["x"]'} for line in declared]
+        connection.execute(insert(InsightDefinition), rows)
+    listed = [{**line, "figures": ["x"]} for line in declared[::-1]]
+    assert door.get("/insights").json == {"data": listed}

@@ -49,7 +49,7 @@ def test_with_others_ahead_it_waits_for_them(door: Door, heartbeats: Broker) -> 
     assert waiting_for(door, ada, second) == ("queue", 1)
     # Nobody is ahead: it is about to be begun.
     assert waiting_for(door, bob, first) == (None, None)
-    claims.claim(door.engine, first, "a message")
+    claims.claim(door.engine, [first], "a message")
     assert waiting_for(door, bob, first) == (None, None)
     assert waiting_for(door, ada, third) == ("queue", 1)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, event, insert, inspect, text, true
+from sqlalchemy import Engine, event, insert, inspect, text
 
 from api import ecgs, insights
 from api.pages import Paging
@@ -21,8 +21,8 @@ from api.users import Caller
 from shared.database import transaction
 from shared.errors import NotFound
 from shared.migrations import schema
-from shared.models import PENDING, Base, Ecg, User
-from worker import claims, relay
+from shared.models import IS_FRESH, PENDING, Base, Ecg, User
+from worker import claims, ringing
 
 
 def test_models_and_migrations_are_equal(engine: Engine) -> None:
@@ -124,9 +124,9 @@ QUESTIONS: dict[str, Callable[[Engine], object]] = {
     "next page": lambda engine: ecgs.find_all(engine, ME, NEXT, None),
     "list of pending": lambda engine: ecgs.find_all(engine, ME, FIRST, "pending"),
     "list of finished": lambda engine: ecgs.find_all(engine, ME, NEXT, "finished"),
-    "relay": lambda engine: relay.ring_again(engine, true(), lambda ids: None, 8, 1),
+    "relay": lambda engine: ringing.ring_again(engine, IS_FRESH, lambda ids: None, 8, 1),
     "sweep": claims.sweep,
-    "claim": lambda engine: claims.claim(engine, SOME_ID, "a message"),
+    "claim": lambda engine: claims.claim(engine, [SOME_ID], "a message"),
 }
 
 

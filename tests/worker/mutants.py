@@ -40,15 +40,37 @@ class Mutant:
 
 
 MUTANTS = (
-    Mutant("the fence does not ask which attempt", ", Ecg.attempts == claimed.attempt\n", "\n"),
-    Mutant("the fence does not ask for the status", ", Ecg.status == RUNNING, ", ", "),
-    Mutant("the fence does not ask which ecg", "Ecg.id == claimed.ecg_id, ", ""),
+    Mutant(
+        "the fence does not ask which attempt",
+        "tuple_(Ecg.id, Ecg.attempts).in_(attempts), ",
+        "",
+    ),
+    Mutant("the fence does not ask for the status", ", Ecg.status == RUNNING\n", "\n"),
+    Mutant(
+        "the fence does not ask which ecg",
+        "Ecg.id.in_(ecg_ids), tuple_(Ecg.id, Ecg.attempts).in_(attempts), ",
+        "Ecg.attempts.in_([claimed.attempt for claimed in claims]), ",
+    ),
     Mutant("an attempt is not counted", "attempts=Ecg.attempts + 1,", "attempts=Ecg.attempts,"),
-    Mutant("a claim does not ask for the status", "ecg_id, IS_PENDING, Ecg.due", "ecg_id, Ecg.due"),
+    Mutant(
+        "a claim does not ask for the status",
+        ".where(Ecg.id.in_(ecg_ids), IS_PENDING, Ecg.due",
+        ".where(Ecg.id.in_(ecg_ids), Ecg.due",
+    ),
     Mutant(
         "a claim does not ask whether it is due",
         "IS_PENDING, Ecg.due_at_s <= now_s()",
         "IS_PENDING",
+    ),
+    Mutant(
+        "what was begun before is claimed with others",
+        "if len(ecg_ids) == 1 else 0",
+        "",
+    ),
+    Mutant(
+        "a claim does not ask whether the batch is cancelled",
+        "or_(Ecg.batch_id.is_(None), ~is_called_off)",
+        "or_(Ecg.batch_id.is_(None), Ecg.batch_id.is_not(None))",
     ),
     Mutant("a claim takes no lease", "now_s() + LEASE_S", "now_s() - 1"),
     Mutant("a claim does not note its message", "held_by=message[:64],", "held_by='',"),
@@ -72,12 +94,29 @@ MUTANTS = (
         "failure=case((exhausted, reason), else_=None),",
         "",
     ),
+    Mutant(
+        "the last attempt is not counted in its batch",
+        "count_ended(connection, [(row.batch_id, row.status) for row in rows])",
+        "",
+    ),
     Mutant("a loss does not ask for the message", ", Ecg.held_by == message[:64])", ")"),
-    Mutant("finishing leaves the status", "values(status=FINISHED, ", "values("),
+    Mutant("finishing leaves the status", ".values(status=FINISHED)", ".values(failure=None)"),
     Mutant(
         "finishing without the result", "connection.execute(insert(Insights)", "(insert(Insights)"
     ),
-    Mutant("finishing behind the fence stores as well", "if result.rowcount == 0:", "if False:"),
+    Mutant(
+        "finishing behind the fence stores as well", "if claimed.ecg_id in stood\n", "if True\n"
+    ),
+    Mutant(
+        "what is retired is not counted",
+        "count_ended(connection, ended.values())",
+        "",
+    ),
+    Mutant(
+        "what is being worked on is retired",
+        "select(Ecg.id).where(IS_PENDING, Ecg.batch_id == batch_id",
+        "select(Ecg.id).where(IS_RUNNING, Ecg.batch_id == batch_id",
+    ),
 )
 
 # Who loses without any of this would lose with it as well.

@@ -1,7 +1,8 @@
 """The life of a row as a game: whatever happens in whatever order, the rules hold.
 
 Plays against the real statements on a real SQLite. Two jobs are enough for every rule to be
-broken; more only make rare what matters.
+broken; more only make rare what matters. They are the two lines of one batch, whose counts add up
+at every moment.
 """
 
 from __future__ import annotations
@@ -24,16 +25,27 @@ from hypothesis.stateful import (
     rule,
 )
 from hypothesis.strategies import integers, sampled_from
-from sqlalchemy import insert, select, true, update
+from sqlalchemy import insert, select, update
 
 from shared import database
 from shared.database import now_s, reading, transaction
 from shared.migrations import schema
-from shared.models import FAILED, FINISHED, PENDING, RUNNING, Ecg, Insights, User
+from shared.models import (
+    FAILED,
+    FINISHED,
+    IS_PENDING,
+    PENDING,
+    RUNNING,
+    Batch,
+    Ecg,
+    Insights,
+    User,
+)
 from worker import claims as acts
-from worker import relay
+from worker import ringing
 
 JOBS = ("0" * 36, "1" * 36)
+BATCH = "a batch"
 MESSAGES = ("a message", "another")
 # Longer than a game takes.
 LONG_S = 3600.0
@@ -73,6 +85,7 @@ class LifeOfARow(RuleBasedStateMachine):
         self.resting: set[str] = set()
         # What was given back and not rung for since.
         self.unheard: set[str] = set()
+        self.is_cancelled = False
         self.number = itertools.count()
 
     def teardown(self) -> None:
@@ -85,10 +98,24 @@ class LifeOfARow(RuleBasedStateMachine):
             connection.execute(
                 insert(User).values(id=1, username="a", token_sha256=b"a", created_at_s=0)
             )
-            for ecg_id in JOBS:
+            counts = {"total": len(JOBS), "rejected": 0, "finished": 0, "failed": 0}
+            connection.execute(
+                insert(Batch).values(
+                    id=BATCH,
+                    user_id=1,
+                    reception=1,
+                    last_line=2,
+                    created_at_s=0,
+                    received_at_s=0,
+                    **counts,
+                )
+            )
+            for line, ecg_id in enumerate(JOBS):
                 connection.execute(
                     insert(Ecg).values(
                         id=ecg_id,
+                        batch_id=BATCH,
+                        line=line,
                         user_id=1,
                         created_at_s=0,
                         recorded_at_s=0,
@@ -109,11 +136,29 @@ class LifeOfARow(RuleBasedStateMachine):
     @rule(target=claims, ecg_id=sampled_from(JOBS), message=sampled_from(MESSAGES))
     def deliver(self, ecg_id: str, message: str) -> Any:
         """A message arrives: for the first time, again, or long after its time."""
-        claim = acts.claim(self.engine, ecg_id, message)
-        if claim is None:
-            waits = not self.holder[ecg_id] and ecg_id not in self.ended
-            assert not waits or ecg_id in self.resting, "what waits was not given out"
+        claims = acts.claim(self.engine, [ecg_id], message)
+        if not claims:
+            assert not self._may_begin(ecg_id), "what waits was not given out"
             return multiple()
+        self._begin(claims[0], message)
+        return claims[0]
+
+    @rule(target=claims, message=sampled_from(MESSAGES))
+    def deliver_together(self, message: str) -> Any:
+        """A message that names both: of them, what has been begun before is left for another."""
+        expected = [i for i in JOBS if self._may_begin(i) and not self.begun[i]]
+        claims = acts.claim(self.engine, JOBS, message)
+        assert [claim.ecg_id for claim in claims] == expected
+        for claim in claims:
+            self._begin(claim, message)
+        return multiple(*claims)
+
+    def _may_begin(self, ecg_id: str) -> bool:
+        return self._waits(ecg_id) and not self.is_cancelled
+
+    def _begin(self, claim: acts.Claim, message: str) -> None:
+        ecg_id = claim.ecg_id
+        assert not self.is_cancelled, "work on what was cancelled"
         assert ecg_id not in self.ended, "work on what has ended"
         assert ecg_id not in self.resting, "work before its time"
         assert not self.holder[ecg_id], "two at work on one row"
@@ -122,17 +167,48 @@ class LifeOfARow(RuleBasedStateMachine):
         self.holder[ecg_id] = claim
         self.message[ecg_id] = message
         self.unheard.discard(ecg_id)
-        return claim
 
     @rule(claim=claims)
     def finish(self, claim: acts.Claim) -> None:
         """A worker stores its result: in time, too late, or twice."""
-        document = str(next(self.number)).encode()
-        stored = acts.finish(self.engine, claim, document)
-        assert stored == (self.holder[claim.ecg_id] == claim), "the fence"
-        if stored:
-            self.stored[claim.ecg_id] = document
-            self._end(claim, FINISHED)
+        self._finish([claim])
+
+    @rule(first=claims, second=claims)
+    def finish_together(self, first: acts.Claim, second: acts.Claim) -> None:
+        """A worker stores two results at once, of which one may come too late."""
+        if first.ecg_id != second.ecg_id:
+            self._finish([first, second])
+
+    def _finish(self, claims: list[acts.Claim]) -> None:
+        documents = [(claim, str(next(self.number)).encode()) for claim in claims]
+        stood = acts.finish(self.engine, documents)
+        assert stood == {c.ecg_id for c in claims if self.holder[c.ecg_id] == c}, "the fence"
+        for claim, document in documents:
+            if claim.ecg_id in stood:
+                self.stored[claim.ecg_id] = document
+                self._end(claim, FINISHED)
+
+    @rule()
+    def cancel(self) -> None:
+        """The owner has seen enough; now and then, so that there is a game left to play."""
+        if next(self.number) % 4:
+            return
+        with transaction(self.engine) as connection:
+            connection.execute(update(Batch).values(cancelled_at_s=now_s()))
+        self.is_cancelled = True
+
+    @rule()
+    def retire(self) -> None:
+        """The relay ends what waits in a batch that was cancelled."""
+        if not self.is_cancelled:
+            return
+        waiting = [i for i in JOBS if not self.holder[i] and i not in self.ended]
+        assert acts.retire(self.engine, BATCH, 1) == len(waiting)
+        for ecg_id in waiting:
+            self.ended[ecg_id] = FAILED
+            self._let_go(ecg_id)
+            self.resting.discard(ecg_id)
+            self.unheard.discard(ecg_id)
 
     @rule(claim=claims)
     def fail(self, claim: acts.Claim) -> None:
@@ -215,7 +291,7 @@ class LifeOfARow(RuleBasedStateMachine):
     def ring_again(self) -> None:
         """The relay rings once, and soon, for what was given back, as soon as it is due."""
         rung: list[str] = []
-        relay.ring_again(self.engine, true(), rung.extend, 8, LONG_S)
+        ringing.ring_again(self.engine, IS_PENDING, rung.extend, 8, LONG_S)
         assert sorted(rung) == [i for i in JOBS if self._waits(i) and i in self.unheard]
         self.unheard -= set(rung)
 
@@ -223,7 +299,7 @@ class LifeOfARow(RuleBasedStateMachine):
     def ring_for_all(self) -> None:
         """The broker has lost every message: the relay rings for exactly those that wait."""
         rung: list[str] = []
-        relay.ring_again(self.engine, true(), rung.extend, 8, -1)
+        ringing.ring_again(self.engine, IS_PENDING, rung.extend, 8, -1)
         assert sorted(rung) == [i for i in JOBS if self._waits(i)]
         self.unheard -= set(rung)
 
@@ -249,6 +325,16 @@ class LifeOfARow(RuleBasedStateMachine):
             assert row.status == status
             assert (row.failure is None) == (status == FINISHED)
             assert row.finished_at_s is not None
+
+    @invariant()
+    def the_counts_of_the_batch_add_up(self) -> None:
+        with reading(self.engine) as connection:
+            batch = connection.execute(select(Batch.__table__)).one_or_none()
+        if batch is None:
+            return
+        ended = list(self.ended.values())
+        assert (batch.finished, batch.failed) == (ended.count(FINISHED), ended.count(FAILED))
+        assert (batch.finished_at_s is not None) == (len(ended) == len(JOBS))
 
     def _end(self, claim: acts.Claim, status: str) -> None:
         self.ended[claim.ecg_id] = status

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 import redis
-from sqlalchemy import Engine, func, insert, select, true, update
+from sqlalchemy import Engine, func, insert, select, update
 
 from shared import database
 from shared.broker import Broker
 from shared.database import now_s, reading, transaction
 from shared.jobs import INTERACTIVE, celery_app
-from shared.models import PENDING, Ecg, InsightDefinition, User
+from shared.models import IS_PENDING, PENDING, Ecg, InsightDefinition, User
+from shared.turns import LATE_AFTER_S
 from tests.parts import Door, another_database, free_port
 from worker import relay
 from worker.insights import catalogue
-from worker.relay import LATE_AFTER_S, LOST_AFTER_S, Relay, presumed_lost_after_s
+from worker.relay import Relay
+from worker.ringing import LOST_AFTER_S, presumed_lost_after_s
 
 
 @pytest.fixture
@@ -57,19 +59,19 @@ def add_waiting(engine: Engine, number: int, *, rung_s_ago: float = 0.0) -> None
 
 
 def test_an_empty_queue_has_lost_what_was_rung_a_moment_ago(engine: Engine) -> None:
-    assert presumed_lost_after_s(engine, true(), 0, is_another=False) == LOST_AFTER_S
-    assert presumed_lost_after_s(engine, true(), 9, is_another=True) == LOST_AFTER_S
+    assert presumed_lost_after_s(engine, IS_PENDING, 0, is_another=False) == LOST_AFTER_S
+    assert presumed_lost_after_s(engine, IS_PENDING, 9, is_another=True) == LOST_AFTER_S
 
 
 def test_while_there_is_a_queue_a_bell_is_given_time(engine: Engine) -> None:
     add_waiting(engine, 10)
-    assert presumed_lost_after_s(engine, true(), 9, is_another=False) == LATE_AFTER_S
+    assert presumed_lost_after_s(engine, IS_PENDING, 9, is_another=False) == LATE_AFTER_S
 
 
 def test_there_are_never_more_bells_than_rows_that_wait(engine: Engine) -> None:
     add_waiting(engine, 10)
-    assert presumed_lost_after_s(engine, true(), 10, is_another=False) is None
-    assert presumed_lost_after_s(engine, true(), 11, is_another=False) is None
+    assert presumed_lost_after_s(engine, IS_PENDING, 10, is_another=False) is None
+    assert presumed_lost_after_s(engine, IS_PENDING, 11, is_another=False) is None
 
 
 def test_without_a_worker_the_queue_does_not_grow(

@@ -1,7 +1,8 @@
 """The bench: every module in this folder is one insight, found by itself.
 
 The module's name is the insight's public name and its docstring the definition that users read.
-It has a `VERSION` (raise it whenever a number may come out differently), a `UNIT`, and a function
+It has a `VERSION` (raise it whenever a number may come out differently), a `UNIT`, the names of its
+`FIGURES` (each a single number, a column where insights become a table), and a function
 `compute(samples, sampling_rate_hz)` that gives back a dictionary of plain, finite values, the units
 in the keys. The samples come as int8, int16, int32, int64 or finite float64, the baseline
 subtracted, read-only. What cannot be said of a lead raises `NotComputable` with the reason.
@@ -39,6 +40,7 @@ class Insight:
     version: int
     unit: str
     definition: str
+    figures: tuple[str, ...]
     compute: Callable[[NDArray[Any], float | None], dict[str, Any]]
 
 
@@ -54,6 +56,7 @@ def find_insights() -> tuple[Insight, ...]:
                 version=module.VERSION,
                 unit=module.UNIT,
                 definition=inspect.cleandoc(module.__doc__ or ""),
+                figures=module.FIGURES,
                 compute=module.compute,
             )
         )
@@ -61,13 +64,14 @@ def find_insights() -> tuple[Insight, ...]:
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Describe every insight: name, version, unit and definition."""
+    """Describe every insight: name, version, unit, definition and figures."""
     return [
         {
             "name": insight.name,
             "version": insight.version,
             "unit": insight.unit,
             "definition": insight.definition,
+            "figures": list(insight.figures),
         }
         for insight in find_insights()
     ]

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 VERSION = 1
 UNIT = "crossings"
+FIGURES = ("count", "touches", "rate_hz")
 
 # Samples looked at in one go: memory grows with the changes of sign, not with the samples.
 _BLOCK = 1 << 16

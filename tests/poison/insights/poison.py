@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 VERSION = 1
 UNIT = ""
+FIGURES = ()
 
 # No other test uploads this sample.
 MAGIC = 1_618_033_988

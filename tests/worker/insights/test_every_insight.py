@@ -68,6 +68,9 @@ def answer_or_reason(
         return str(reason)
     # These are what the bench itself puts beside the answer.
     assert answer.keys().isdisjoint({"version", "not_computable", "problem"})
+    # Every single number has its column in a table, whose header says so before the first row.
+    numbers = {name for name, value in answer.items() if type(value) in (int, float, bool)}
+    assert numbers <= set(insight.figures)
     return answer
 
 
@@ -99,6 +102,7 @@ def test_the_catalogue_carries_it(insight: Insight) -> None:
         "version": insight.version,
         "unit": insight.unit,
         "definition": insight.definition,
+        "figures": list(insight.figures),
     }
 
 
@@ -186,7 +190,9 @@ def put_on_bench(
     def put(name: str, body: str) -> None:
         head = '"""An insight of a test."""\nimport numpy as np\nfrom shared import errors\n'
         function = f"def compute(samples, sampling_rate_hz):\n{textwrap.indent(body, '    ')}\n"
-        (tmp_path / f"{name}.py").write_text(f"{head}VERSION = 7\nUNIT = 'mm'\n{function}")
+        (tmp_path / f"{name}.py").write_text(
+            f"{head}VERSION = 7\nUNIT = 'mm'\nFIGURES = ()\n{function}"
+        )
         importlib.invalidate_caches()
         find_insights.cache_clear()
 

@@ -1,0 +1,55 @@
+"""The counts of a batch, which always add up: the one statement that changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, Update, and_, case, or_, update
+
+from shared.database import now_s
+from shared.models import FAILED, FINISHED, Batch
+
+
+def count(
+    batch_id: str, *, total: int = 0, rejected: int = 0, finished: int = 0, failed: int = 0
+) -> Update:
+    """Make the statement that adds to the counts of a batch, and notes when the last line ended.
+
+    It comes last in its transaction: whoever else counts waits for that to end.
+    """
+    has_progressed = bool(rejected or finished or failed)
+    total_then = Batch.total + total
+    ended_then = Batch.rejected + rejected + Batch.finished + finished + Batch.failed + failed
+    nothing_to_come = or_(Batch.received_at_s.is_not(None), Batch.cancelled_at_s.is_not(None))
+    has_ended = and_(nothing_to_come, Batch.finished_at_s.is_(None), ended_then == total_then)
+    return (
+        update(Batch)
+        .where(Batch.id == batch_id)
+        .values(
+            total=total_then,
+            rejected=Batch.rejected + rejected,
+            finished=Batch.finished + finished,
+            failed=Batch.failed + failed,
+            progressed_at_s=now_s() if has_progressed else Batch.progressed_at_s,
+            finished_at_s=case((has_ended, now_s()), else_=Batch.finished_at_s),
+        )
+    )
+
+
+def count_ended(connection: Connection, ended: Iterable[tuple[str | None, str]]) -> None:
+    """Count ecgs that have just ended.
+
+    Parameters
+    ----------
+    ended : batch and status of each; those of no batch, and those that have not ended, count for
+        nothing.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for batch_id, status in ended:
+        if batch_id is not None and status in {FINISHED, FAILED}:
+            of_batch = counts.setdefault(batch_id, {FINISHED: 0, FAILED: 0})
+            of_batch[status] += 1
+    # In one order for everybody: two that wait for each other would wait for ever.
+    for batch_id in sorted(counts):
+        of_batch = counts[batch_id]
+        connection.execute(count(batch_id, finished=of_batch[FINISHED], failed=of_batch[FAILED]))

@@ -1,0 +1,65 @@
+"""Whose turn it is on the bulk queue.
+
+The queue is eaten from the front. So that nobody waits for the end of somebody else's batch, it
+never holds more than a few messages of each user: whenever one is taken, the next lines of the same
+user are put at the end.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, func, select, update
+
+from shared.database import now_s
+from shared.jobs import LINES_PER_MESSAGE, SAMPLES_PER_MESSAGE
+from shared.models import IS_FRESH_BULK, Ecg
+
+# How many of a user's lines may stand in the queue at a time; enough that no worker, however quick,
+# finds it empty.
+LINES_IN_QUEUE = 3 * LINES_PER_MESSAGE
+# A message that nobody has taken for so long is presumed lost, unless there is a reason to.
+LATE_AFTER_S = 60.0
+
+
+def take_turn(
+    connection: Connection, user_id: int, *, lost_after_s: float = LATE_AFTER_S
+) -> list[str]:
+    """Choose which of a user's lines the next message is to name, and note that it rings.
+
+    Parameters
+    ----------
+    connection : within a transaction, after whose commit the message is to be sent. When it is not,
+        the relay takes the turn again later.
+    lost_after_s : seconds after which a bell is presumed lost.
+
+    Returns
+    -------
+    list of str : in the order of their lines; none when enough of them stand in the queue.
+    """
+    rung_lately = Ecg.rung_at_s > now_s() - lost_after_s
+    in_queue = (
+        select(Ecg.id)
+        .where(IS_FRESH_BULK, Ecg.user_id == user_id, rung_lately)
+        .limit(LINES_IN_QUEUE)
+        .subquery()
+    )
+    if (connection.scalar(select(func.count()).select_from(in_queue)) or 0) >= LINES_IN_QUEUE:
+        return []
+    rows = connection.execute(
+        select(Ecg.id, Ecg.number_of_samples)
+        .where(IS_FRESH_BULK, Ecg.user_id == user_id)
+        .where(Ecg.rung_at_s <= now_s() - lost_after_s)
+        .order_by(Ecg.rung_at_s, Ecg.id)
+        .limit(LINES_PER_MESSAGE)
+        # Two workers at once take different turns.
+        .with_for_update(skip_locked=True)
+    ).all()
+    ecg_ids: list[str] = []
+    samples = 0
+    for row in rows:
+        samples += row.number_of_samples
+        if ecg_ids and samples > SAMPLES_PER_MESSAGE:
+            break
+        ecg_ids.append(row.id)
+    if ecg_ids:
+        connection.execute(update(Ecg).where(Ecg.id.in_(ecg_ids)).values(rung_at_s=now_s()))
+    return ecg_ids
