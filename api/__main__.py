@@ -16,7 +16,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from api import pace
-from api.app import CHAIRS, READERS
+from api.app import CHAIRS, EXPORTS, READERS
 from shared.errors import SettingsError
 from shared.settings import Settings
 
@@ -80,7 +80,7 @@ if __name__ == "__main__":
         websockets=False,
         workers=1,
         respawn_failed_workers=True,
-        blocking_threads=READERS + CHAIRS + SPARE_THREADS,
+        blocking_threads=READERS + CHAIRS + EXPORTS + SPARE_THREADS,
         # A worker that is told to stop while it still imports does not hear it.
         workers_kill_timeout=KILL_AFTER_S,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,7 @@ from sqlalchemy import Engine
 
 from api import problems
 from api.bodies import Budget
+from api.routes.batches import batches
 from api.routes.desk import Desk
 from api.routes.docs import docs
 from api.routes.ecgs import ecgs
@@ -26,11 +28,12 @@ from shared.errors import SettingsError
 from shared.migrations.schema import newest_revision
 from shared.settings import Settings
 
-# How many bodies may be on their way in, and how many callers may wait for news, at the same
-# time. The server has a thread for each of them and some to spare, so that /health/ping, which
-# is neither, always finds one.
+# How many bodies may be on their way in, how many callers may wait for news, and how many exports
+# may be on their way out, at the same time. The server has a thread for each of them and some to
+# spare, so that /health/ping, which is none of these, always finds one.
 READERS = 256
 CHAIRS = 32
+EXPORTS = 16
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 
@@ -64,10 +67,12 @@ def create_app(
         broker=Broker(settings.redis_url),
         budget=Budget(readers=READERS, most_bytes=2 * settings.max_upload_bytes),
         waiting_room=WaitingRoom(CHAIRS),
+        lane=threading.Lock(),
+        exports=threading.Semaphore(EXPORTS),
         newest_revision=newest_revision(),
     )
     problems.register(app)
-    for blueprint in (health, users, ecgs, insights, docs):
+    for blueprint in (health, users, ecgs, batches, insights, docs):
         app.register_blueprint(blueprint)
     app.before_request(_begin)
     app.after_request(_end)

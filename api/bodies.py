@@ -17,6 +17,8 @@ from typing import Protocol
 from shared.errors import MalformedRequest, Overloaded, TooLarge, TooSlow, UnsupportedMedia
 
 CHUNK = 256 * 1024
+# Of what is worked on while it comes: a caller who writes line by line is not kept waiting.
+STREAMED_CHUNK = 64 * 1024
 # What an inflater does not use at once it copies, each time: so it gets little at a time.
 MORSEL = 16 * 1024
 # A body that has not ended after the grace must have kept at least this pace.
@@ -75,29 +77,36 @@ class Share:
         self._budget._take(size=size)
         self._size += size
 
+    def shrink(self, size: int) -> None:
+        """Hold so many bytes less."""
+        self._budget._take(size=-size)
+        self._size -= size
+
     def give_back(self) -> None:
         """Hold no bytes any more."""
-        self._budget._take(size=-self._size)
-        self._size = 0
+        self.shrink(self._size)
 
 
 class Arrival:
     """The chunks of one body in order, at no less than the slowest pace; counts what has come."""
 
-    def __init__(self, stream: Stream, length: int | None) -> None:
+    def __init__(self, stream: Stream, length: int | None, chunk: int = CHUNK) -> None:
         self._stream = stream
         self._length = length
-        self._began_s = time.monotonic()
+        self._chunk = chunk
+        # What we do with it meanwhile is not the sender's time.
+        self._waited_s = 0.0
         self.received = 0
 
     def __iter__(self) -> Iterator[bytes]:
         """Go on where the last one stopped."""
         while self._length is None or self.received < self._length:
             # A caller who falls silent is cut off by `api.pace`, and looks like the end here.
-            chunk = self._stream.read(CHUNK)
+            began_s = time.monotonic()
+            chunk = self._stream.read(self._chunk)
+            self._waited_s += time.monotonic() - began_s
             self.received += len(chunk)
-            took_s = time.monotonic() - self._began_s
-            if took_s > GRACE_S + self.received / SLOWEST_BYTES_PER_S:
+            if self._waited_s > GRACE_S + self.received / SLOWEST_BYTES_PER_S:
                 raise TooSlow("The body arrived too slowly.")
             if not chunk:
                 return
@@ -134,8 +143,7 @@ def read_body(
     ------
     TooLarge, TooSlow, MalformedRequest (cut short or broken gzip), UnsupportedMedia, Overloaded.
     """
-    if encoding not in ENCODINGS:
-        raise UnsupportedMedia("Content-Encoding must be gzip or absent.")
+    _check_encoding(encoding)
     arrival = Arrival(stream, length)
     # It grows in place, and gives away what it holds without copying it.
     whole = io.BytesIO()
@@ -152,9 +160,31 @@ def read_body(
         share.give_back()
         arrival.discard()
         raise
+    _check_end(arrival, length)
+    return whole.getvalue()
+
+
+def stream_body(
+    stream: Stream, *, length: int | None = None, encoding: str = "identity"
+) -> Iterator[bytes]:
+    """Read a body of any size piece by piece, and expand it; raises what `read_body` raises.
+
+    A body without a length that is not compressed may be cut without anybody noticing.
+    """
+    _check_encoding(encoding)
+    arrival = Arrival(stream, length, STREAMED_CHUNK)
+    yield from _inflate(arrival) if encoding == "gzip" else arrival
+    _check_end(arrival, length)
+
+
+def _check_encoding(encoding: str) -> None:
+    if encoding not in ENCODINGS:
+        raise UnsupportedMedia("Content-Encoding must be gzip or absent.")
+
+
+def _check_end(arrival: Arrival, length: int | None) -> None:
     if length is not None and arrival.received < length:
         raise MalformedRequest(f"The body ended after {arrival.received} of {length} bytes.")
-    return whole.getvalue()
 
 
 def _check_size(size: int, most_bytes: int) -> None:

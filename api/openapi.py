@@ -33,6 +33,9 @@ Upload an electrocardiogram, poll for measurements.
 2. The user uploads a recording: `POST /ecgs` answers 201 with an id once it is stored durably.
 3. The user polls `GET /ecgs/{id}/insights`: 202 while pending, 200 when finished or failed.
 
+Thousands at once: `POST /batches` takes them as the lines of one body, `GET /batches/{id}` counts
+them, `GET /batches/{id}/insights` gives the results, as JSON lines or as a table.
+
 Insights are measurements, never diagnoses: Isoline is not a medical device.
 """
 
@@ -83,6 +86,17 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "description": "`gzip` for a compressed body.",
         "schema": {"enum": list(ENCODINGS)},
     },
+    "format": {
+        "in": "query",
+        "description": "Goes before what `Accept` says.",
+        "schema": {"enum": ["ndjson", "csv"]},
+    },
+    "after": {
+        "in": "query",
+        "description": "Only what comes after this line; CSV then goes on without a header.",
+        "schema": {"type": "integer", "minimum": 0, "default": 0},
+    },
+    "batch_id": {"in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
     "ecg_id": {"in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
     "username": {"in": "path", "required": True, "schema": {"type": "string", "minLength": 1}},
     "slug": {"in": "path", "required": True, "schema": {"type": "string"}},
@@ -96,6 +110,8 @@ class Answer:
     description: str
     content: Any = None
     media_type: str = "application/json"
+    # The same in another form, as text.
+    also: Sequence[str] = ()
     headers: Sequence[str] = ()
     at_times: Sequence[str] = ()
 
@@ -108,6 +124,7 @@ class Operation:
     answers: dict[int, Answer]
     who: Literal["all", "user", "admin"] = "all"
     request: type | None = None
+    request_type: str = "application/json"
     example: Any = None
     parameters: Sequence[str] = ()
     problems: Sequence[type[ServiceError]] = field(default=())
@@ -181,7 +198,10 @@ def _describe(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
     for status, answer in operation.answers.items():
         response: dict[str, Any] = {"description": answer.description}
         if answer.content is not None:
-            response["content"] = {answer.media_type: {"schema": schema_of[answer.content]}}
+            response["content"] = {
+                answer.media_type: {"schema": schema_of[answer.content]},
+                **{also: {"schema": {"type": "string"}} for also in answer.also},
+            }
         always = ("X-Request-ID", *answer.headers)
         response["headers"] = {
             name: {"required": name in always, "schema": {"type": "string"}}
@@ -209,5 +229,5 @@ def _describe(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
     }
     if operation.request is not None:
         content = {"schema": schema_of[operation.request], "example": operation.example}
-        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+        described["requestBody"] = {"required": True, "content": {operation.request_type: content}}
     return described

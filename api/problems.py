@@ -111,6 +111,13 @@ KINDS: dict[type[errors.ServiceError], Kind] = {
         "A key stands for one upload. Use a new key for a new body; repeat the same body to get "
         "the first answer again.",
     ),
+    errors.BatchClosed: Kind(
+        "batch-closed",
+        409,
+        "The batch takes no more lines from this request",
+        "It was cancelled, or another request with the same Idempotency-Key has taken over. What "
+        "was stored before stays. For a new batch use a new key.",
+    ),
     errors.Overloaded: Kind(
         "overloaded",
         503,
@@ -134,6 +141,13 @@ INTERNAL = Kind(
     "Something went wrong on our side",
     "It has been logged under the request id. Tell the operator that id.",
 )
+# Of a line of a batch: no request is ever answered with it.
+ANALYSIS_FAILED = Kind(
+    "analysis-failed",
+    422,
+    "The ECG has no insights",
+    "It was stored, and its analysis ended without a result; the detail says why.",
+)
 PLAIN = {
     405: Kind(
         "method-not-allowed",
@@ -142,7 +156,7 @@ PLAIN = {
         "The Allow header of the answer lists the methods that are.",
     ),
 }
-ALL_KINDS = [*KINDS.values(), *PLAIN.values(), INTERNAL]
+ALL_KINDS = [*KINDS.values(), ANALYSIS_FAILED, *PLAIN.values(), INTERNAL]
 
 
 def kind_of(error: type[errors.ServiceError]) -> Kind:
@@ -160,16 +174,35 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
+def problem_of(error: errors.ServiceError, request_id: str) -> Problem:
+    """What is answered to this error, and written down of a line of a batch."""
+    faults: list[FaultDetail] | UnsetType = UNSET
+    if isinstance(error, errors.InvalidRequest):
+        faults = [FaultDetail(fault.pointer, fault.detail) for fault in error.faults]
+    return make_problem(kind_of(type(error)), str(error), request_id, faults)
+
+
+def make_problem(
+    kind: Kind, detail: str, request_id: str, faults: list[FaultDetail] | UnsetType = UNSET
+) -> Problem:
+    """A problem of this kind."""
+    return Problem(
+        type=f"/problems/{kind.slug}",
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        request_id=request_id,
+        errors=faults,
+    )
+
+
 def _service_error(error: errors.ServiceError) -> Response:
     kind = kind_of(type(error))
     if kind is INTERNAL:
         return _unexpected(error)
     if isinstance(error, errors.DependencyError):
         log.warning("request refused", reason=type(error).__name__)
-    faults: list[FaultDetail] | UnsetType = UNSET
-    if isinstance(error, errors.InvalidRequest):
-        faults = [FaultDetail(fault.pointer, fault.detail) for fault in error.faults]
-    response = answer_problem(kind, str(error), faults)
+    response = _answer(problem_of(error, g.get("request_id", "")))
     if kind.retry_after_s is not None:
         response.headers["Retry-After"] = str(kind.retry_after_s)
     if kind.status == HTTPStatus.UNAUTHORIZED:
@@ -187,7 +220,7 @@ def _http_exception(error: HTTPException) -> Response:
     if kind is None:
         kind = Kind("malformed-request", status, HTTPStatus(status).phrase, "")
     # Werkzeug's descriptions are written for pages in a browser.
-    response = answer_problem(kind, f"{kind.title}.")
+    response = _answer_kind(kind, f"{kind.title}.")
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:
             response.headers[name] = value
@@ -197,19 +230,12 @@ def _http_exception(error: HTTPException) -> Response:
 def _unexpected(error: Exception) -> Response:
     # Only the type and the place: messages of libraries like to quote what they choked on.
     log.error("unexpected error", exc_info=error)
-    return answer_problem(INTERNAL, "The request could not be carried out.")
+    return _answer_kind(INTERNAL, "The request could not be carried out.")
 
 
-def answer_problem(
-    kind: Kind, detail: str, faults: list[FaultDetail] | UnsetType = UNSET
-) -> Response:
-    """Write a problem of this kind."""
-    problem = Problem(
-        type=f"/problems/{kind.slug}",
-        title=kind.title,
-        status=kind.status,
-        detail=detail,
-        request_id=g.get("request_id", ""),
-        errors=faults,
-    )
-    return Response(msgspec.json.encode(problem), kind.status, mimetype=MEDIA_TYPE)
+def _answer_kind(kind: Kind, detail: str) -> Response:
+    return _answer(make_problem(kind, detail, g.get("request_id", "")))
+
+
+def _answer(problem: Problem) -> Response:
+    return Response(msgspec.json.encode(problem), problem.status, mimetype=MEDIA_TYPE)

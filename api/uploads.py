@@ -33,6 +33,7 @@ NO_CONTROL_CHARACTERS = r"^[^\u0000-\u001f\u007f-\u009f]*$(?!\n)"
 
 Text = Annotated[str, Meta(max_length=128, pattern=NO_CONTROL_CHARACTERS)]
 Unit = Annotated[str, Meta(max_length=32, pattern=NO_CONTROL_CHARACTERS)]
+CustomId = Annotated[str, Meta(min_length=1, max_length=255, pattern=NO_CONTROL_CHARACTERS)]
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 SignalText = Annotated[
     Raw,
@@ -77,6 +78,18 @@ class Upload(Struct):
     ] = 0.0
 
 
+class _Named(Struct):
+    custom_id: CustomId | None = None
+
+
+class BatchLine(Upload):
+    """One recording as it is uploaded as a line of a batch."""
+
+    custom_id: (
+        Annotated[CustomId, Meta(description="What you call it; no two lines may bear one.")] | None
+    ) = None
+
+
 @dataclass(frozen=True)
 class Recording:
     """A checked upload: what is stored."""
@@ -88,10 +101,15 @@ class Recording:
     baseline: float
     names: list[str]
     leads: list[NDArray[np.generic]]
+    custom_id: str | None = None
 
 
-def parse(body: bytes) -> Recording:
+def parse(body: bytes, kind: type[Upload] = Upload) -> Recording:
     """Read one upload.
+
+    Parameters
+    ----------
+    kind : `BatchLine` for a line of a batch.
 
     Raises
     ------
@@ -100,18 +118,18 @@ def parse(body: bytes) -> Recording:
     """
     check_text(body)
     try:
-        upload = decode(body, Upload)
+        upload = decode(body, kind)
     except msgspec.ValidationError as error:
-        raise invalid(_faults(body) or [fault_of(error)]) from None
+        raise invalid(_faults(body, kind) or [fault_of(error)]) from None
     except MalformedRequest:
         # NaN and Infinity are no JSON, but people send them, and want to know where.
-        faults = _faults_not_finite(body)
+        faults = _faults_not_finite(body, kind)
         if not faults:
             raise
         raise invalid(faults) from None
     leads = _read_leads(upload)
     if leads is None:
-        raise invalid(_faults(body))
+        raise invalid(_faults(body, kind))
     return Recording(
         recorded_at_s=None if upload.date is None else _read_date(upload.date),
         sampling_rate_hz=upload.sampling_rate,
@@ -121,7 +139,16 @@ def parse(body: bytes) -> Recording:
         baseline=upload.baseline + 0.0,
         names=[lead.name for lead in upload.leads],
         leads=leads,
+        custom_id=upload.custom_id if isinstance(upload, BatchLine) else None,
     )
+
+
+def custom_id_of(body: bytes) -> str | None:
+    """What a line calls itself, whatever else is wrong with it; None when that cannot be said."""
+    try:
+        return msgspec.json.decode(body, type=_Named).custom_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _read_leads(upload: Upload) -> list[NDArray[np.generic]] | None:
@@ -136,18 +163,18 @@ def _read_leads(upload: Upload) -> list[NDArray[np.generic]] | None:
     return leads
 
 
-def _faults_not_finite(body: bytes) -> list[Fault]:
+def _faults_not_finite(body: bytes, kind: type[Upload]) -> list[Fault]:
     """The faults of a text that would be JSON if it were not for NaN and Infinity, else none."""
     spelt = spell_out_not_finite(body)
     try:
-        return [] if spelt is body else _faults(spelt)
+        return [] if spelt is body else _faults(spelt, kind)
     except MalformedRequest:
         return []
 
 
-def _faults(body: bytes) -> list[Fault]:
+def _faults(body: bytes, kind: type[Upload]) -> list[Fault]:
     """Everything wrong with an upload, in the order of the text's leads; at most twenty."""
-    faults, texts = examine(body, Upload, closed={"leads"})
+    faults, texts = examine(body, kind, closed={"leads"})
     leads = texts.get("leads", memoryview(b"[]"))
     if not is_array(leads):
         return [*faults, Fault("/leads", "must be an array")]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import time
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from msgspec import Meta, Struct
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from api.erasure import erase_every
 from api.faults import invalid
 from api.moments import at
 from api.pages import Page, Paging
@@ -30,9 +30,6 @@ from shared.models import User as UserRow
 
 NO_SUCH_USER = "There is no such user."
 WHO_ARE_YOU = "A valid user token is needed here, as x-user-token or as a Bearer token."
-# However many ECGs a user has, no statement takes long, and between them others come to write.
-ERASED_AT_ONCE = 200
-BREATH_S = 0.01
 # Compared with when a token is unknown, so that both cases take the same way.
 _NOBODY = bytes(32)
 
@@ -136,13 +133,7 @@ def erase(engine: Engine, username: str, *, request_id: str) -> None:
         if user_id is None:
             raise NotFound(NO_SUCH_USER)
         _write_down(connection, "erase", username, request_id)
-    some = select(EcgRow.id).where(EcgRow.user_id == user_id).limit(ERASED_AT_ONCE)
-    while True:
-        with transaction(engine) as connection:
-            erased = connection.execute(delete(EcgRow).where(EcgRow.id.in_(some)))
-        if erased.rowcount < ERASED_AT_ONCE:
-            break
-        time.sleep(BREATH_S)
+    erase_every(engine, EcgRow.user_id == user_id)
     # What a request that had come in before has added meanwhile goes with its user.
     with transaction(engine) as connection:
         connection.execute(delete(UserRow).where(UserRow.id == user_id))

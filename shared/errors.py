@@ -65,6 +65,10 @@ class IdempotencyConflict(RequestError):
     """An Idempotency-Key was sent again with another body."""
 
 
+class BatchClosed(RequestError):
+    """A batch that takes no more lines from this request: cancelled, or fed by another one."""
+
+
 class DependencyError(ServiceError):
     """Something that Isoline leans on is away; the same request may succeed later."""
 

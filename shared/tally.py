@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, Update, and_, case, or_, update
+from sqlalchemy import Connection, Update, and_, case, or_, true, update
 
 from shared.database import now_s
 from shared.models import FAILED, FINISHED, Batch
 
 
 def count(
-    batch_id: str, *, total: int = 0, rejected: int = 0, finished: int = 0, failed: int = 0
+    batch_id: str,
+    *,
+    total: int = 0,
+    rejected: int = 0,
+    finished: int = 0,
+    failed: int = 0,
+    is_closed: bool = False,
 ) -> Update:
     """Make the statement that adds to the counts of a batch, and notes when the last line ended.
 
     It comes last in its transaction: whoever else counts waits for that to end.
+
+    Parameters
+    ----------
+    is_closed : no more lines will come, which the caller writes down in the same statement.
     """
     has_progressed = bool(rejected or finished or failed)
     total_then = Batch.total + total
     ended_then = Batch.rejected + rejected + Batch.finished + finished + Batch.failed + failed
-    nothing_to_come = or_(Batch.received_at_s.is_not(None), Batch.cancelled_at_s.is_not(None))
+    was_closed = or_(Batch.received_at_s.is_not(None), Batch.cancelled_at_s.is_not(None))
+    nothing_to_come = true() if is_closed else was_closed
     has_ended = and_(nothing_to_come, Batch.finished_at_s.is_(None), ended_then == total_then)
     return (
         update(Batch)

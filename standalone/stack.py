@@ -72,6 +72,7 @@ def _bring_up(settings: Settings, supervisor: Supervisor) -> str:
         supervisor.wait_until(lambda: valkey.answers(redis_url), "valkey", READY_WITHIN_S)
 
     supervisor.start(_module("worker", ["worker"], environ))
+    supervisor.start(_module("bulk", ["worker", "--bulk"], environ))
     supervisor.start(_module("quarantine", ["worker", "--quarantine"], environ))
     supervisor.start(_module("relay", ["worker.relay"], environ))
     supervisor.start(_module("api", ["api"], {**environ, "ISOLINE_ADMIN_TOKEN": admin_token}))

@@ -130,7 +130,14 @@ class Contract:
                 assert name in headers, name
         if "content" in promised:
             assert media_type in promised["content"]
-            self._check_body(promised["content"][media_type]["schema"], body)
+            schema = promised["content"][media_type]["schema"]
+            if media_type.startswith("text/"):
+                body.decode()
+            elif media_type == "application/x-ndjson":
+                for line in body.splitlines():
+                    self._check_body(schema, line)
+            else:
+                self._check_body(schema, body)
         else:
             assert body == b""
 
@@ -330,6 +337,17 @@ class Door:
         response = self.post("/ecgs", json={"leads": leads, **fields}, headers=user)
         assert response.status_code == 201, response.text
         return str(response.json["id"])
+
+    def submit(self, user: dict[str, str], *lines: bytes | str, **headers: str) -> TestResponse:
+        """Submit a batch of these lines."""
+        body = b"".join(
+            (line if isinstance(line, bytes) else line.encode()) + b"\n" for line in lines
+        )
+        return self.post(
+            "/batches",
+            data=body,
+            headers={**user, "Content-Type": "application/x-ndjson", **headers},
+        )
 
     def work(self) -> None:
         """Do everything that was rung for, as a worker would, in this process."""

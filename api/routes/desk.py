@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +14,16 @@ import msgspec
 from flask import Flask, Response, current_app, g, request
 from sqlalchemy import Engine
 
-from api.bodies import Budget, read_body
+from api.bodies import Budget, read_body, stream_body
+from api.ecgs import KEY_PATTERN, LONGEST_KEY
+from api.lines import Line, split
 from api.users import Caller, authenticate, check_admin
-from api.waiting import WaitingRoom
+from api.waiting import N, WaitingRoom, parse_wait
 from shared.broker import Broker
-from shared.errors import UnsupportedMedia
+from shared.errors import MalformedRequest, UnsupportedMedia
 from shared.settings import Settings
+
+LINES_OF_JSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,10 @@ class Desk:
     broker: Broker
     budget: Budget
     waiting_room: WaitingRoom
+    # One line of all batches at a time is worked on, so that single uploads compete with one.
+    lane: threading.Lock
+    # How many exports may be on their way out.
+    exports: threading.Semaphore
     newest_revision: str
 
 
@@ -70,17 +80,65 @@ def received_body() -> Iterator[bytes]:
     # Absent, it can only be JSON; anything else announced is a mistake worth naming.
     if request.content_type and not request.is_json:
         raise UnsupportedMedia("Content-Type must be application/json.")
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if charset not in {"utf-8", "utf8", "us-ascii"}:
-        raise UnsupportedMedia("JSON is sent as UTF-8.")
+    _check_charset()
     with desk().budget.reader() as share:
         yield read_body(
             request.environ["wsgi.input"],
             share,
             most_bytes=desk().settings.max_upload_bytes,
             length=request.content_length,
-            encoding=request.headers.get("Content-Encoding", "identity").strip().lower(),
+            encoding=_encoding(),
         )
+
+
+@contextmanager
+def received_lines() -> Iterator[Iterator[Line]]:
+    """This request's JSON lines as they come; raises what `stream_body` raises."""
+    if request.content_type and request.mimetype not in LINES_OF_JSON:
+        raise UnsupportedMedia(f"Content-Type must be {LINES_OF_JSON[0]}: one ECG a line.")
+    _check_charset()
+    with desk().budget.reader() as share:
+        parts = stream_body(
+            request.environ["wsgi.input"], length=request.content_length, encoding=_encoding()
+        )
+        yield split(parts, share, most_bytes=desk().settings.max_upload_bytes)
+
+
+def is_end_known() -> bool:
+    """Whether a body that was cut can be told from one that has ended."""
+    return request.content_length is not None or _encoding() == "gzip"
+
+
+def _encoding() -> str:
+    return request.headers.get("Content-Encoding", "identity").strip().lower()
+
+
+def _check_charset() -> None:
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if charset not in {"utf-8", "utf8", "us-ascii"}:
+        raise UnsupportedMedia("JSON is sent as UTF-8.")
+
+
+def idempotency_key() -> str | None:
+    """How the caller marks a request that must not be carried out twice, if they do."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not re.fullmatch(KEY_PATTERN, key):
+        raise MalformedRequest(
+            f"Idempotency-Key must be 1 to {LONGEST_KEY} visible ASCII characters."
+        )
+    return key
+
+
+def wait_for(look: Callable[[], N]) -> tuple[N | None, dict[str, str]]:
+    """Wait for news as the caller prefers; what came of it, and the header that says so.
+
+    Neither when the caller does not prefer to wait, or every chair is taken.
+    """
+    seconds = parse_wait(request.headers.get("Prefer"))
+    if seconds is None:
+        return None, {}
+    news = desk().waiting_room.wait(look, seconds)
+    return news, {"Preference-Applied": f"wait={seconds}"} if news else {}
 
 
 def answer(content: Any, status: int = 200) -> Response:

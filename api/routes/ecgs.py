@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from contextlib import suppress
 
 from flask import Blueprint, Response, request, url_for
@@ -17,19 +16,19 @@ from api.routes.desk import (
     answer,
     caller,
     desk,
+    idempotency_key,
     nothing,
     received_body,
     request_id,
     revalidated,
+    wait_for,
 )
 from api.uploads import Upload, parse
 from api.users import Caller
-from api.waiting import parse_wait
 from shared.errors import (
     DependencyError,
     IdempotencyConflict,
     InvalidRequest,
-    MalformedRequest,
     NotFound,
 )
 from shared.jobs import INTERACTIVE
@@ -168,7 +167,7 @@ def find_insights(ecg_id: str) -> Response:
 
 def _store(who: Caller) -> acts.Submitted:
     # A function of its own: whoever waits afterwards must not hold the body in memory meanwhile.
-    key = _idempotency_key()
+    key = idempotency_key()
     with received_body() as body:
         return acts.submit(
             desk().engine,
@@ -179,23 +178,6 @@ def _store(who: Caller) -> acts.Submitted:
         )
 
 
-def _idempotency_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not re.fullmatch(acts.KEY_PATTERN, key):
-        raise MalformedRequest(
-            f"Idempotency-Key must be 1 to {acts.LONGEST_KEY} visible ASCII characters."
-        )
-    return key
-
-
 def _wait_for(who: Caller, ecg_id: str) -> tuple[polls.Progress | None, dict[str, str]]:
-    """Wait as the caller prefers; what came of it, and the header that says so.
-
-    Neither when the caller does not prefer to wait, or every chair is taken.
-    """
-    seconds = parse_wait(request.headers.get("Prefer"))
-    if seconds is None:
-        return None, {}
     engine = desk().engine
-    progress = desk().waiting_room.wait(lambda: polls.find_progress(engine, who, ecg_id), seconds)
-    return progress, {"Preference-Applied": f"wait={seconds}"} if progress else {}
+    return wait_for(lambda: polls.find_progress(engine, who, ecg_id))

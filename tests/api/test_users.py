@@ -65,7 +65,7 @@ def test_erasing_a_user_erases_everything_of_theirs_and_nothing_else(door: Door)
 def test_however_many_ecgs_a_user_has_they_are_erased_some_at_a_time(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.users.ERASED_AT_ONCE", 3)
+    monkeypatch.setattr("api.erasure.AT_ONCE", 3)
     ada, bob = door.user("ada"), door.user("bob")
     for who in (*[ada] * 7, bob):
         door.upload(who, [1])
@@ -87,7 +87,7 @@ def test_however_many_ecgs_a_user_has_they_are_erased_some_at_a_time(
 def test_an_erasure_cut_short_lets_nothing_new_in_and_goes_on_when_repeated(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.users.ERASED_AT_ONCE", 3)
+    monkeypatch.setattr("api.erasure.AT_ONCE", 3)
     ada = door.user("ada")
     for _ in range(7):
         door.upload(ada, [1])

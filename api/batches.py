@@ -1,0 +1,165 @@
+"""What can be done with batches: follow, list, cancel, erase. `api.reception` takes them in."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+from sqlalchemy import Connection, Engine, delete, select
+
+from api.erasure import erase_every
+from api.faults import invalid
+from api.moments import at
+from api.pages import Page, Paging
+from api.users import Caller
+from shared.database import now_s, reading, transaction
+from shared.errors import Fault, NotFound
+from shared.models import Batch as BatchRow
+from shared.models import Ecg as EcgRow
+from shared.tally import count
+
+NO_SUCH_BATCH = "There is no such batch."
+CUT = (
+    "Not all of it has come. When the connection was cut, send it again with the same "
+    "Idempotency-Key: it goes on where it stopped."
+)
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Counts(Struct):
+    """Of the lines: `total` is always the sum of the others."""
+
+    total: int
+    pending: int
+    finished: int
+    failed: int
+    rejected: int
+
+
+class Batch(Struct, kw_only=True):
+    """Many ECGs submitted together, and how far they are."""
+
+    id: str
+    status: Annotated[
+        Literal["receiving", "running", "finished", "cancelled"],
+        Meta(description="`receiving` until the last line has come; empty lines are no lines."),
+    ]
+    counts: Counts
+    progress: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="The share of lines that have ended; 0 while more are to come, 1 exactly "
+            "when all have ended.",
+        ),
+    ]
+    rate_per_s: Annotated[
+        float | None,
+        Meta(description="ECGs a second, from the first line's coming to the last one's end."),
+    ]
+    eta_s: Annotated[
+        float | None, Meta(description="Seconds that the rest takes at that rate; null: unknown.")
+    ]
+    created_at: datetime
+    finished_at: datetime | None
+    detail: str | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.finished_at is not None
+
+
+def find_one(engine: Engine, caller: Caller, batch_id: str) -> Batch:
+    """How far a batch of this caller is; raises `NotFound`."""
+    with reading(engine) as connection:
+        return describe(batch_of(connection, caller, batch_id))
+
+
+def find_all(engine: Engine, caller: Caller, paging: Paging) -> Page[Batch]:
+    """List this caller's batches, newest first."""
+    statement = select(BatchRow.__table__).where(BatchRow.user_id == caller.user_id)
+    if paging.cursor is not None:
+        if not _ID.fullmatch(paging.cursor):
+            raise invalid([Fault("/query/cursor", "must be the next_cursor of an earlier answer")])
+        statement = statement.where(BatchRow.id < paging.cursor)
+    statement = statement.order_by(BatchRow.id.desc()).limit(paging.limit + 1)
+    with reading(engine) as connection:
+        rows = connection.execute(statement).all()
+    batches = [describe(row) for row in rows[: paging.limit]]
+    return Page(batches, batches[-1].id if len(rows) > paging.limit else None)
+
+
+def cancel(engine: Engine, caller: Caller, batch_id: str) -> Batch:
+    """Stop what has not begun; what has finished stays. Of what has ended nothing changes."""
+    with transaction(engine) as connection:
+        row = batch_of(connection, caller, batch_id)
+        # From here on no worker begins a line; the relay ends those that wait.
+        connection.execute(
+            count(row.id, is_closed=True)
+            .where(BatchRow.finished_at_s.is_(None), BatchRow.cancelled_at_s.is_(None))
+            .values(cancelled_at_s=now_s())
+        )
+        return describe(batch_of(connection, caller, batch_id))
+
+
+def erase(engine: Engine, caller: Caller, batch_id: str) -> None:
+    """Erase a batch with all its ecgs; cut short, it goes on when called again."""
+    # What is cancelled takes no more lines: there is an end to what is to be erased.
+    cancel(engine, caller, batch_id)
+    erase_every(engine, EcgRow.batch_id == batch_id)
+    with transaction(engine) as connection:
+        connection.execute(delete(BatchRow).where(BatchRow.id == batch_id))
+
+
+def batch_of(connection: Connection, caller: Caller, batch_id: str) -> Any:
+    """The row of this batch, if it is the caller's: a stranger's does not exist."""
+    row = None
+    if _ID.fullmatch(batch_id):
+        row = connection.execute(
+            select(BatchRow.__table__).where(
+                BatchRow.id == batch_id, BatchRow.user_id == caller.user_id
+            )
+        ).one_or_none()
+    if row is None:
+        raise NotFound(NO_SUCH_BATCH)
+    return row
+
+
+def describe(row: Any) -> Batch:
+    """Say how far a batch is, by its counts alone: it costs the same however large it is."""
+    ended = row.finished + row.failed + row.rejected
+    pending = row.total - ended
+    is_receiving = row.received_at_s is None and row.cancelled_at_s is None
+    progress = 0.0
+    if row.finished_at_s is not None:
+        progress = 1.0
+    elif not is_receiving and row.total:
+        progress = ended / row.total
+    took_s = (row.progressed_at_s or row.created_at_s) - row.created_at_s
+    rate_per_s = (row.finished + row.failed) / took_s if took_s > 0 else None
+    return Batch(
+        id=row.id,
+        status=_status(row, is_receiving=is_receiving),
+        counts=Counts(row.total, pending, row.finished, row.failed, row.rejected),
+        progress=progress,
+        rate_per_s=None if rate_per_s is None else round(rate_per_s, 3),
+        eta_s=round(pending / rate_per_s, 1) if rate_per_s and not is_receiving else None,
+        created_at=at(row.created_at_s),
+        finished_at=None if row.finished_at_s is None else at(row.finished_at_s),
+        detail=CUT if is_receiving else None,
+    )
+
+
+def _status(
+    row: Any, *, is_receiving: bool
+) -> Literal["receiving", "running", "finished", "cancelled"]:
+    if row.cancelled_at_s is not None:
+        return "cancelled"
+    if is_receiving:
+        return "receiving"
+    return "running" if row.finished_at_s is None else "finished"

@@ -1,0 +1,210 @@
+"""What a batch has brought, line by line: as NDJSON, or as CSV for a spreadsheet.
+
+Everything is given in the order of the lines, and no further than to the first one that has not
+ended: whoever asks again for what comes `after` the last line they have got misses none.
+"""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import io
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import ColumnElement, Engine, Select, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from api.batches import batch_of
+from api.insights import Definition, Finished, LeadInsights, find_catalogue
+from api.problems import ANALYSIS_FAILED, Problem, make_problem
+from api.users import Caller
+from shared.database import reading
+from shared.models import FAILED, FINISHED, PENDING, RUNNING, Ecg, Insights, RejectedLine
+
+ROWS_AT_ONCE = 64
+PIECE = 64 * 1024
+
+Format = Literal["ndjson", "csv"]
+Cell = str | int | float | None
+
+_IN_BATCH = ("line", "custom_id")
+
+# What a spreadsheet would take for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class FinishedLine(Struct, tag_field="status", tag="finished", kw_only=True):
+    """The insights of one line of a batch."""
+
+    line: int
+    custom_id: str | None
+    ecg_id: str
+    leads: list[LeadInsights]
+
+
+class ErrorLine(Struct):
+    """Why a line of a batch has no insights: it is no ECG, or its analysis failed."""
+
+    line: int
+    custom_id: str | None
+    ecg_id: str | None
+    verdict: Literal["rejected", "failed"]
+    problem: Problem
+
+
+def export_insights(
+    engine: Engine, caller: Caller, batch_id: str, *, after: int, form: Format
+) -> Iterator[bytes]:
+    """Give the insights of every line that has finished; raises `NotFound` at once."""
+    statement = (
+        select(Ecg.line, Ecg.custom_id, Ecg.id.label("ecg_id"), Insights.document)
+        .join(Insights, Insights.ecg_id == Ecg.id)
+        .where(Ecg.batch_id == batch_id, Ecg.status == FINISHED)
+        .where(*_before(Ecg.line, _find_end(engine, caller, batch_id, after)))
+    )
+    rows = _walk(engine, statement, Ecg.line, after)
+    if form == "ndjson":
+        return _together(map(_as_json, rows))
+    definitions = find_catalogue(engine).data
+    header = [*_IN_BATCH, "ecg_id", "lead", "name", *_columns(definitions)] if after == 0 else None
+    return _as_csv(header, (cells for row in rows for cells in _lead_cells(row, definitions)))
+
+
+def export_errors(
+    engine: Engine, caller: Caller, batch_id: str, *, after: int, form: Format
+) -> Iterator[bytes]:
+    """Give every line that was rejected or has failed; raises `NotFound` at once."""
+    end = _find_end(engine, caller, batch_id, after)
+    failed = (
+        select(Ecg.line, Ecg.custom_id, Ecg.id, Ecg.failure, Ecg.request_id)
+        .where(Ecg.batch_id == batch_id, Ecg.status == FAILED)
+        .where(*_before(Ecg.line, end))
+    )
+    rejected = (
+        select(RejectedLine.line, RejectedLine.custom_id, RejectedLine.problem)
+        .where(RejectedLine.batch_id == batch_id)
+        .where(*_before(RejectedLine.line, end))
+    )
+    lines = heapq.merge(
+        map(_failed, _walk(engine, failed, Ecg.line, after)),
+        map(_rejected, _walk(engine, rejected, RejectedLine.line, after)),
+        key=lambda one: one.line,
+    )
+    if form == "ndjson":
+        return _together(msgspec.json.encode(line) + b"\n" for line in lines)
+    header = [*_IN_BATCH, "ecg_id", "verdict", "type", "detail", "errors"] if after == 0 else None
+    return _as_csv(header, map(_error_cells, lines))
+
+
+def _find_end(engine: Engine, caller: Caller, batch_id: str, after: int) -> int | None:
+    """The first line that has not ended; None when all have."""
+    with reading(engine) as connection:
+        batch = batch_of(connection, caller, batch_id)
+        if batch.finished_at_s is not None:
+            return None
+        waiting = Ecg.status.in_([PENDING, RUNNING])
+        return connection.scalar(
+            select(Ecg.line)
+            .where(Ecg.batch_id == batch_id, Ecg.line > after, waiting)
+            .order_by(Ecg.line)
+            .limit(1)
+        )
+
+
+def _before(line: InstrumentedAttribute[Any], end: int | None) -> list[ColumnElement[bool]]:
+    return [] if end is None else [line < end]
+
+
+def _walk(
+    engine: Engine,
+    statement: Select[*tuple[Any, ...]],
+    line: InstrumentedAttribute[Any],
+    after: int,
+) -> Iterator[Any]:
+    """The rows in the order of their lines; between pages nothing is held open."""
+    while True:
+        page = statement.where(line > after).order_by(line).limit(ROWS_AT_ONCE)
+        with reading(engine) as connection:
+            rows = connection.execute(page).all()
+        yield from rows
+        if len(rows) < ROWS_AT_ONCE:
+            return
+        after = rows[-1].line
+
+
+def _together(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in larger pieces: each costs a turn of the server."""
+    gathered, size = [], 0
+    for piece in pieces:
+        gathered.append(piece)
+        size += len(piece)
+        if size > PIECE:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    yield b"".join(gathered)
+
+
+def _as_json(row: Any) -> bytes:
+    # The document is JSON already, and begins with a brace.
+    where = msgspec.json.encode({"line": row.line, "custom_id": row.custom_id})
+    return where[:-1] + b"," + bytes(row.document)[1:] + b"\n"
+
+
+def _failed(row: Any) -> ErrorLine:
+    problem = make_problem(ANALYSIS_FAILED, row.failure, row.request_id)
+    return ErrorLine(row.line, row.custom_id, row.id, "failed", problem)
+
+
+def _rejected(row: Any) -> ErrorLine:
+    problem = msgspec.json.decode(row.problem, type=Problem)
+    return ErrorLine(row.line, row.custom_id, None, "rejected", problem)
+
+
+def _as_csv(header: Sequence[str] | None, rows: Iterable[Sequence[Cell]]) -> Iterator[bytes]:
+    """RFC 4180 in UTF-8; what goes on `after` a line goes on without a header."""
+    return _together(_written(row) for row in itertools.chain([header] if header else [], rows))
+
+
+def _written(row: Sequence[Cell]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerow(map(_tamed, row))
+    return text.getvalue().encode()
+
+
+def _tamed(cell: Cell) -> Cell:
+    """A text that no spreadsheet takes for a formula: it gets an apostrophe in front."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+def _columns(definitions: Sequence[Definition]) -> list[str]:
+    """For each insight its version, its figures, and why there are none."""
+    return [
+        f"{definition.name}_{column}"
+        for definition in definitions
+        for column in ("version", *definition.figures, "problem")
+    ]
+
+
+def _lead_cells(row: Any, definitions: Sequence[Definition]) -> Iterator[list[Cell]]:
+    document = msgspec.json.decode(row.document, type=Finished)
+    for number, lead in enumerate(document.leads):
+        cells: list[Cell] = [row.line, row.custom_id, row.ecg_id, number, lead.name]
+        for definition in definitions:
+            insight = lead.insights.get(definition.name, {})
+            figures = [insight.get(figure) for figure in definition.figures]
+            problem = insight.get("not_computable", insight.get("problem"))
+            cells += [insight.get("version"), *figures, problem]
+        yield cells
+
+
+def _error_cells(error: ErrorLine) -> list[Cell]:
+    faults = error.problem.errors or []
+    return [
+        *(error.line, error.custom_id, error.ecg_id, error.verdict),
+        *(error.problem.type, error.problem.detail),
+        "; ".join(f"{fault.pointer} {fault.detail}" for fault in faults),
+    ]

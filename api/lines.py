@@ -1,0 +1,74 @@
+"""A stream of bytes → its lines, none of them longer than an upload may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from api.bodies import Share
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line that is not empty: its number, from 1, and its text without the end of line."""
+
+    number: int
+    # None: it was too long, and thrown away.
+    text: bytes | None
+    # Whether its end has been seen; the last one may do without.
+    is_whole: bool
+
+
+def split(parts: Iterable[bytes], share: Share, *, most_bytes: int) -> Iterator[Line]:
+    """Cut a stream into lines, LF or CRLF; empty ones are counted, and left out.
+
+    Parameters
+    ----------
+    parts : the stream, in pieces of any size.
+    share : the part of the budget that grows with the line that is being read.
+    most_bytes : bound of a line.
+    """
+    number, begun = 1, _Beginning(share, most_bytes)
+    for part in parts:
+        first, *others = part.split(b"\n")
+        begun.add(first)
+        for text in others:
+            yield from begun.finish(number, is_whole=True)
+            number += 1
+            begun.add(text)
+    yield from begun.finish(number, is_whole=False)
+
+
+class _Beginning:
+    """What has come so far of the line that is being read."""
+
+    def __init__(self, share: Share, most_bytes: int) -> None:
+        self._share = share
+        self._most_bytes = most_bytes
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size <= self._most_bytes:
+            self._share.grow(len(piece))
+            self._pieces.append(piece)
+        elif self._pieces:
+            self._share.shrink(self._size - len(piece))
+            self._pieces.clear()
+
+    def finish(self, number: int, *, is_whole: bool) -> Iterator[Line]:
+        is_too_long = self._size > self._most_bytes
+        text = b"".join(self._pieces)
+        self._pieces.clear()
+        if number == 1:
+            text = text.removeprefix(BYTE_ORDER_MARK)
+        if is_too_long:
+            yield Line(number, None, is_whole)
+        else:
+            if text.strip():
+                yield Line(number, text.rstrip(b"\r"), is_whole)
+            self._share.shrink(self._size)
+        self._size = 0

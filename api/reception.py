@@ -1,0 +1,246 @@
+"""Takes a batch in, line by line: rows are committed a chunk at a time, and rung for at once.
+
+Whatever cuts the body short, what was committed stays, and a request with the same Idempotency-Key
+goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Annotated, Any
+
+import msgspec
+import uuid_utils
+from msgspec import Meta
+from sqlalchemy import Engine, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api.batches import Batch, batch_of, describe
+from api.chunks import Chunk, find_taken
+from api.lines import Line
+from api.uploads import BatchLine, custom_id_of, parse
+from api.users import WHO_ARE_YOU, Caller
+from shared.database import now_s, reading, transaction
+from shared.errors import (
+    BatchClosed,
+    MalformedRequest,
+    Overloaded,
+    RequestError,
+    TooLarge,
+    Unauthenticated,
+)
+from shared.jobs import BULK
+from shared.models import Batch as BatchRow
+from shared.models import User
+from shared.tally import count
+from shared.turns import take_turn
+
+MOST_LINES = 1_000_000
+
+CANCELLED = "This batch was cancelled."
+TAKEN_OVER = "Another request with the same Idempotency-Key has taken over."
+
+
+class Received(Batch, kw_only=True):
+    """What became of the lines of a batch."""
+
+    total: int
+    accepted: int
+    rejected: int
+    known: Annotated[
+        int,
+        Meta(description="How many of this request's lines had come with an earlier one already."),
+    ]
+
+
+class Reception:
+    """One request that feeds a batch: a new one, or the one that has this Idempotency-Key."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        caller: Caller,
+        *,
+        key: str | None,
+        request_id: str,
+        most_bytes: int,
+        ring: Callable[[Sequence[str], str], None],
+        lane: AbstractContextManager[Any],
+    ) -> None:
+        """Open the batch.
+
+        Parameters
+        ----------
+        most_bytes : bound of a line.
+        ring : what to do with the ids that are to be named by a message, and the name of its queue.
+        lane : is held while a line is worked on, so that single uploads compete with one batch and
+            not with all of them.
+
+        Raises
+        ------
+        BatchClosed : the batch with this key was cancelled.
+        """
+        self._engine = engine
+        self._caller = caller
+        self._request_id = request_id
+        self._most_bytes = most_bytes
+        self._ring = ring
+        self._lane = lane
+        self._known = 0
+        row = _open(engine, caller, key)
+        self.batch_id: str = row.id
+        self._reception: int = row.reception
+        # Up to there an earlier request has come.
+        self._known_up_to: int = row.last_line
+        self._last_line: int = row.last_line
+
+    def take(self, lines: Iterable[Line], *, has_known_end: bool) -> Received:
+        """Store the lines as they come, and close the batch after the last one.
+
+        Parameters
+        ----------
+        lines : none of them empty.
+        has_known_end : whether `lines` raises when the body is cut; when it cannot know, a last
+            line that is no JSON and lacks its end is a sign of it.
+
+        Raises
+        ------
+        BatchClosed : it was cancelled meanwhile, or another request has taken over.
+        MalformedRequest, TooSlow, … : what `lines` raises; what came before is committed then.
+        """
+        chunk = self._new_chunk()
+        try:
+            for line in lines:
+                with self._lane:
+                    self._add(chunk, line, is_perhaps_cut=not (line.is_whole or has_known_end))
+                    if chunk.is_full:
+                        self._commit(chunk)
+                        chunk = self._new_chunk()
+        except (RequestError, Overloaded):
+            self._commit(chunk)
+            raise
+        self._commit(chunk)
+        return self._close()
+
+    def _new_chunk(self) -> Chunk:
+        return Chunk(self.batch_id, self._caller, self._request_id)
+
+    def _add(self, chunk: Chunk, line: Line, *, is_perhaps_cut: bool) -> None:
+        if line.number > MOST_LINES:
+            raise TooLarge(f"A batch has no more than {MOST_LINES} lines.")
+        if line.number <= self._known_up_to and self._is_known(line):
+            self._known += 1
+            return
+        # Behind all that have come: of a body that was sent again, that is where the line stands.
+        number = max(line.number, self._last_line + 1)
+        try:
+            if line.text is None:
+                raise TooLarge(f"The line is longer than {self._most_bytes} bytes.")
+            recording = parse(line.text, BatchLine)
+        except RequestError as error:
+            if is_perhaps_cut and isinstance(error, MalformedRequest | TooLarge):
+                raise MalformedRequest(
+                    f"The body ended within line {line.number}, which is not JSON so far."
+                ) from None
+            chunk.reject(number, custom_id_of(line.text) if line.text else None, error)
+        else:
+            chunk.accept(number, recording)
+        self._last_line = number
+
+    def _is_known(self, line: Line) -> bool:
+        """Whether an earlier request has brought this line: by its name, or else by its number."""
+        custom_id = custom_id_of(line.text) if line.text else None
+        if custom_id is None:
+            return True
+        with reading(self._engine) as connection:
+            return bool(find_taken(connection, self.batch_id, [custom_id]))
+
+    def _commit(self, chunk: Chunk) -> None:
+        if not chunk.lines:
+            return
+        try:
+            with transaction(self._engine) as connection:
+                rejected = chunk.store(connection)
+                counted = connection.execute(
+                    self._fence(count(self.batch_id, total=chunk.lines, rejected=rejected)).values(
+                        last_line=chunk.last_line,
+                        # What had been closed is open again: more has come.
+                        received_at_s=None,
+                        finished_at_s=None,
+                    )
+                )
+                if counted.rowcount == 0:
+                    raise self._fenced()
+                turn = take_turn(connection, self._caller.user_id)
+        except IntegrityError:
+            # What is unique was not: another request with this key, or the user was erased.
+            raise self._fenced() from None
+        if turn:
+            self._ring(turn, BULK)
+
+    def _fence(self, statement: Any) -> Any:
+        """Touch the batch only while it is open, and this request the latest that feeds it."""
+        return statement.where(
+            BatchRow.reception == self._reception, BatchRow.cancelled_at_s.is_(None)
+        )
+
+    def _fenced(self) -> RequestError:
+        with reading(self._engine) as connection:
+            if connection.scalar(select(User.id).where(User.id == self._caller.user_id)) is None:
+                return Unauthenticated(WHO_ARE_YOU)
+            cancelled_at_s = connection.scalar(
+                select(BatchRow.cancelled_at_s).where(BatchRow.id == self.batch_id)
+            )
+        return BatchClosed(TAKEN_OVER if cancelled_at_s is None else CANCELLED)
+
+    def _close(self) -> Received:
+        with transaction(self._engine) as connection:
+            connection.execute(
+                self._fence(count(self.batch_id, is_closed=True))
+                .where(BatchRow.received_at_s.is_(None))
+                .values(received_at_s=now_s())
+            )
+            row = batch_of(connection, self._caller, self.batch_id)
+        return Received(
+            **msgspec.structs.asdict(describe(row)),
+            total=row.total,
+            accepted=row.total - row.rejected,
+            rejected=row.rejected,
+            known=self._known,
+        )
+
+
+def _open(engine: Engine, caller: Caller, key: str | None) -> Any:
+    """Make a batch, or take over the one that has this key."""
+    row = {
+        "id": str(uuid_utils.uuid7()),
+        "user_id": caller.user_id,
+        "idempotency_key": key,
+        "reception": 1,
+        "last_line": 0,
+        "total": 0,
+        "rejected": 0,
+        "finished": 0,
+        "failed": 0,
+    }
+    columns = BatchRow.id, BatchRow.reception, BatchRow.last_line, BatchRow.cancelled_at_s
+    new = insert(BatchRow).values(**row, created_at_s=now_s()).returning(*columns)
+    try:
+        with transaction(engine) as connection:
+            return connection.execute(new).one()
+    except IntegrityError:
+        pass
+    again = (
+        update(BatchRow)
+        .where(BatchRow.user_id == caller.user_id, BatchRow.idempotency_key == key)
+        .values(reception=BatchRow.reception + 1)
+        .returning(*columns)
+    )
+    with transaction(engine) as connection:
+        found = connection.execute(again).one_or_none()
+    if found is None:
+        raise Unauthenticated(WHO_ARE_YOU)
+    if found.cancelled_at_s is not None:
+        raise BatchClosed(CANCELLED)
+    return found

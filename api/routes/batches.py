@@ -1,0 +1,238 @@
+"""/batches: submit many ECGs at once, follow them, and take all results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from flask import Blueprint, Response, request, url_for
+
+import api.batches as acts
+from api import exports
+from api.faults import invalid
+from api.openapi import Answer, Operation, promises
+from api.pages import Page, parse_paging
+from api.reception import Received, Reception
+from api.routes.desk import (
+    LINES_OF_JSON,
+    answer,
+    caller,
+    desk,
+    idempotency_key,
+    is_end_known,
+    nothing,
+    received_lines,
+    request_id,
+    revalidated,
+    wait_for,
+)
+from api.routes.ecgs import UNCHANGED
+from api.uploads import BatchLine
+from api.users import Caller
+from shared.errors import (
+    BatchClosed,
+    Fault,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+)
+
+batches = Blueprint("batches", __name__)
+
+NDJSON, CSV = LINES_OF_JSON[0], "text/csv"
+MOST_DIGITS = 9
+
+
+@batches.post("/batches")
+@promises(
+    Operation(
+        "Submit a batch",
+        {
+            202: Answer(
+                "Every line is stored durably, or rejected with its reason.",
+                Received,
+                headers=["Location"],
+                at_times=["Retry-After"],
+            )
+        },
+        who="user",
+        request=BatchLine,
+        request_type=NDJSON,
+        example={"custom_id": "a", "leads": [{"name": "I", "signal": [1, 0, -1, 0, 1]}]},
+        parameters=["Idempotency-Key", "Content-Encoding"],
+        problems=[BatchClosed],
+    )
+)
+def submit() -> Response:
+    who = caller()
+    at_desk = desk()
+    key = idempotency_key()
+    has_known_end = is_end_known()
+    with received_lines() as lines:
+        reception = Reception(
+            at_desk.engine,
+            who,
+            key=key,
+            request_id=request_id(),
+            most_bytes=at_desk.settings.max_upload_bytes,
+            ring=at_desk.enqueue,
+            lane=at_desk.lane,
+        )
+        received = reception.take(lines, has_known_end=has_known_end)
+    response = answer(received, 202)
+    response.headers["Location"] = url_for("batches.find_one", batch_id=received.id)
+    if not received.has_ended:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+@batches.get("/batches")
+@promises(
+    Operation(
+        "List your batches",
+        {
+            200: Answer("One page, newest first.", Page[acts.Batch], headers=["ETag"]),
+            304: UNCHANGED,
+        },
+        who="user",
+        parameters=["limit", "cursor", "If-None-Match"],
+        problems=[InvalidRequest],
+    )
+)
+def find_all() -> Response:
+    return revalidated(acts.find_all(desk().engine, caller(), parse_paging(request.args)))
+
+
+@batches.get("/batches/<batch_id>")
+@promises(
+    Operation(
+        "Follow a batch",
+        {
+            200: Answer(
+                "How far it is.",
+                acts.Batch,
+                headers=["ETag"],
+                at_times=["Preference-Applied", "Retry-After"],
+            ),
+            304: UNCHANGED,
+        },
+        who="user",
+        parameters=["Prefer", "If-None-Match"],
+        problems=[NotFound],
+    )
+)
+def find_one(batch_id: str) -> Response:
+    who, engine = caller(), desk().engine
+    batch, applied = wait_for(lambda: acts.find_one(engine, who, batch_id))
+    if batch is None:
+        batch = acts.find_one(engine, who, batch_id)
+    response = revalidated(batch)
+    response.headers.update(applied)
+    if not batch.has_ended:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+@batches.post("/batches/<batch_id>/cancel")
+@promises(
+    Operation(
+        "Cancel a batch",
+        {200: Answer("What has not begun will not; what has finished stays.", acts.Batch)},
+        who="user",
+        problems=[NotFound],
+    )
+)
+def cancel(batch_id: str) -> Response:
+    return answer(acts.cancel(desk().engine, caller(), batch_id))
+
+
+@batches.delete("/batches/<batch_id>")
+@promises(
+    Operation(
+        "Erase a batch with all its ECGs",
+        {204: Answer("Erased.")},
+        who="user",
+        problems=[NotFound],
+    )
+)
+def erase(batch_id: str) -> Response:
+    acts.erase(desk().engine, caller(), batch_id)
+    return nothing()
+
+
+@batches.get("/batches/<batch_id>/insights")
+@promises(
+    Operation(
+        "Take the insights of a batch",
+        {
+            200: Answer(
+                "One line an ECG, or one row a lead, in the order of the lines, up to the first "
+                "one that has not ended.",
+                exports.FinishedLine,
+                media_type=NDJSON,
+                also=[CSV],
+            )
+        },
+        who="user",
+        parameters=["format", "after"],
+        problems=[InvalidRequest, NotFound, Overloaded],
+    )
+)
+def export_insights(batch_id: str) -> Response:
+    return _export(exports.export_insights, batch_id)
+
+
+@batches.get("/batches/<batch_id>/errors")
+@promises(
+    Operation(
+        "Take what was rejected or has failed of a batch",
+        {
+            200: Answer(
+                "In the order of the lines, up to the first one that has not ended.",
+                exports.ErrorLine,
+                media_type=NDJSON,
+                also=[CSV],
+            )
+        },
+        who="user",
+        parameters=["format", "after"],
+        problems=[InvalidRequest, NotFound, Overloaded],
+    )
+)
+def export_errors(batch_id: str) -> Response:
+    return _export(exports.export_errors, batch_id)
+
+
+def _export(export: Callable[..., Iterator[bytes]], batch_id: str) -> Response:
+    who: Caller = caller()
+    after, form = _after(), _format()
+    places = desk().exports
+    if not places.acquire(blocking=False):
+        raise Overloaded("Too many exports are on their way out; try again in a moment.")
+    try:
+        pieces = export(desk().engine, who, batch_id, after=after, form=form)
+    except BaseException:
+        places.release()
+        raise
+    response = Response(pieces, mimetype=NDJSON if form == "ndjson" else CSV)
+    response.headers["Cache-Control"] = "no-store"
+    response.call_on_close(places.release)
+    return response
+
+
+def _after() -> int:
+    text = request.args.get("after", "0")
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+        raise invalid([Fault("/query/after", "must be the number of a line")])
+    return int(text)
+
+
+def _format() -> exports.Format:
+    form = request.args.get("format")
+    if form is None:
+        best = request.accept_mimetypes.best_match([NDJSON, CSV], default=NDJSON)
+        return "csv" if best == CSV else "ndjson"
+    if form == "csv":
+        return "csv"
+    if form == "ndjson":
+        return "ndjson"
+    raise invalid([Fault("/query/format", "must be one of ndjson, csv")])
