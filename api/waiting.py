@@ -59,6 +59,6 @@ class WaitingRoom:
                     return news
                 if self._is_closing.wait(min(pause_s, left_s)):
                     return news
-                pause_s = min(pause_s * 1.4, LONGEST_PAUSE_S)
+                pause_s = min(pause_s * 1.15, LONGEST_PAUSE_S)
         finally:
             self._chairs.release()

@@ -6,7 +6,10 @@ survives the power cut.
 
 from __future__ import annotations
 
+import random
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -102,8 +105,33 @@ def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> 
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later fails at once, whatever the timeout,
     # when another one wrote in between: writers take the lock before they read.
-    writing = connection.get_execution_options().get(WRITING)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    if not connection.get_execution_options().get(WRITING):
+        connection.exec_driver_sql("BEGIN")
+        return
+    # SQLite sleeps for longer and longer, up to a tenth of a second, while others come and go:
+    # whoever asks every millisecond has a fair chance against them.
+    driver = connection.connection.cursor()
+    [patience_ms] = driver.execute("PRAGMA busy_timeout").fetchone()
+    end_s = time.monotonic() + patience_ms / 1000
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        while _must_wait(driver) and time.monotonic() < end_s:
+            time.sleep(random.uniform(0.0005, 0.0015))  # noqa: S311 - not a secret
+        if not driver.connection.in_transaction:
+            # What is in the way is to be said by SQLAlchemy.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {patience_ms}")
+        driver.close()
+
+
+def _must_wait(driver: Any) -> bool:
+    """Begin; say whether somebody else is writing at the moment, so that it must be tried again."""
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+    return False
 
 
 @contextmanager

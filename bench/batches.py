@@ -1,0 +1,197 @@
+"""A batch beside single uploads, in one run: `python -m bench.batches`.
+
+How fast each comes to its end, what single uploads feel of the batch, and how much memory it takes.
+API, workers, relay and Valkey are those of production, on SQLite; the clients run in this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import httpx
+import msgspec
+import numpy as np
+import psutil
+
+from tests.chaos.house import House
+
+LEADS, SAMPLES, SAMPLING_RATE = 12, 5_000, 500
+DIFFERENT = 32
+CONNECTIONS = 8
+IDLE_UPLOADS = 200
+# One single upload after the other while the batch runs, at the pace of somebody who clicks.
+PAUSE_S = 0.05
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+class Clients:
+    """Those who upload, and what they have seen."""
+
+    def __init__(self, house: House, small: int) -> None:
+        self._house = house
+        self.http = httpx.Client(base_url=house.url, timeout=120)
+        token = house.register(self.http, "bench")
+        self.user = {"x-user-token": token}
+        self.bodies = [make_upload(number, small) for number in range(DIFFERENT)]
+
+    def upload(self, number: int, prefer: str = "") -> float:
+        """Upload one; return the seconds it took."""
+        began_s = time.perf_counter()
+        headers = {**self.user, "Content-Type": "application/json", "Prefer": prefer}
+        body = self.bodies[number % DIFFERENT]
+        answer = self.http.post("/ecgs", content=body, headers=headers)
+        assert answer.status_code == 201, answer.text
+        assert not prefer or answer.json()["status"] == "finished"
+        return time.perf_counter() - began_s
+
+    def idle(self) -> list[float]:
+        """One upload after the other, each until its insights are there."""
+        return [self.upload(number, "wait=20") for number in range(IDLE_UPLOADS)]
+
+    def singles(self, number: int) -> float:
+        """Upload over several connections at once; return ECGs a second until all are finished."""
+        began_s = time.perf_counter()
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            list(pool.map(self.upload, range(number)))
+        while self.http.get(
+            "/ecgs", params={"status": "pending", "limit": 1}, headers=self.user
+        ).json()["data"]:
+            time.sleep(0.02)
+        return number / (time.perf_counter() - began_s)
+
+
+def submit(url: str, user: dict[str, str], bodies: list[bytes], lines: int) -> tuple[float, float]:
+    """Submit a batch; return lines a second until all are taken in, and until all ended.
+
+    For a process of its own: what is measured beside it must not wait for its threads.
+    """
+
+    def made() -> Iterator[bytes]:
+        for number in range(lines):
+            yield b'{"custom_id":"%d",' % number + bodies[number % len(bodies)][1:] + b"\n"
+
+    with httpx.Client(base_url=url, headers=user, timeout=120) as http:
+        began_s = time.perf_counter()
+        answer = http.post("/batches", content=made(), headers=NDJSON)
+        assert answer.status_code == 202, answer.text
+        taken_in_s = time.perf_counter() - began_s
+        batch = answer.json()
+        while batch["status"] != "finished":
+            batch = http.get(f"/batches/{batch['id']}", headers={"Prefer": "wait=20"}).json()
+        counts = batch["counts"]
+        assert counts["finished"] == counts["total"] == lines, counts
+        return lines / taken_in_s, lines / (time.perf_counter() - began_s)
+
+
+def make_upload(number: int, small: int) -> bytes:
+    """One ECG as it is uploaded: one lead of so many samples, or twelve leads of ten seconds."""
+    random = np.random.default_rng(number)
+    leads, samples = (1, small) if small else (LEADS, SAMPLES)
+    time_s = np.arange(samples) / SAMPLING_RATE
+    signals = [
+        (300 * np.sin(7.5 * time_s + lead) + random.normal(0, 20, samples)).astype(int)
+        for lead in range(leads)
+    ]
+    return msgspec.json.encode(
+        {
+            "sampling_rate": SAMPLING_RATE,
+            "leads": [
+                {"name": str(lead), "signal": signal.tolist()}
+                for lead, signal in enumerate(signals)
+            ],
+        }
+    )
+
+
+class Watch:
+    """How large processes get, and how long single uploads take, until it is ended."""
+
+    def __init__(self, house: House, clients: Clients) -> None:
+        self._families = {name: psutil.Process(house.process(name).pid) for name in house.MODULES}
+        self._clients = clients
+        self._end = threading.Event()
+        self.peak_mb = dict.fromkeys(self._families, 0.0)
+        self.curve_mb: list[float] = []
+        self.took_s: list[float] = []
+        self._threads = [
+            threading.Thread(target=self._weigh),
+            threading.Thread(target=self._upload),
+        ]
+
+    def __enter__(self) -> Watch:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _weigh(self) -> None:
+        while not self._end.wait(0.1):
+            for name, parent in self._families.items():
+                largest = max(
+                    process.memory_info().rss / 1e6
+                    for process in [parent, *parent.children(recursive=True)]
+                    if process.is_running()
+                )
+                self.peak_mb[name] = max(self.peak_mb[name], largest)
+                if name == "api":
+                    self.curve_mb.append(largest)
+
+    def _upload(self) -> None:
+        number = 0
+        while not self._end.wait(PAUSE_S):
+            self.took_s.append(self._clients.upload(number, "wait=20"))
+            number += 1
+
+
+def quantiles(took_s: list[float]) -> str:
+    """The median and the 99th percentile in milliseconds."""
+    ordered = sorted(took_s)
+    p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
+    return f"{1e3 * statistics.median(ordered):.0f} / {1e3 * p99:.0f} ms"
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.batches", description=__doc__)
+    parser.add_argument("--lines", type=int, default=10_000)
+    parser.add_argument("--singles", type=int, default=2_000)
+    parser.add_argument("--small", type=int, default=0, help="one lead of so many samples a line")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="isoline-bench-") as name:
+        folder = Path(name)
+        with House(folder, f"sqlite:///{folder / 'isoline.db'}") as house:
+            clients = Clients(house, asked.small)
+            clients.idle()
+            idle = clients.idle()
+            singles = clients.singles(asked.singles)
+            alone = Watch(house, clients)
+            with alone, ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                work = house.url, clients.user, clients.bodies, asked.lines
+                taken_in, finished = pool.submit(submit, *work).result()
+            clients.http.close()
+    print(f"| what | {asked.lines:,} lines |\n|---|---|")
+    print(f"| single uploads, {CONNECTIONS} connections: to finished | {singles:.0f}/s |")
+    print(f"| batch: taken in | {taken_in:.0f}/s |")
+    print(f"| batch: to finished | {finished:.0f}/s, {finished / singles:.1f} × single |")
+    print(f"| one single upload to its insights, idle: p50 / p99 | {quantiles(idle)} |")
+    print(f"| the same while the batch runs ({len(alone.took_s)}) | {quantiles(alone.took_s)} |")
+    for process, peak_mb in alone.peak_mb.items():
+        print(f"| {process}: largest process, peak | {peak_mb:.0f} MB |")
+    curve = alone.curve_mb[:: max(1, len(alone.curve_mb) // 10)]
+    print(f"| API over time | {', '.join(f'{mb:.0f}' for mb in curve)} MB |")
+
+
+if __name__ == "__main__":
+    main()
