@@ -32,6 +32,7 @@ class Readiness(Struct):
     schema: SchemaState
     broker: Literal["ok", "unavailable"]
     workers_online: int
+    bulk_workers_online: Annotated[int, Meta(description="Those for the lines of batches.")]
     relay: Annotated[
         Literal["ok", "silent", "unknown"],
         Meta(description="`unknown` while the broker, through which it is heard, is away."),
@@ -65,6 +66,7 @@ def find_readiness(engine: Engine, broker: Broker, newest_revision: str) -> Read
         database = "unavailable"
     roll = broker.roll()
     workers = roll.online("worker") if roll else 0
+    bulk_workers = roll.online("bulk") if roll else 0
     heard_s_ago = roll.last_heard_s_ago("relay") if roll else None
     relay: Literal["ok", "silent", "unknown"] = "unknown"
     if roll is not None:
@@ -72,7 +74,7 @@ def find_readiness(engine: Engine, broker: Broker, newest_revision: str) -> Read
     status: Literal["ok", "degraded", "unavailable"] = "ok"
     if database != "ok" or revision != newest_revision:
         status = "unavailable"
-    elif not workers or relay != "ok":
+    elif not (workers and bulk_workers) or relay != "ok":
         status = "degraded"
     return Readiness(
         status=status,
@@ -80,6 +82,7 @@ def find_readiness(engine: Engine, broker: Broker, newest_revision: str) -> Read
         schema=SchemaState(revision, newest_revision),
         broker="unavailable" if roll is None else "ok",
         workers_online=workers,
+        bulk_workers_online=bulk_workers,
         relay=relay,
         relay_heard_s_ago=None if heard_s_ago is None else round(heard_s_ago, 1),
         oldest_due_s=None if oldest_due_s is None else round(oldest_due_s, 1),

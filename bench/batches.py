@@ -184,7 +184,7 @@ def main() -> None:
     print(f"| what | {asked.lines:,} lines |\n|---|---|")
     print(f"| single uploads, {CONNECTIONS} connections: to finished | {singles:.0f}/s |")
     print(f"| batch: taken in | {taken_in:.0f}/s |")
-    print(f"| batch: to finished | {finished:.0f}/s, {finished / singles:.1f} × single |")
+    print(f"| batch: to finished | {finished:.0f}/s, {finished / singles:.1f} times single |")
     print(f"| one single upload to its insights, idle: p50 / p99 | {quantiles(idle)} |")
     print(f"| the same while the batch runs ({len(alone.took_s)}) | {quantiles(alone.took_s)} |")
     for process, peak_mb in alone.peak_mb.items():

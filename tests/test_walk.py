@@ -106,7 +106,7 @@ def test_a_worker_is_seen_online(isoline: httpx.Client) -> None:
         return answer.status_code == 200 and answer.json()["workers_online"] == 1
 
     wait_until(ready, what="for a heartbeat")
-    assert isoline.get("/health/ready").json()["status"] == "ok"
+    wait_until(lambda: isoline.get("/health/ready").json()["status"] == "ok", what="for all")
 
 
 def test_nothing_of_a_recording_or_its_owner_is_in_logs_or_broker(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,6 +61,8 @@ def encode(ecg: Ecg, custom_id: str | None = None) -> bytes:
     Raises
     ------
     TypeError : a signal holds something that is not a number.
+    ValueError : a signal has more than one dimension, or holds NaN or infinity; the message says
+        which lead.
     """
     described: dict[str, Any] = {
         "custom_id": custom_id,
@@ -70,10 +73,21 @@ def encode(ecg: Ecg, custom_id: str | None = None) -> bytes:
         "baseline": ecg.baseline,
     }
     known = {name: value for name, value in described.items() if value is not None}
-    leads = [{"name": lead.name, "signal": _plain(lead.signal)} for lead in ecg.leads]
+    leads = [{"name": lead.name, "signal": _plain(lead)} for lead in ecg.leads]
     return msgspec.json.encode({**known, "leads": leads})
 
 
-def _plain(signal: Samples) -> Any:
-    # numpy's own way is much the fastest; what has none is a sequence already.
-    return signal.tolist() if hasattr(signal, "tolist") else list(signal)
+def _plain(lead: Lead) -> list[float]:
+    """The samples as a list of Python's numbers, all finite."""
+    signal: Any = lead.signal
+    if hasattr(signal, "tolist"):
+        if getattr(signal, "ndim", 1) != 1:
+            raise ValueError(f"Lead {lead.name!r}: a signal has one dimension.")
+        signal = signal.tolist()
+    samples: list[float] = list(signal)
+    # What is not finite makes the sum so, too; only then is it worth looking at each of them.
+    if not math.isfinite(sum(samples)):
+        for index, sample in enumerate(samples):
+            if not math.isfinite(sample):
+                raise ValueError(f"Lead {lead.name!r}: sample {index} is {sample}.")
+    return samples

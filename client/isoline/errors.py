@@ -67,6 +67,16 @@ class Conflict(ProblemError):
 class Unavailable(ProblemError):
     """The server cannot at the moment, each time it was tried: 503."""
 
+    retry_after_s: float = 0.0
+
 
 class ServerFault(ProblemError):
     """Something went wrong on the server's side: 500."""
+
+
+class Interrupted(IsolineError):
+    """A batch was not sent to its end; sent again with the same key, it goes on from there."""
+
+    def __init__(self, detail: str, *, idempotency_key: str) -> None:
+        super().__init__(detail)
+        self.idempotency_key = idempotency_key

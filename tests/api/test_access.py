@@ -30,6 +30,13 @@ EXPECTED = {
     ("GET", "/ecgs/<ecg_id>"): (200, 404, 401, 401, 401, 401),
     ("DELETE", "/ecgs/<ecg_id>"): (204, 404, 401, 401, 401, 401),
     ("GET", "/ecgs/<ecg_id>/insights"): (202, 404, 401, 401, 401, 401),
+    ("GET", "/batches"): (200, 200, 401, 401, 401, 401),
+    ("POST", "/batches"): (202, 202, 401, 401, 401, 401),
+    ("GET", "/batches/<batch_id>"): (200, 404, 401, 401, 401, 401),
+    ("DELETE", "/batches/<batch_id>"): (204, 404, 401, 401, 401, 401),
+    ("GET", "/batches/<batch_id>/insights"): (200, 404, 401, 401, 401, 401),
+    ("GET", "/batches/<batch_id>/errors"): (200, 404, 401, 401, 401, 401),
+    ("POST", "/batches/<batch_id>/cancel"): (200, 404, 401, 401, 401, 401),
     ("GET", "/users"): (401, 401, 200, 401, 401, 401),
     ("POST", "/users"): (401, 401, 201, 401, 401, 401),
     ("POST", "/users/<username>/token"): (401, 401, 200, 401, 401, 401),
@@ -68,8 +75,12 @@ class House:
 
     def ask(self, method: str, rule: str, headers: dict[str, str]) -> TestResponse:
         path = rule.replace("<ecg_id>", self.ecg_id)
+        if "<batch_id>" in path:
+            path = path.replace("<batch_id>", self.door.submit(self.owner).json["id"])
         for name, part in PARTS.items():
             path = path.replace(name, part)
+        if (method, rule) == ("POST", "/batches"):
+            return self.door.submit(headers, '{"leads": []}')
         body: dict[str, Any] = {"json": BODIES[rule]} if (method, rule) in POSTED else {}
         return self.door.ask(method, path, headers=headers, **body)
 
@@ -106,7 +117,7 @@ def test_a_route_opens_to_whom_it_should(sender: Sender, method: str, rule: str)
 
 
 PROTECTED = [route for route, expected in EXPECTED.items() if 401 in expected]
-OF_USERS = [route for route in PROTECTED if route[1].startswith("/ecgs")]
+OF_USERS = [route for route in PROTECTED if route[1].startswith(("/ecgs", "/batches"))]
 OF_ADMIN = [route for route in PROTECTED if route[1].startswith("/users")]
 
 

@@ -67,14 +67,15 @@ def test_counting_stops_somewhere(
 
 
 def test_readiness_names_everything_there_is(door: Door, heartbeats: Broker) -> None:
-    heartbeats.beat("worker", "one")
-    heartbeats.beat("relay", "one")
+    for role in ("worker", "bulk", "relay"):
+        heartbeats.beat(role, "one")
     answer = door.get("/health/ready")
     assert answer.status_code == 200
     assert answer.json["status"] == "ok"
     assert answer.json["schema"]["revision"] == answer.json["schema"]["expected"]
     assert (answer.json["broker"], answer.json["database"]) == ("ok", "ok")
-    assert (answer.json["workers_online"], answer.json["relay"]) == (1, "ok")
+    assert (answer.json["workers_online"], answer.json["bulk_workers_online"]) == (1, 1)
+    assert answer.json["relay"] == "ok"
     assert answer.json["relay_heard_s_ago"] < 10
     assert answer.json["oldest_due_s"] is None
 

@@ -102,6 +102,7 @@ def test_an_erasure_cut_short_lets_nothing_new_in_and_goes_on_when_repeated(
             yield connection
 
     monkeypatch.setattr("api.users.transaction", breaking)
+    monkeypatch.setattr("api.erasure.transaction", breaking)
     assert door.delete("/users/ada", headers=ADMIN).status_code == 503
     assert rows_of_each(door.engine) == (4, 4, 1)
     assert door.post("/ecgs", json={"leads": []}, headers=ada).status_code == 401
@@ -126,6 +127,7 @@ def test_what_was_let_in_before_an_erasure_goes_with_its_user(
             yield connection
 
     monkeypatch.setattr("api.users.transaction", visited)
+    monkeypatch.setattr("api.erasure.transaction", visited)
     assert door.delete("/users/ada", headers=ADMIN).status_code == 204
     assert len(transactions) == 3
     assert rows_of_each(door.engine) == (0, 0, 0)

@@ -26,7 +26,7 @@ def house(door: Door, redis_url: str, tmp_path: Path) -> Iterator[Settings]:
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
         broker = Broker(redis_url)
-        for role in ("worker", "quarantine", "relay"):
+        for role in ("worker", "bulk", "quarantine", "relay"):
             broker.beat(role, "somebody@somewhere")
         yield settings_for(url, redis_url, tmp_path)
         client.flushall()
@@ -95,7 +95,7 @@ def test_a_lease_that_nobody_takes_back_is_told(
     assert (code, "1 have run out" in said) == (1, True)
 
 
-@pytest.mark.parametrize("role", ["worker", "quarantine", "relay"])
+@pytest.mark.parametrize("role", ["worker", "bulk", "quarantine", "relay"])
 def test_whoever_is_not_heard_is_missed(
     house: Settings, redis_url: str, capsys: pytest.CaptureFixture[str], role: str
 ) -> None:

@@ -1,0 +1,297 @@
+"""The client: one method for each thing that can be asked of a server."""
+
+from __future__ import annotations
+
+import io
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from isoline.answers import (
+    Accepted,
+    Batch,
+    Credentials,
+    Definition,
+    EcgSummary,
+    ErrorLine,
+    Insights,
+    Readiness,
+    User,
+)
+from isoline.ecg import Ecg, encode
+from isoline.errors import Interrupted, Unavailable, Unreachable
+from isoline.lines import Item, Items, packed
+from isoline.transport import Transport, read
+
+if TYPE_CHECKING:
+    import pandas
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+# The longest that a server holds an answer back.
+LONGEST_WAIT_S = 20
+JSON, NDJSON = "application/json", "application/x-ndjson"
+
+T = TypeVar("T")
+
+
+class Client:
+    """A connection to an Isoline server.
+
+    Whatever can be tried again is, when the server is away for a moment: uploads and batches carry
+    an Idempotency-Key, so that nothing is stored twice.
+
+    Parameters
+    ----------
+    url : where the server is.
+    token : yours, as a user.
+    admin_token : the administrator's, for users alone.
+    timeout_s : how long the server may say nothing.
+    most_attempts : how often a request is made before it is given up.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        token: str | None = None,
+        *,
+        admin_token: str | None = None,
+        timeout_s: float = 60.0,
+        most_attempts: int = 6,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._transport = Transport(
+            self.url,
+            token=token,
+            admin_token=admin_token,
+            timeout_s=timeout_s,
+            most_attempts=most_attempts,
+        )
+
+    def __repr__(self) -> str:
+        """Without tokens."""
+        return f"Client({self.url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+    # ECGs, one at a time.
+
+    def upload(
+        self, ecg: Ecg | bytes, *, wait_s: int | None = None, idempotency_key: str | None = None
+    ) -> Accepted:
+        """Upload an ECG; when this returns, it is stored.
+
+        Parameters
+        ----------
+        ecg : the recording, or its JSON.
+        wait_s : seconds to wait for the insights, which are then in the answer; 20 at most.
+        idempotency_key : the same key and recording again get the first answer.
+        """
+        body = ecg if isinstance(ecg, bytes) else encode(ecg)
+        headers = {
+            "Content-Type": JSON,
+            "Idempotency-Key": idempotency_key or new_key(),
+            **_preference(wait_s),
+        }
+        return self._transport.ask("POST", "/ecgs", Accepted, content=body, headers=headers)
+
+    def insights(self, ecg_id: str, *, wait_s: int | None = None) -> Insights:
+        """How far an ECG is, and its insights once it is finished."""
+        return self._transport.ask(
+            "GET", f"/ecgs/{_part(ecg_id)}/insights", Insights, headers=_preference(wait_s)
+        )
+
+    def wait(self, ecg_id: str, *, timeout_s: float = 60.0) -> Insights:
+        """Wait until an ECG has ended, finished or failed; raises `TimeoutError`."""
+        return _wait(
+            lambda seconds: self.insights(ecg_id, wait_s=seconds),
+            lambda insights: insights.status != "pending",
+            timeout_s,
+        )
+
+    def ecg(self, ecg_id: str) -> EcgSummary:
+        """Describe an ECG, without its samples."""
+        return self._transport.ask("GET", f"/ecgs/{_part(ecg_id)}", EcgSummary)
+
+    def ecgs(self, *, status: str | None = None) -> Iterator[EcgSummary]:
+        """All your ECGs, newest first."""
+        return self._transport.pages("/ecgs", EcgSummary, {"status": status} if status else {})
+
+    def erase(self, ecg_id: str) -> None:
+        """Erase an ECG with its samples and insights."""
+        self._transport.send("DELETE", f"/ecgs/{_part(ecg_id)}")
+
+    # Batches.
+
+    def submit_batch(
+        self,
+        items: Items,
+        *,
+        idempotency_key: str | None = None,
+        compression: int = 0,
+        on_sent: Callable[[int], None] | None = None,
+    ) -> Batch:
+        """Submit ECGs as the lines of one batch, in constant memory however many they are.
+
+        Parameters
+        ----------
+        items : each an `Ecg`, a pair of what you call it and the `Ecg`, or bytes: a line that is
+            ready. A list, or a function that makes an iterator, can be sent again when the
+            connection is cut; an iterator cannot.
+        idempotency_key : with the same key again, what has come already is not stored twice.
+        compression : 0 for none to 9; slow lines gain by 1.
+        on_sent : is told how many lines are on their way.
+
+        Raises
+        ------
+        Interrupted : an iterator was cut short; it carries the key to go on with.
+        """
+        key = idempotency_key or new_key()
+        can_be_sent_again = callable(items) or isinstance(items, list | tuple)
+        headers = {
+            "Content-Type": NDJSON,
+            # Compressed or not, what is gzip knows its end: a cut is never taken for it.
+            "Content-Encoding": "gzip",
+            "Idempotency-Key": key,
+        }
+
+        def submit() -> Batch:
+            again: Iterable[Item] = items() if callable(items) else items
+            content = packed(again, compression, on_sent)
+            response = self._transport.exchange(
+                "POST", "/batches", content=content, headers=headers
+            )
+            return read(response, Batch)
+
+        if can_be_sent_again:
+            return self._transport.insist(submit)
+        try:
+            return submit()
+        except (Unreachable, Unavailable) as error:
+            raise Interrupted(f"{error} Send it again to go on.", idempotency_key=key) from error
+
+    def batch(self, batch_id: str, *, wait_s: int | None = None) -> Batch:
+        """How far a batch is."""
+        return self._transport.ask(
+            "GET", f"/batches/{_part(batch_id)}", Batch, headers=_preference(wait_s)
+        )
+
+    def wait_for_batch(self, batch_id: str, *, timeout_s: float = 86_400.0) -> Batch:
+        """Wait until every line of a batch has ended; raises `TimeoutError`."""
+        return _wait(
+            lambda seconds: self.batch(batch_id, wait_s=seconds),
+            lambda batch: batch.has_ended,
+            timeout_s,
+        )
+
+    def batches(self) -> Iterator[Batch]:
+        """All your batches, newest first."""
+        return self._transport.pages("/batches", Batch, {})
+
+    def cancel_batch(self, batch_id: str) -> Batch:
+        """Stop what has not begun; what has finished stays."""
+        return self._transport.ask("POST", f"/batches/{_part(batch_id)}/cancel", Batch)
+
+    def erase_batch(self, batch_id: str) -> None:
+        """Erase a batch with all its ECGs."""
+        self._transport.send("DELETE", f"/batches/{_part(batch_id)}", timeout=None)
+
+    def batch_insights(self, batch_id: str, *, after: int = 0) -> Iterator[Insights]:
+        """The insights of a batch in the order of its lines, up to the first that has not ended."""
+        return self._transport.lines(f"/batches/{_part(batch_id)}/insights", Insights, after)
+
+    def batch_errors(self, batch_id: str, *, after: int = 0) -> Iterator[ErrorLine]:
+        """What was rejected or has failed, up to the first line that has not ended."""
+        return self._transport.lines(f"/batches/{_part(batch_id)}/errors", ErrorLine, after)
+
+    def batch_csv(self, batch_id: str, *, what: str = "insights") -> Iterator[bytes]:
+        """The same as a table: "insights" has a row for each lead, "errors" one for each line."""
+        path = f"/batches/{_part(batch_id)}/{what}"
+        with self._transport.streamed(path, {"format": "csv"}) as response:
+            yield from response.iter_bytes()
+
+    def frame(self, batch_id: str) -> pandas.DataFrame:
+        """The insights of a batch as a pandas frame, one row for each lead."""
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError("A frame needs pandas: pip install 'isoline[formats]'") from None
+        table = b"".join(self.batch_csv(batch_id))
+        texts = {"custom_id": "string", "ecg_id": "string", "name": "string"}
+        return pandas.read_csv(io.BytesIO(table), dtype=texts, keep_default_na=True)
+
+    # What there is to know, and who there is.
+
+    def catalogue(self) -> list[Definition]:
+        """What is measured, and how it is defined."""
+        return self._transport.ask("GET", "/insights", _Catalogue).data
+
+    def ready(self) -> Readiness:
+        """Whether everything is there; also when it is not."""
+        return self._transport.ask("GET", "/health/ready", Readiness, also=(503,))
+
+    def register(self, username: str) -> Credentials:
+        """Register a user, for the administrator."""
+        body = msgspec.json.encode({"username": username})
+        headers = {"Content-Type": JSON}
+        return self._transport.ask("POST", "/users", Credentials, content=body, headers=headers)
+
+    def users(self) -> Iterator[User]:
+        """All users by name, for the administrator."""
+        return self._transport.pages("/users", User, {})
+
+    def rotate_token(self, username: str) -> Credentials:
+        """Give a user a new token, for the administrator; the old one dies."""
+        return self._transport.ask("POST", f"/users/{_part(username)}/token", Credentials)
+
+    def erase_user(self, username: str) -> None:
+        """Erase a user with everything of theirs, for the administrator."""
+        self._transport.send("DELETE", f"/users/{_part(username)}", timeout=None)
+
+
+class _Catalogue(msgspec.Struct):
+    data: list[Definition]
+
+
+def _wait(look: Callable[[int], T], has_ended: Callable[[T], bool], timeout_s: float) -> T:
+    end_s = time.monotonic() + timeout_s
+    while True:
+        left_s = end_s - time.monotonic()
+        found = look(max(0, min(LONGEST_WAIT_S, int(left_s))))
+        if has_ended(found):
+            return found
+        if left_s <= 0:
+            raise TimeoutError(f"It has not ended within {timeout_s:g} seconds.")
+        # Where every chair is taken, the server answers at once.
+        time.sleep(min(0.2, max(left_s, 0.0)))
+
+
+def new_key() -> str:
+    """An Idempotency-Key that nobody has used."""
+    return uuid.uuid4().hex
+
+
+def _preference(wait_s: int | None) -> dict[str, str]:
+    return {} if wait_s is None else {"Prefer": f"wait={wait_s}"}
+
+
+def _part(text: str) -> str:
+    """One part of a path, whatever is in it."""
+    return quote(text, safe="")

@@ -1,0 +1,48 @@
+"""Trying again: what may pass by itself, with pauses that grow, and as the server asks."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import httpx
+
+from isoline.errors import Unavailable, Unreachable
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+
+T = TypeVar("T")
+
+
+def insist(act: Callable[[], T], *, most_attempts: int) -> T:
+    """Do something again when the server cannot be reached or is not available at the moment.
+
+    Raises
+    ------
+    Unreachable, Unavailable : what the last attempt met with.
+    """
+    for attempt in range(1, most_attempts + 1):
+        try:
+            return act()
+        except (Unreachable, Unavailable) as error:
+            if attempt == most_attempts:
+                raise
+            time.sleep(pause_s(attempt, error))
+    raise ValueError("most_attempts must be at least 1")
+
+
+def pause_s(attempt: int, error: Exception) -> float:
+    """How long to wait after this many attempts: doubling, but never less than the server asks."""
+    doubled = min(FIRST_PAUSE_S * 2.0 ** (attempt - 1), LONGEST_PAUSE_S)
+    jittered = doubled * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
+    asked_s = error.retry_after_s if isinstance(error, Unavailable) else 0.0
+    return max(jittered, min(asked_s, LONGEST_PAUSE_S))
+
+
+def retry_after_s(response: httpx.Response) -> float:
+    """The seconds in Retry-After; 0 when there are none."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() else 0.0

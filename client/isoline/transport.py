@@ -1,0 +1,184 @@
+"""How the server is asked: with the right token, again when it is away, and errors as errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from isoline.answers import ErrorLine, Insights, Page, Problem
+from isoline.errors import (
+    BadRequest,
+    Conflict,
+    NotFound,
+    ProblemError,
+    ServerFault,
+    Unauthenticated,
+    Unavailable,
+    Unreachable,
+)
+from isoline.retries import insist, pause_s, retry_after_s
+
+_ERRORS: dict[int, type[ProblemError]] = {
+    401: Unauthenticated,
+    404: NotFound,
+    409: Conflict,
+    503: Unavailable,
+}
+FIRST_SERVER_ERROR = 500
+
+T = TypeVar("T")
+L = TypeVar("L", Insights, ErrorLine)
+
+
+class Transport:
+    """A connection to one server."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None,
+        admin_token: str | None,
+        timeout_s: float,
+        most_attempts: int,
+    ) -> None:
+        self._token = token
+        self._admin_token = admin_token
+        self._most_attempts = most_attempts
+        # Never to another address with the token: redirects are not followed.
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, follow_redirects=False)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def ask(self, method: str, path: str, kind: type[T], **options: Any) -> T:
+        """Send a request until it is answered; return the answer as a type."""
+        return read(self.send(method, path, **options), kind)
+
+    def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request until it is answered."""
+        # A name that is taken on the second attempt may be one's own.
+        attempts = 1 if (method, path) == ("POST", "/users") else self._most_attempts
+        return insist(lambda: self.exchange(method, path, **options), most_attempts=attempts)
+
+    def insist(self, act: Callable[[], T]) -> T:
+        """Do something again as often as requests are made again."""
+        return insist(act, most_attempts=self._most_attempts)
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        also: Collection[int] = (),
+        **options: Any,
+    ) -> httpx.Response:
+        """Send a request once; raises what the server says is wrong.
+
+        Parameters
+        ----------
+        also : status codes that are no errors here.
+        """
+        with _reached():
+            response = self._http.request(
+                method, path, headers={**self._credentials(path), **(headers or {})}, **options
+            )
+        if not response.is_success and response.status_code not in also:
+            raise _error(response)
+        return response
+
+    def _credentials(self, path: str) -> dict[str, str]:
+        if path.startswith("/users"):
+            return {"x-admin-token": self._admin_token} if self._admin_token else {}
+        return {"x-user-token": self._token} if self._token else {}
+
+    def pages(self, path: str, kind: type[T], params: dict[str, str]) -> Iterator[T]:
+        """Everything in a list, page after page."""
+        cursor: dict[str, str] = {}
+        while True:
+            page: Page[T] = self.ask(
+                "GET",
+                path,
+                Page[kind],  # type: ignore[valid-type]
+                params={**params, **cursor, "limit": "500"},
+            )
+            yield from page.data
+            if page.next_cursor is None:
+                return
+            cursor = {"cursor": page.next_cursor}
+
+    def lines(self, path: str, kind: type[L], after: int) -> Iterator[L]:
+        """Line after line; when the connection is cut, on from the last one that has come."""
+        decoder = msgspec.json.Decoder(kind)
+        attempt = 0
+        while True:
+            try:
+                params = {"format": "ndjson", "after": str(after)}
+                with self.streamed(path, params) as response:
+                    for text in filter(None, response.iter_lines()):
+                        line = decoder.decode(text)
+                        after, attempt = line.line or after, 0
+                        yield line
+                return
+            except (Unreachable, Unavailable) as error:
+                attempt += 1
+                if attempt >= self._most_attempts:
+                    raise
+                time.sleep(pause_s(attempt, error))
+
+    @contextmanager
+    def streamed(self, path: str, params: dict[str, str]) -> Iterator[httpx.Response]:
+        """An answer that is read while it comes."""
+        with (
+            _reached(),
+            self._http.stream(
+                "GET", path, params=params, headers=self._credentials(path)
+            ) as response,
+        ):
+            if not response.is_success:
+                response.read()
+                raise _error(response)
+            yield response
+
+
+def read(response: httpx.Response, kind: type[T]) -> T:
+    """An answer as a type; raises `Unreachable` when somebody else has answered."""
+    try:
+        return msgspec.json.decode(response.content, type=kind)
+    except msgspec.DecodeError:
+        raise Unreachable(f"{response.url.host} answers, but not as Isoline does.") from None
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    try:
+        yield
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise Unreachable(f"The server did not answer: {error or type(error).__name__}.") from None
+
+
+def _error(response: httpx.Response) -> ProblemError:
+    """What the server said, as an error."""
+    try:
+        problem = msgspec.json.decode(response.content, type=Problem)
+    except msgspec.DecodeError:
+        problem = Problem(detail=f"The server answered {response.status_code}.")
+    status = response.status_code
+    kind = _ERRORS.get(status, ServerFault if status >= FIRST_SERVER_ERROR else BadRequest)
+    error = kind(
+        problem.detail,
+        status=status,
+        kind=problem.type.rpartition("/")[2],
+        request_id=problem.request_id,
+        faults=tuple(problem.errors),
+    )
+    if isinstance(error, Unavailable):
+        error.retry_after_s = retry_after_s(response)
+    return error
