@@ -1,1 +1,100 @@
-"""Reads recordings from files, each format in a module of its own."""
+"""Reads recordings from files, each format in a module of its own.
+
+Nothing that stands in a file makes a reader open another place: no address, no other folder. Sizes
+that a file claims are held against its real size before memory is taken.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import TypeAlias
+
+from isoline.ecg import Ecg
+from isoline.errors import UnreadableFile
+
+# What a recording calls itself, if it does, and the recording; or why there is none.
+Found: TypeAlias = tuple[str | None, Ecg | UnreadableFile]
+Reader: TypeAlias = Callable[[Path, float | None], Iterator[Found]]
+
+MODULES = {
+    ".hea": "wfdb_records",
+    ".edf": "edf_files",
+    ".csv": "tables",
+    ".tsv": "tables",
+    ".json": "json_files",
+    ".ndjson": "json_files",
+    ".jsonl": "json_files",
+    ".npy": "arrays",
+    ".npz": "arrays",
+}
+# Parts of a WFDB record, and what people write beside recordings: not read by themselves.
+SILENT = {".dat", ".mat", ".atr", ".qrs", ".ecg", ".xws", ".md", ".txt", ".html", ".pdf"}
+
+
+def find(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+    """Find recordings in files and folders, in the order of their names.
+
+    Hidden files are left out, and in folders also what is no recording by its name.
+
+    Parameters
+    ----------
+    paths : a file, or a folder that is walked.
+
+    Yields
+    ------
+    What to call it, the path relative to the folder that was named; and where it is.
+    """
+    for path in paths:
+        if not path.is_dir():
+            yield path.name, path
+            continue
+        for parent, folders, names in os.walk(path):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                file = Path(parent) / name
+                if not name.startswith(".") and file.suffix.lower() in MODULES:
+                    yield file.relative_to(path).as_posix(), file
+
+
+def read(path: Path, sampling_rate_hz: float | None = None) -> Iterator[Found]:
+    """Read the recordings in a file, one after the other; nearly always it is one.
+
+    Parameters
+    ----------
+    sampling_rate_hz : goes before what the file says.
+
+    Yields
+    ------
+    The name that the recording has in its file, or None; and the `Ecg`, or an `UnreadableFile`
+    that says in one sentence why there is none.
+    """
+    try:
+        yield from _reader(path)(path, sampling_rate_hz)
+    except UnreadableFile as error:
+        yield None, error
+    except FileNotFoundError:
+        yield None, UnreadableFile("There is no such file.")
+    except OSError as error:
+        yield None, UnreadableFile(f"It cannot be opened: {error.strerror or error}.")
+    except MemoryError:
+        yield None, UnreadableFile("It is larger than the memory of this machine.")
+    # Libraries raise whatever they like at a damaged file; the other files go on.
+    except Exception as error:  # noqa: BLE001
+        yield None, UnreadableFile(f"It is damaged, or something else than its name says: {error}")
+
+
+def _reader(path: Path) -> Reader:
+    name = MODULES.get(path.suffix.lower())
+    if name is None:
+        known = ", ".join(sorted(MODULES))
+        raise UnreadableFile(f"Its name does not end like that of a recording ({known}).")
+    try:
+        reader: Reader = import_module(f"{__name__}.{name}").read
+    except ImportError as error:
+        raise UnreadableFile(
+            f"To read it {error.name} is needed: pip install 'isoline[formats]'"
+        ) from None
+    return reader

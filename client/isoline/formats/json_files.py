@@ -1,0 +1,62 @@
+"""JSON and NDJSON in the form in which recordings are uploaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from isoline.ecg import Ecg, Lead
+from isoline.errors import UnreadableFile
+from isoline.formats import Found
+
+NUMBER = int | float
+
+
+class _Lead(Struct):
+    name: str
+    signal: list[NUMBER]
+
+
+class _Upload(Struct):
+    leads: list[_Lead]
+    custom_id: str | None = None
+    date: datetime | None = None
+    sampling_rate: float | None = None
+    unit: str | None = None
+    gain: float | None = None
+    baseline: float | None = None
+
+
+def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
+    """Read one recording, or one from each line; a line that is none does not end the others."""
+    if path.suffix.lower() == ".json":
+        yield _parse(path.read_bytes(), sampling_rate_hz)
+        return
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield _parse(line, sampling_rate_hz)
+            except UnreadableFile as error:
+                yield None, UnreadableFile(f"Line {number}: {error}")
+
+
+def _parse(text: bytes, sampling_rate_hz: float | None) -> tuple[str | None, Ecg]:
+    try:
+        upload = msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=_Upload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableFile(f"It is no ECG in JSON: {error}.") from None
+    ecg = Ecg(
+        [Lead(lead.name, lead.signal) for lead in upload.leads],
+        date=upload.date,
+        sampling_rate=sampling_rate_hz or upload.sampling_rate,
+        unit=upload.unit,
+        gain=upload.gain,
+        baseline=upload.baseline,
+    )
+    return upload.custom_id, ecg

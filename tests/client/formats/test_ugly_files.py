@@ -1,0 +1,309 @@
+"""Files as they should not be: one clear sentence each, and nothing outside is ever opened."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import edfio
+import numpy as np
+import pytest
+
+from isoline.ecg import Ecg
+from isoline.errors import UnreadableFile
+from isoline.formats import find, read
+
+
+def outcome(path: Path, **options: Any) -> Ecg | UnreadableFile:
+    [(_, found)] = read(path, **options)
+    return found
+
+
+def refusal(path: Path) -> str:
+    found = outcome(path)
+    assert isinstance(found, UnreadableFile), found
+    return str(found)
+
+
+def recording(path: Path, **options: Any) -> Ecg:
+    found = outcome(path, **options)
+    assert isinstance(found, Ecg), found
+    return found
+
+
+def signals(ecg: Ecg) -> list[list[float]]:
+    return [np.asarray(lead.signal).tolist() for lead in ecg.leads]
+
+
+def wfdb_record(folder: Path, header: str, samples: list[int], name: str = "r") -> Path:
+    np.array(samples, "<i2").tofile(folder / f"{name}.dat")
+    path = folder / f"{name}.hea"
+    path.write_text(header)
+    return path
+
+
+def test_a_record_in_format_16(tmp_path: Path) -> None:
+    lead = "r.dat 16 200(7)/mV 16 0 0 0 0 I\n"
+    header = f"r 2 250 3 10:00:00 01/02/2003\n{lead}{lead}"
+    ecg = recording(wfdb_record(tmp_path, header, [1, 10, 2, 20, 3, 30]))
+    assert signals(ecg) == [[1, 2, 3], [10, 20, 30]]
+    assert (ecg.sampling_rate, ecg.gain, ecg.baseline) == (250, 200, 7)
+    assert ecg.date is not None
+    assert ecg.date.isoformat() == "2003-02-01T10:00:00+00:00"
+
+
+def test_leads_with_zeros_of_their_own_are_brought_to_one(tmp_path: Path) -> None:
+    header = "r 2 250 2\nr.dat 16 200(5)/mV 16 0 0 0 0 I\nr.dat 16 100(-5)/mV 16 0 0 0 0 II\n"
+    ecg = recording(wfdb_record(tmp_path, header, [5, 5, 6, 6]))
+    assert signals(ecg) == [[0, 1], [10, 11]]
+    assert (ecg.gain, ecg.baseline) == (None, 0)
+
+
+def test_a_record_of_two_segments(tmp_path: Path) -> None:
+    for name, samples in (("r_1", [1, 2]), ("r_2", [3, 4, 5])):
+        header = f"{name} 1 250 {len(samples)}\n{name}.dat 16 200 16 0 {samples[0]} 0 0 I\n"
+        wfdb_record(tmp_path, header, samples, name)
+    path = tmp_path / "r.hea"
+    path.write_text("r/2 1 250 5\nr_1 2\nr_2 3\n")
+    assert signals(recording(path)) == [[1, 2, 3, 4, 5]]
+
+
+OUTSIDE = ["../secret.dat", "/etc/passwd", "http://x/r.dat", "s3://x/r.dat", ".hidden", "a b"]
+
+
+@pytest.mark.parametrize("name", [*OUTSIDE, "not_there.dat"])
+def test_a_header_names_files_beside_it_and_nothing_else(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.dat").write_bytes(bytes(100))
+    header = f"r 1 250 2\n{name} 16 200 16 0 0 0 0 I\n"
+    path = wfdb_record(tmp_path / "in", header, [1, 2])
+    monkeypatch.setattr("wfdb.rdrecord", lambda *_, **__: pytest.fail("it was opened"))
+    assert "header" in refusal(path) or "Format" in refusal(path)
+    path.write_text(f"r/1 1 250 2\n{name} 2\n")
+    assert "header" in refusal(path)
+
+
+def test_a_link_to_another_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.dat").write_bytes(bytes(100))
+    path = wfdb_record(tmp_path / "in", "r 1 250 2\nlink.dat 16 200 16 0 0 0 0 I\n", [1, 2])
+    (tmp_path / "in" / "link.dat").symlink_to(tmp_path / "secret.dat")
+    assert "link to another folder" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("", "first line"),
+        ("# only a comment\n", "first line"),
+        ("r 1 250 1000000000000\nr.dat 16 200 16 0 0 0 0 I\n", "too short"),
+        ("r 1 250 3\nr.dat 16+100 200 16 0 0 0 0 I\n", "too short"),
+        ("r 2 250 1\nr.dat 16 200 16 0 0 0 0 I\n", "promises 2 signals"),
+        ("r 1 250 2\nr.dat 999 200 16 0 0 0 0 I\n", "not read here"),
+        ("r 1 250 1\nr.dat 16x2 200 16 0 0 0 0 I\n", "different sampling rates"),
+        ("r 0 250 0\n", "no signals"),
+        ("r/2 1 250 4\nr 2\n", "promises 2 segments"),
+        ("r/2 1 250 4\n~ 2\n~ 2\n", "missing"),
+        ("r/1 1 250 4\nr 2\n", "consists of segments"),
+    ],
+)
+def test_a_header_that_promises_what_is_not_there(tmp_path: Path, header: str, says: str) -> None:
+    assert says in refusal(wfdb_record(tmp_path, header, [1, 2]))
+
+
+def test_samples_that_are_marked_as_missing_are_no_numbers(tmp_path: Path) -> None:
+    header = "r 1 250 3\nr.dat 16 200 16 0 0 0 0 I\n"
+    assert "marked as missing" in refusal(wfdb_record(tmp_path, header, [1, -32768, 2]))
+
+
+def edf(path: Path, *leads: edfio.EdfSignal) -> Path:
+    edfio.Edf(list(leads)).write(path)
+    return path
+
+
+def edf_lead(label: str, counts: list[int], rate: float = 10, **fields: Any) -> edfio.EdfSignal:
+    fields = {"physical_dimension": "uV", "physical_range": (-32768, 32767), **fields}
+    return edfio.EdfSignal.from_digital(
+        np.array(counts, np.int16), rate, label=label, digital_range=(-32768, 32767), **fields
+    )
+
+
+def test_counts_of_edf_stay_counts(tmp_path: Path) -> None:
+    counts = [*range(-5, 5)]
+    ecg = recording(edf(tmp_path / "a.edf", edf_lead("I", counts), edf_lead("II", counts[::-1])))
+    assert signals(ecg) == [counts, counts[::-1]]
+    assert (ecg.gain, ecg.baseline, ecg.sampling_rate) == (1000, 0, 10)
+    assert [lead.name for lead in ecg.leads] == ["I", "II"]
+
+
+def test_what_is_no_voltage_is_left_out_beside_what_is(tmp_path: Path) -> None:
+    breath = edf_lead("Resp", [1] * 5, 5, physical_dimension="l")
+    assert len(recording(edf(tmp_path / "a.edf", edf_lead("I", [1] * 10), breath)).leads) == 1
+
+
+def test_leads_of_different_rates_are_no_ecg(tmp_path: Path) -> None:
+    path = edf(tmp_path / "a.edf", edf_lead("I", [1] * 10, 10), edf_lead("II", [1] * 20, 20))
+    assert "different sampling rates" in refusal(path)
+
+
+@pytest.mark.parametrize("size", [0, 10, 255, 256, 400, 530])
+def test_edf_that_is_cut(tmp_path: Path, size: int) -> None:
+    path = edf(tmp_path / "a.edf", edf_lead("I", [1] * 10))
+    path.write_bytes(path.read_bytes()[:size])
+    assert refusal(path)
+
+
+def test_edf_that_promises_more_than_there_is(tmp_path: Path) -> None:
+    path = edf(tmp_path / "a.edf", edf_lead("I", [1] * 10))
+    content = bytearray(path.read_bytes())
+    content[236:244] = b"99999999"
+    path.write_bytes(content)
+    assert "shorter than its header says" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "rate"),
+    [
+        ("I,II\n1,2\n3,4\n", [[1, 3], [2, 4]], None),
+        ("1,2\n3,4\n", [[1, 3], [2, 4]], None),
+        ("I;II\n1;2\n3;4\n", [[1, 3], [2, 4]], None),
+        ("I\tII\n1\t2\n3\t4\n", [[1, 3], [2, 4]], None),
+        ("\ufeffI,II\r\n1,2\r\n3,4\r\n", [[1, 3], [2, 4]], None),
+        ("time,I\n0,5\n0.004,6\n0.008,7\n", [[5, 6, 7]], 250.0),
+        ("Time (ms),I\n0,5\n4,6\n8,7\n", [[5, 6, 7]], 250.0),
+        ("0.000,5\n0.002,6\n0.004,7\n", [[5, 6, 7]], 500.0),
+        ("1,5\n2,6\n3,7\n", [[1, 2, 3], [5, 6, 7]], None),
+        ("I\n0.1\n-0.25\n", [[0.1, -0.25]], None),
+        ("I\n1\n\n2\n", [[1, 2]], None),
+        ("I [mV]\n1.5\n2.5\n", [[1.5, 2.5]], None),
+    ],
+)
+def test_tables_as_people_write_them(
+    tmp_path: Path, text: str, expected: list[list[float]], rate: float | None
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    ecg = recording(path)
+    assert (signals(ecg), ecg.sampling_rate) == (expected, rate)
+    assert recording(path, sampling_rate_hz=360).sampling_rate == 360
+    assert all("mV" not in lead.name for lead in ecg.leads)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "empty"),
+        (b"\n", "empty"),
+        (b"\x00\x01\x02", "no text"),
+        (b"I,II\n1,x\n", "not a number"),
+        (b"I,II\n1\n", "gaps"),
+        (b"I\nnan\n1\n", "gaps"),
+        (b"time,I\n0,1\n1,2\n5,3\n", "do not go up evenly"),
+        (b"I\n\xff\xfe\n", "damaged"),
+        (b"time (s)\n1\n2\n", "no signal"),
+    ],
+)
+def test_tables_that_are_none(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    assert says in refusal(path)
+
+
+def test_json_in_the_form_of_an_upload(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(
+        json.dumps(
+            {
+                "custom_id": "a",
+                "date": "2026-11-23T08:00:00+01:00",
+                "sampling_rate": 500,
+                "gain": 200,
+                "leads": [{"name": "I", "signal": [1, 2.5]}],
+                "more": 1,
+            },
+            indent=2,
+        )
+    )
+    [(name, ecg)] = read(path)
+    assert isinstance(ecg, Ecg)
+    assert (name, ecg.sampling_rate, ecg.gain, signals(ecg)) == ("a", 500, 200, [[1, 2.5]])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"leads": [{"name": 1}]}', "\xff", "[" * 5000])
+def test_json_that_is_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text, encoding="latin-1")
+    assert "no ECG in JSON" in refusal(path)
+
+
+def test_a_bad_line_of_ndjson_does_not_end_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_text('{"leads": []}\n\nbad\n{"custom_id": "c", "leads": []}\n')
+    found = list(read(path))
+    assert [type(ecg) for _, ecg in found] == [Ecg, UnreadableFile, Ecg]
+    assert str(found[1][1]).startswith("Line 3: ")
+    assert found[2][0] == "c"
+
+
+@pytest.mark.parametrize("dtype", ["<i1", "<i2", ">i2", "<i4", "<u2", "<f4", "<f8", ">f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_whichever_way_round(tmp_path: Path, dtype: str, order: Any) -> None:
+    samples = np.arange(12).reshape(6, 2).astype(dtype)
+    for array in (samples, samples.T):
+        np.save(tmp_path / "a.npy", np.asarray(array, order=order))
+        assert signals(recording(tmp_path / "a.npy")) == samples.T.tolist()
+
+
+def test_arrays_by_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", II=np.array([1, 2]), V1=np.array([3.5]), fs=250, baseline=7)
+    ecg = recording(tmp_path / "a.npz")
+    assert {lead.name: np.asarray(lead.signal).tolist() for lead in ecg.leads} == {
+        "II": [1, 2],
+        "V1": [3.5],
+    }
+    assert (ecg.sampling_rate, ecg.baseline) == (250, 7)
+
+
+def test_arrays_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    ugly: list[Any] = [np.zeros((2, 2, 2)), np.array([True]), np.array([1j]), np.array(["a"])]
+    for array in [*ugly, np.array([1.0, np.nan]), np.array([1.0, np.inf]), np.array(3)]:
+        np.save(path, array)
+        assert refusal(path)
+    # Objects would be run as a program.
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    assert "not numbers" in refusal(path)
+    claims = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        claims, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)}
+    )
+    path.write_bytes(claims.getvalue())
+    assert "shorter than its header says" in refusal(path)
+    path.write_bytes(claims.getvalue()[:20])
+    assert refusal(path)
+    npz = tmp_path / "a.npz"
+    npz.write_bytes(b"PK\x03\x04" + struct.pack("<I", 7) * 10)
+    assert refusal(npz)
+
+
+def test_what_has_no_name_that_is_known(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(b"x")
+    assert "does not end like" in refusal(tmp_path / "a.dcm")
+    assert "no such file" in refusal(tmp_path / "a.csv")
+    (tmp_path / "b.csv").mkdir()
+    assert "cannot be opened" in refusal(tmp_path / "b.csv")
+
+
+def test_folders_are_walked_in_order(tmp_path: Path) -> None:
+    for name in ("b.csv", "a/z.csv", "a/r.hea", "a/r.dat", "a/r.atr", ".hidden/c.csv", "a/.d.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [name for name, _ in find([tmp_path])] == ["b.csv", "a/r.hea", "a/z.csv"]
+    assert [name for name, _ in find([tmp_path / "b.csv", tmp_path / "a"])] == [
+        *("b.csv", "r.hea", "z.csv")
+    ]
