@@ -9,7 +9,7 @@ LEFTOVERS := .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_lin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo doctor backup test check chaos mutants soak format lock up down docker-test clean
+.PHONY: help run demo client doctor backup test check chaos mutants soak format lock up down docker-test clean
 
 help:
 	@echo "Isoline: ECG insights as a service"
@@ -20,6 +20,8 @@ run: .venv/run.stamp ## Start everything on this machine: API, worker, Flower, V
 
 demo: .venv/run.stamp ## Upload a small 12-lead ECG to what runs, or to a stack of its own; print its insights
 	@.venv/bin/python -m standalone.demo
+
+client: .venv/client.stamp ## Install the `isoline` command, with all formats, as .venv/bin/isoline
 
 doctor: .venv/run.stamp ## Say what runs, what waits, what failed, and what to do about it
 	@.venv/bin/python -m standalone.doctor $(ARGS)
@@ -87,6 +89,11 @@ endef
 # A stamp is newer than what it was installed from: pip runs when the requirements have changed.
 .venv/run.stamp: requirements.txt .venv/bin/python
 	$(call install,requirements.txt)
+
+.venv/client.stamp: requirements-client.txt pyproject.toml .venv/bin/python
+	$(call install,requirements-client.txt)
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
 
 .venv/dev.stamp: requirements-dev.txt .venv/bin/python
 	$(call install,requirements-dev.txt)

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -221,10 +221,16 @@ class Client:
         """What was rejected or has failed, up to the first line that has not ended."""
         return self._transport.lines(f"/batches/{_part(batch_id)}/errors", ErrorLine, after)
 
-    def batch_csv(self, batch_id: str, *, what: str = "insights") -> Iterator[bytes]:
-        """The same as a table: "insights" has a row for each lead, "errors" one for each line."""
+    def batch_csv(
+        self, batch_id: str, *, what: Literal["insights", "errors"] = "insights", after: int = 0
+    ) -> Iterator[bytes]:
+        """The same as a table: "insights" has a row for each lead, "errors" one for each line.
+
+        After the first lines there is no header, so that the pieces together are one table.
+        """
         path = f"/batches/{_part(batch_id)}/{what}"
-        with self._transport.streamed(path, {"format": "csv"}) as response:
+        params = {"format": "csv", "after": str(after)}
+        with self._transport.streamed(path, params) as response:
             yield from response.iter_bytes()
 
     def frame(self, batch_id: str) -> pandas.DataFrame:
@@ -235,7 +241,7 @@ class Client:
             raise ImportError("A frame needs pandas: pip install 'isoline[formats]'") from None
         table = b"".join(self.batch_csv(batch_id))
         texts = {"custom_id": "string", "ecg_id": "string", "name": "string"}
-        return pandas.read_csv(io.BytesIO(table), dtype=texts, keep_default_na=True)
+        return pandas.read_csv(io.BytesIO(table), dtype=texts, keep_default_na=False, na_values=[""])
 
     # What there is to know, and who there is.
 

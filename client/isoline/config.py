@@ -1,0 +1,74 @@
+"""Which server, and with which tokens: from options, the environment, or what `login` has kept."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from isoline.client import DEFAULT_URL, Client
+from isoline.errors import IsolineError
+
+
+class Kept(msgspec.Struct):
+    """What the file holds."""
+
+    url: str | None = None
+    token: str | None = None
+    admin_token: str | None = None
+
+
+@dataclass(frozen=True)
+class Access:
+    """A server, and what opens it."""
+
+    url: str
+    token: str | None
+    admin_token: str | None
+
+    def client(self) -> Client:
+        """A client for this server."""
+        return Client(self.url, self.token, admin_token=self.admin_token)
+
+
+def path() -> Path:
+    """Where the file is."""
+    folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(folder) / "isoline" / "config.json"
+
+
+def load() -> Kept:
+    """Read the file; nothing when there is none."""
+    try:
+        return msgspec.json.decode(path().read_bytes(), type=Kept)
+    except FileNotFoundError:
+        return Kept()
+    except (OSError, msgspec.DecodeError) as error:
+        raise IsolineError(
+            f"{path()} cannot be read ({error}); `isoline login` makes it anew."
+        ) from None
+
+
+def keep(kept: Kept) -> None:
+    """Write the file, for its owner alone."""
+    target = path()
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    beside = target.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(kept)))
+    beside.replace(target)
+
+
+def find_access(url: str | None, token: str | None, admin_token: str | None) -> Access:
+    """Put together what was given and what was kept; a token is for the server it was kept for."""
+    kept = load()
+    is_the_kept_one = url is None or url.rstrip("/") == kept.url
+    return Access(
+        url=url or kept.url or DEFAULT_URL,
+        token=token or (kept.token if is_the_kept_one else None),
+        admin_token=admin_token or (kept.admin_token if is_the_kept_one else None),
+    )

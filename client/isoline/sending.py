@@ -1,0 +1,119 @@
+"""Files → the lines of a batch: several are read while others are being sent."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from isoline.ecg import encode
+from isoline.errors import UnreadableFile
+from isoline.formats import find, read
+
+READERS = min(4, os.cpu_count() or 1)
+LINES_OF_JSON = {".ndjson", ".jsonl"}
+# How many files are read ahead of the one that is being sent.
+AHEAD = 2 * READERS
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file with one recording or more."""
+
+    custom_id: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A recording that could not be read, and why."""
+
+    custom_id: str
+    reason: str
+
+
+def find_sources(paths: Iterable[Path]) -> list[Source]:
+    """Find what there is to send; several folders are told apart by their names."""
+    paths = list(paths)
+    sources = []
+    for path in paths:
+        prefix = f"{path.resolve().name}/" if len(paths) > 1 and path.is_dir() else ""
+        sources += [Source(prefix + name, file) for name, file in find([path])]
+    return sources
+
+
+def key_of(sources: Iterable[Source], sampling_rate_hz: float | None) -> str:
+    """A key that is the same for the same files, as long as none of them changes."""
+    digest = hashlib.sha256(repr(sampling_rate_hz).encode())
+    for source in sources:
+        try:
+            state = source.path.stat()
+            seen = source.custom_id, state.st_size, state.st_mtime_ns
+        except OSError:
+            seen = source.custom_id, 0, 0
+        digest.update(repr(seen).encode("utf-8", "surrogateescape"))
+    return f"files-{digest.hexdigest()[:40]}"
+
+
+def read_lines(
+    sources: Iterable[Source],
+    sampling_rate_hz: float | None,
+    on_unreadable: Callable[[Unreadable], None],
+    on_file: Callable[[], None],
+) -> Iterator[bytes]:
+    """Read files side by side, and give their lines in order.
+
+    Parameters
+    ----------
+    on_unreadable : is told of each recording that cannot be read; the others go on.
+    on_file : is called after each file.
+    """
+    waiting: deque[Iterator[bytes | Unreadable]] = deque()
+    pool = ThreadPoolExecutor(READERS)
+
+    def give(lines: Iterator[bytes | Unreadable]) -> Iterator[bytes]:
+        for line in lines:
+            if isinstance(line, Unreadable):
+                on_unreadable(line)
+            else:
+                yield line
+        on_file()
+
+    try:
+        for source in sources:
+            waiting.append(_begin(pool, source, sampling_rate_hz))
+            if len(waiting) > AHEAD:
+                yield from give(waiting.popleft())
+        while waiting:
+            yield from give(waiting.popleft())
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin(
+    pool: ThreadPoolExecutor, source: Source, sampling_rate_hz: float | None
+) -> Iterator[bytes | Unreadable]:
+    if source.path.suffix.lower() in LINES_OF_JSON:
+        # There may be millions in it: one after the other, when their turn has come.
+        return read_file(source, sampling_rate_hz)
+    reading = pool.submit(lambda: list(read_file(source, sampling_rate_hz)))
+    return (line for line in itertools.chain.from_iterable(map(Future.result, [reading])))
+
+
+def read_file(source: Source, sampling_rate_hz: float | None) -> Iterator[bytes | Unreadable]:
+    """The recordings of one file as lines, or why there are none."""
+    has_several = source.path.suffix.lower() in LINES_OF_JSON
+    for number, (name, ecg) in enumerate(read(source.path, sampling_rate_hz), start=1):
+        custom_id = name or (f"{source.custom_id}#{number}" if has_several else source.custom_id)
+        if isinstance(ecg, UnreadableFile):
+            yield Unreadable(source.custom_id, str(ecg))
+            continue
+        try:
+            yield encode(ecg, custom_id)
+        except (TypeError, ValueError) as error:
+            yield Unreadable(custom_id, str(error))
