@@ -4,6 +4,7 @@
 PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 PYTEST := .venv/bin/python -m pytest -n 2 --dist loadfile
 LOCK := .venv/bin/python -m uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
+CLIENT := $(wildcard client/isoline/*.py client/isoline/*/*.py)
 # What a fresh clone has not: everything else here is data or source.
 LEFTOVERS := .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
@@ -90,9 +91,9 @@ endef
 .venv/run.stamp: requirements.txt .venv/bin/python
 	$(call install,requirements.txt)
 
-.venv/client.stamp: requirements-client.txt pyproject.toml .venv/bin/python
+.venv/client.stamp: requirements-client.txt pyproject.toml $(CLIENT) .venv/bin/python
 	$(call install,requirements-client.txt)
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PIP) install --no-deps --no-build-isolation --force-reinstall .
 	@touch $@
 
 .venv/dev.stamp: requirements-dev.txt .venv/bin/python
