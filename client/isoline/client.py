@@ -241,7 +241,9 @@ class Client:
             raise ImportError("A frame needs pandas: pip install 'isoline[formats]'") from None
         table = b"".join(self.batch_csv(batch_id))
         texts = {"custom_id": "string", "ecg_id": "string", "name": "string"}
-        return pandas.read_csv(io.BytesIO(table), dtype=texts, keep_default_na=False, na_values=[""])
+        return pandas.read_csv(
+            io.BytesIO(table), dtype=texts, keep_default_na=False, na_values=[""]
+        )
 
     # What there is to know, and who there is.
 

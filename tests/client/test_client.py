@@ -1,0 +1,197 @@
+"""The client against a real server: the walk, batches of every kind, and errors as errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from isoline import (
+    BadRequest,
+    Client,
+    Ecg,
+    Interrupted,
+    Lead,
+    NotFound,
+    Unauthenticated,
+    Unreachable,
+)
+from tests.parts import ADMIN_TOKEN, Stack, free_port
+
+NOBODYS = "00000000-0000-0000-0000-000000000000"
+
+
+def ecg(*signal: float) -> Ecg:
+    return Ecg([Lead("I", signal)], sampling_rate=500)
+
+
+def test_the_walk(isoline: Client) -> None:
+    date = datetime(2026, 11, 23, 8, tzinfo=UTC)
+    recording = Ecg(
+        [Lead("I", np.array([1025, 1023, 1025], np.int16)), Lead("II", [1024])],
+        date=date,
+        sampling_rate=500,
+        unit="adc",
+        gain=200,
+        baseline=1024,
+    )
+    accepted = isoline.upload(recording, wait_s=20)
+    assert accepted.insights is not None
+    assert [lead.number_of_zero_crossings for lead in accepted.insights.leads] == [2, 0]
+    found = isoline.ecg(accepted.id)
+    assert (found.date, found.gain, found.baseline) == (date, 200, 1024)
+    assert [lead.number_of_samples for lead in found.leads] == [3, 1]
+    assert isoline.wait(accepted.id) == isoline.insights(accepted.id)
+    assert accepted.id in [one.id for one in isoline.ecgs()]
+    isoline.erase(accepted.id)
+    with pytest.raises(NotFound):
+        isoline.insights(accepted.id)
+    assert "zero_crossings" in [one.name for one in isoline.catalogue()]
+    assert isoline.ready().database == "ok"
+
+
+def test_the_same_key_stores_once(isoline: Client) -> None:
+    first = isoline.upload(ecg(1, -1), idempotency_key="once")
+    assert isoline.upload(ecg(1, -1), idempotency_key="once").id == first.id
+    with pytest.raises(BadRequest) as refused:
+        isoline.upload(ecg(1, -1, 1), idempotency_key="once")
+    assert refused.value.kind == "idempotency-conflict"
+
+
+def test_numbers_of_numpy_arrive_as_they_are(isoline: Client) -> None:
+    for dtype in ("i1", "u1", "i2", ">i2", "u2", "i4", "f4", "f8"):
+        samples = np.array([0, 1, 100], dtype)
+        accepted = isoline.upload(Ecg([Lead(dtype, samples)]), wait_s=20)
+        assert accepted.leads[0].number_of_samples == 3
+
+
+@pytest.mark.parametrize("signal", [[1.0, float("nan")], np.array([np.inf]), [[1, 2]], ["x"]])
+def test_what_is_no_signal_is_not_sent(isoline: Client, signal: object) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        isoline.upload(Ecg([Lead("I", signal)]))  # type: ignore[arg-type]
+
+
+def test_errors_carry_what_the_server_said(isoline: Client, stack: Stack) -> None:
+    with pytest.raises(BadRequest) as refused:
+        isoline.upload(b'{"leads": [{"name": "I", "signal": [1, "x"]}]}')
+    error = refused.value
+    assert (error.status, error.kind) == (422, "invalid-request")
+    assert [fault.pointer for fault in error.faults] == ["/leads/0/signal/1"]
+    assert "/leads/0/signal/1 must be a number" in str(error)
+    assert error.request_id
+    with Client(stack.url, "a-secret-that-opens-nothing") as nobody:
+        with pytest.raises(Unauthenticated) as unknown:
+            nobody.ecg(NOBODYS)
+        assert "a-secret" not in f"{unknown.value!r} {unknown.value} {nobody!r}"
+    nowhere = Client(f"http://127.0.0.1:{free_port()}", most_attempts=1)
+    with pytest.raises(Unreachable):
+        nowhere.ready()
+
+
+def test_users_are_for_the_administrator(stack: Stack) -> None:
+    with Client(stack.url, admin_token=ADMIN_TOKEN) as admin:
+        first = admin.register("cy")
+        assert first.token not in repr(first)
+        assert "cy" in [user.username for user in admin.users()]
+        second = admin.rotate_token("cy")
+        with Client(stack.url, first.token) as old, pytest.raises(Unauthenticated):
+            next(old.ecgs(), None)
+        with Client(stack.url, second.token) as new:
+            assert list(new.ecgs()) == []
+        admin.erase_user("cy")
+
+
+def many(number: int) -> Iterator[tuple[str, Ecg]]:
+    for n in range(number):
+        yield f"ecg {n}", ecg(*[1, -1] * n, 1)
+
+
+@pytest.mark.parametrize("compression", [0, 6])
+def test_a_batch_from_a_generator(isoline: Client, compression: int) -> None:
+    sent: list[int] = []
+    batch = isoline.submit_batch(many(300), compression=compression, on_sent=sent.append)
+    assert sent == list(range(1, 301))
+    batch = isoline.wait_for_batch(batch.id, timeout_s=60)
+    assert (batch.status, batch.progress, batch.counts.finished) == ("finished", 1, 300)
+    lines = list(isoline.batch_insights(batch.id))
+    assert [line.custom_id for line in lines] == [f"ecg {n}" for n in range(300)]
+    assert [line.leads[0].number_of_zero_crossings for line in lines] == [2 * n for n in range(300)]
+    assert [line.line for line in isoline.batch_insights(batch.id, after=298)] == [299, 300]
+    frame = isoline.frame(batch.id)
+    assert frame["zero_crossings_count"].tolist() == [2 * n for n in range(300)]
+    assert frame["custom_id"].tolist() == [f"ecg {n}" for n in range(300)]
+    assert batch.id in [one.id for one in isoline.batches()]
+    isoline.erase_batch(batch.id)
+    with pytest.raises(NotFound):
+        isoline.batch(batch.id)
+
+
+def test_lines_that_are_ready_and_lines_that_are_bad(isoline: Client) -> None:
+    batch = isoline.submit_batch([ecg(1), b'{"leads": []}\n', b"bad", ("named", ecg(1, -1))])
+    batch = isoline.wait_for_batch(batch.id, timeout_s=60)
+    assert (batch.counts.finished, batch.counts.rejected) == (3, 1)
+    [error] = isoline.batch_errors(batch.id)
+    assert (error.line, error.verdict, error.problem.status) == (3, "rejected", 400)
+    with pytest.raises(ValueError, match="one line"):
+        isoline.submit_batch([b"{}\n{}"])
+
+
+def test_cancelling(isoline: Client, stack: Stack) -> None:
+    stack.stop("bulk")
+    batch = isoline.submit_batch(many(10))
+    assert isoline.cancel_batch(batch.id).status == "cancelled"
+    stack.start("bulk")
+    batch = isoline.wait_for_batch(batch.id, timeout_s=60)
+    assert (batch.counts.failed, batch.counts.finished) == (10, 0)
+
+
+def test_an_iterator_that_breaks_off_can_be_gone_on_with(isoline: Client) -> None:
+    def breaking() -> Iterator[tuple[str, Ecg]]:
+        yield from many(150)
+        raise RuntimeError("the disk is gone")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        isoline.submit_batch(breaking(), idempotency_key="broken")
+    batch = isoline.submit_batch(many(200), idempotency_key="broken")
+    assert batch.counts.total == 200
+    batch = isoline.wait_for_batch(batch.id, timeout_s=60)
+    assert batch.counts.finished == 200
+    assert len({line.custom_id for line in isoline.batch_insights(batch.id)}) == 200
+
+
+def test_a_server_that_is_killed_meanwhile_is_waited_for(isoline: Client, stack: Stack) -> None:
+    kills = [True]
+
+    def killing() -> Iterator[tuple[str, Ecg]]:
+        for number, item in enumerate(many(400)):
+            if number == 300 and kills:
+                kills.clear()
+                stack.kill("api")
+                stack.start("api")
+            yield item
+
+    batch = isoline.submit_batch(killing)
+    assert batch.counts.total == 400
+    batch = isoline.wait_for_batch(batch.id, timeout_s=60)
+    assert (batch.status, batch.counts.finished) == ("finished", 400)
+    # An iterator cannot be begun anew: it says with which key to go on.
+    kills.append(True)
+    with pytest.raises(Interrupted) as cut:
+        isoline.submit_batch(killing())
+    key = cut.value.idempotency_key
+    again = isoline.submit_batch(list(many(400)), idempotency_key=key)
+    assert again.counts.total == 400
+
+
+def test_a_line_as_it_travels() -> None:
+    from isoline.lines import line_of
+
+    line = line_of(("a", Ecg([Lead("I", np.array([1, 2], np.int16))], baseline=0)))
+    assert json.loads(line) == {
+        "custom_id": "a",
+        "baseline": 0,
+        "leads": [{"name": "I", "signal": [1, 2]}],
+    }

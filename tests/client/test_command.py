@@ -1,0 +1,272 @@
+"""The command, as it is typed: what it prints where, and how it ends."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isoline import Client
+from tests.parts import ADMIN_TOKEN, HOUSE, Stack, wait_until
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def environ(stack: Stack, token: str, tmp_path: Path) -> dict[str, str]:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("ISOLINE_")}
+    return {
+        **kept,
+        "PYTHONPATH": str(HOUSE / "client"),
+        "ISOLINE_URL": stack.url,
+        "ISOLINE_TOKEN": token,
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+    }
+
+
+@pytest.fixture
+def run(environ: dict[str, str]) -> Run:
+    """Type a command; `environ` and `input` may be others."""
+    own = environ
+
+    def run(
+        *arguments: object, environ: dict[str, str] | None = None, input: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "isoline", *map(str, arguments)],
+            env=environ or own,
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Recordings in two folders, and what is none."""
+    folder = tmp_path / "archive"
+    (folder / "day").mkdir(parents=True)
+    for number in range(20):
+        np.save(folder / "day" / f"{number:02}.npy", np.array([1, -1] * number + [1]))
+    (folder / "cut.npy").write_bytes(b"\x93NUMPY")
+    (folder / "huge.json").write_text('{"leads": [{"name": "I", "signal": [4294967296999]}]}')
+    (folder / "two.ndjson").write_text('{"leads": []}\n{"custom_id": "own", "leads": []}\n')
+    return folder
+
+
+def test_uploading_prints_a_row_a_lead(run: Run, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", I=np.array([1, -1]), II=np.array([1]), fs=500)
+    done = run("upload", tmp_path / "a.npz", "--csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [(row["name"], row["zero_crossings_count"]) for row in rows] == [("I", "1"), ("II", "0")]
+    ecg_id = rows[0]["ecg_id"]
+    shown = json.loads(run("insights", ecg_id, "--json").stdout)
+    assert [lead["number_of_zero_crossings"] for lead in shown["leads"]] == [1, 0]
+    assert "zero_crossings_count" in run("insights", ecg_id).stdout
+    assert run("insights", "nonsense").returncode == 1
+
+
+def test_one_bad_file_does_not_keep_the_others(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "good.npy", np.array([1, -1]))
+    (tmp_path / "bad.csv").write_text("I\nx\n")
+    done = run("upload", tmp_path / "bad.csv", tmp_path / "good.npy", tmp_path / "gone.npy")
+    assert done.returncode == 3
+    assert "bad.csv: Column I holds something that is not a number." in done.stderr
+    assert "gone.npy: There is no such file." in done.stderr
+    assert "good.npy" in done.stdout
+    assert "finished" in done.stdout
+
+
+def test_an_archive_in_and_a_table_out(run: Run, archive: Path) -> None:
+    done = run("batch", "submit", archive, "--watch", "--json")
+    assert done.returncode == 3
+    batch = json.loads(done.stdout)
+    assert (batch["status"], batch["total"], batch["finished"]) == ("finished", 23, 22)
+    assert "cut.npy: It is no array of numpy's." in done.stderr
+    assert "(huge.json): /leads/0/signal/0 must fit into 32 bits" in done.stderr
+    table = run("batch", "results", batch["id"], "--csv")
+    rows = list(csv.DictReader(io.StringIO(table.stdout)))
+    crossings = {row["custom_id"]: int(row["zero_crossings_count"]) for row in rows}
+    assert crossings == {f"day/{number:02}.npy": 2 * number for number in range(20)}
+    lines = run("batch", "results", batch["id"], "--json").stdout.splitlines()
+    names = [json.loads(line)["custom_id"] for line in lines]
+    assert names == ["two.ndjson#1", "own", *(f"day/{number:02}.npy" for number in range(20))]
+    assert "huge.json" in run("batch", "errors", batch["id"]).stdout
+    assert "must fit" in run("batch", "errors", batch["id"], "--csv").stdout
+    assert batch["id"] in run("batch", "list").stdout
+    # The same command again finds what there is.
+    again = run("batch", "submit", archive, "--watch", "--json")
+    assert json.loads(again.stdout)["id"] == batch["id"]
+    assert "23 of 23 had come before." in again.stderr
+    assert (
+        json.loads(run("batch", "submit", archive, "--new", "--json").stdout)["id"] != batch["id"]
+    )
+    watched = run("batch", "watch", batch["id"], "--json")
+    assert (watched.returncode, json.loads(watched.stdout)["id"]) == (3, batch["id"])
+
+
+def test_what_is_changed_is_another_batch_and_what_was_cancelled_says_so(
+    run: Run, tmp_path: Path, stack: Stack
+) -> None:
+    np.save(tmp_path / "a.npy", np.array([1, -1]))
+    stack.stop("bulk")
+    first = json.loads(run("batch", "submit", tmp_path / "a.npy", "--json").stdout)["id"]
+    cancelled = run("batch", "cancel", first, "--json")
+    assert json.loads(cancelled.stdout)["status"] == "cancelled"
+    refused = run("batch", "submit", tmp_path / "a.npy")
+    assert refused.returncode == 1
+    assert "With --new a new one is begun." in refused.stderr
+    stack.start("bulk")
+    np.save(tmp_path / "a.npy", np.array([1, -1, 1]))
+    done = run("batch", "submit", tmp_path / "a.npy", "--watch", "--json")
+    assert (done.returncode, json.loads(done.stdout)["finished"]) == (0, 1)
+
+
+def test_interrupted_it_says_how_to_go_on_and_does(
+    environ: dict[str, str], run: Run, tmp_path: Path, stack: Stack, token: str
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(1500):
+        np.save(folder / f"{number:04}.npy", np.tile([1, -1], 3000))
+    command = [sys.executable, "-m", "isoline", "batch", "submit", str(folder), "--json"]
+    process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
+    with Client(stack.url, token) as client:
+
+        def some() -> bool:
+            newest = next(client.batches(), None)
+            return newest is not None and newest.status == "receiving" and newest.counts.total > 64
+
+        wait_until(some, what="for the first lines")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert "type the same command again" in said
+        # Cut, and not taken for the end.
+        assert next(client.batches()).status == "receiving"
+        assert next(client.batches()).counts.rejected == 0
+    done = run("batch", "submit", folder, "--watch", "--json")
+    batch = json.loads(done.stdout)
+    assert (done.returncode, batch["total"], batch["finished"]) == (0, 1500, 1500)
+    assert "of 1500 had come before." in done.stderr
+
+
+def test_a_bar_on_a_terminal_and_none_elsewhere(
+    environ: dict[str, str], run: Run, archive: Path
+) -> None:
+    assert "━" not in run("batch", "submit", archive, "--new").stderr
+    terminal, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "isoline", "batch", "submit", str(archive), "--new", "--watch"],
+        env={**environ, "TERM": "xterm-256color", "COLUMNS": "120"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    assert process.communicate(timeout=20)[0]
+    os.close(terminal)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert re.search(r"sending .*23/23 .*/s", plain)
+    assert re.search(r"computing .*100%.*23/23", plain)
+    assert "1 without insights" in plain
+
+
+def test_a_login_is_kept_for_its_owner_alone(
+    run: Run, environ: dict[str, str], stack: Stack, token: str, tmp_path: Path
+) -> None:
+    bare = {name: text for name, text in environ.items() if not name.startswith("ISOLINE_")}
+    wrong = run("login", stack.url, "--token-stdin", input="wrong\n", environ=bare)
+    assert wrong.returncode == 1
+    assert "valid user token" in wrong.stderr
+    kept = tmp_path / "config" / "isoline" / "config.json"
+    assert not kept.exists()
+    right = run("login", f"{stack.url}/", "--token-stdin", input=f"{token}\n", environ=bare)
+    assert right.returncode == 0
+    assert token not in right.stdout + right.stderr
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert run("batch", "list", environ=bare).returncode == 0
+    run("login", "--admin", "--token-stdin", input=f"{ADMIN_TOKEN}\n", environ=bare)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    added = run("users", "add", "dora", environ=bare)
+    assert len(added.stdout.strip()) > 30
+    assert "dora" in run("users", "list", environ=bare).stdout
+    assert run("users", "rotate", "dora", environ=bare).stdout != added.stdout
+    assert run("users", "erase", "dora", "--yes", environ=bare).returncode == 0
+    # What opens one server is not shown to another.
+    other = run("--url", "http://127.0.0.1:9", "batch", "list", environ=bare)
+    assert "did not answer" in other.stderr
+    kept.write_text("{")
+    assert run("batch", "list", environ=bare).returncode == 1
+
+
+def test_the_doctor_says_whether_it_is_worth_beginning(
+    run: Run, environ: dict[str, str], stack: Stack
+) -> None:
+    def is_well() -> bool:
+        return run("doctor").returncode == 0
+
+    wait_until(is_well, 30, "for everybody")
+    done = run("doctor", environ={**environ, "ISOLINE_TOKEN": "wrong"})
+    assert done.returncode == 1
+    assert "!!  your token" in done.stdout
+
+
+def test_a_wrong_command_line_is_two(run: Run, tmp_path: Path) -> None:
+    for arguments in (
+        ["nonsense"],
+        ["batch", "submit"],
+        ["batch", "submit", tmp_path / "nothing"],
+        ["upload", "--fs", "0", "x"],
+    ):
+        assert run(*arguments).returncode == 2
+    assert run("batch", "submit", tmp_path).returncode == 1
+    assert run("--help").returncode == 0
+    assert "_isoline_completion" in run("completion", "bash").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["login"], ["upload"], ["insights"], ["doctor"], ["completion"]),
+        *(["users", what] for what in ("list", "add", "rotate", "erase")),
+        *(["batch", what] for what in ("submit", "watch", "results", "errors", "cancel", "list")),
+    ],
+    ids=" ".join,
+)
+def test_every_command_helps_with_an_example(run: Run, arguments: list[str]) -> None:
+    assert re.search("Example: .*isoline", run(*arguments, "--help").stdout)
+
+
+def test_whoever_has_seen_enough_may_go(environ: dict[str, str], run: Run, archive: Path) -> None:
+    batch_id = json.loads(run("batch", "submit", archive, "--watch", "--json").stdout)["id"]
+    command = f"{sys.executable} -m isoline batch results {batch_id} --json | head -1"
+    done = subprocess.run(
+        command, shell=True, env=environ, capture_output=True, text=True, timeout=30
+    )
+    assert json.loads(done.stdout)["line"] == 2
+    assert "Traceback" not in done.stderr

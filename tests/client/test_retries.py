@@ -1,0 +1,150 @@
+"""What is tried again, how often, and when: against a small server that misbehaves as told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+
+from isoline import Client, Ecg, NotFound, Unavailable, Unreachable, retries
+
+PENDING = b'{"ecg_id": "x", "status": "pending", "detail": ""}'
+LINE = b'{"line": %d, "ecg_id": "x", "status": "finished", "leads": []}\n'
+
+
+class Misbehaving(BaseHTTPRequestHandler):
+    """Answers as the script says, one entry a request."""
+
+    script: ClassVar[list[str]] = []
+    seen: ClassVar[list[dict[str, str]]] = []
+
+    def do_GET(self) -> None:
+        self.seen.append({**dict(self.headers), "path": self.path})
+        how = self.script.pop(0)
+        if how == "hang up":
+            self.connection.close()
+        elif how == "503":
+            self._answer(503, b'{"detail": "away"}', {"Retry-After": "7"})
+        elif how == "404":
+            self._answer(404, b'{"type": "/problems/not-found", "detail": "no"}', {})
+        elif how == "page":
+            self._answer(200, b"<html>", {})
+        elif how == "elsewhere":
+            self._answer(302, b"", {"Location": "http://127.0.0.1:9/"})
+        elif how == "cut":
+            self._begin(200, {"Transfer-Encoding": "chunked"})
+            self._chunk(LINE % 1)
+            self._chunk((LINE % 2)[:20])
+            self.close_connection = True
+        elif how == "lines":
+            self._begin(200, {"Transfer-Encoding": "chunked"})
+            self._chunk(LINE % 2)
+            self._chunk(LINE % 3)
+            self._chunk(b"")
+        else:
+            self._answer(200, PENDING, {})
+
+    do_POST = do_GET  # noqa: N815 - what http.server looks for
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self._begin(status, {**headers, "Content-Length": str(len(body))})
+        self.wfile.write(body)
+        # What was sent along is not read.
+        self.close_connection = True
+
+    def _begin(self, status: int, headers: dict[str, str]) -> None:
+        self.protocol_version = "HTTP/1.1"
+        self.send_response(status)
+        for name, text in headers.items():
+            self.send_header(name, text)
+        self.end_headers()
+
+    def _chunk(self, content: bytes) -> None:
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long it would have slept."""
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    return slept
+
+
+@pytest.fixture
+def isoline(pauses: list[float]) -> Iterator[Client]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Misbehaving)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    Misbehaving.script.clear()
+    Misbehaving.seen.clear()
+    with Client(f"http://127.0.0.1:{server.server_port}", "my-token", most_attempts=4) as client:
+        yield client
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_what_passes_by_itself_is_tried_again(isoline: Client, pauses: list[float]) -> None:
+    Misbehaving.script += ["hang up", "503", "hang up", "fine"]
+    assert isoline.insights("x").status == "pending"
+    assert len(pauses) == 3
+    # It was asked for seven seconds.
+    assert pauses[1] >= 7
+    assert pauses[0] < pauses[2]
+
+
+def test_an_upload_carries_the_same_key_each_time(isoline: Client) -> None:
+    Misbehaving.script += ["503", "503", "404"]
+    with pytest.raises(NotFound):
+        isoline.upload(Ecg([]))
+    keys = {seen["Idempotency-Key"] for seen in Misbehaving.seen}
+    assert len(Misbehaving.seen) == 3
+    assert len(keys) == 1
+    assert keys != {""}
+
+
+def test_there_is_an_end_to_it(isoline: Client, pauses: list[float]) -> None:
+    Misbehaving.script += ["503"] * 4
+    with pytest.raises(Unavailable, match="away"):
+        isoline.insights("x")
+    assert len(pauses) == 3
+    Misbehaving.script += ["hang up"] * 4
+    with pytest.raises(Unreachable):
+        isoline.insights("x")
+
+
+def test_what_does_not_pass_is_said_at_once(isoline: Client, pauses: list[float]) -> None:
+    for how, error in (("404", NotFound), ("page", Unreachable)):
+        Misbehaving.script.append(how)
+        with pytest.raises(error):
+            isoline.insights("x")
+    assert [pause for pause in pauses if pause] == [] or len(pauses) <= 3
+
+
+def test_a_token_does_not_travel_elsewhere(isoline: Client) -> None:
+    Misbehaving.script.append("elsewhere")
+    with pytest.raises(Exception, match="302"):
+        isoline.insights("x")
+    assert len(Misbehaving.seen) == 1
+
+
+def test_results_go_on_after_the_last_line_that_has_come(isoline: Client) -> None:
+    Misbehaving.script += ["cut", "503", "lines"]
+    assert [line.line for line in isoline.batch_insights("b")] == [1, 2, 3]
+    asked = [seen["path"].rpartition("after=")[2] for seen in Misbehaving.seen]
+    assert asked == ["0", "1", "1"]
+
+
+def test_pauses_grow_and_differ() -> None:
+    error = Unreachable("")
+    for attempt in range(1, 12):
+        expected = min(0.5 * 2 ** (attempt - 1), 30)
+        assert 0.5 * expected <= retries.pause_s(attempt, error) <= 1.5 * expected
+    assert len({retries.pause_s(1, error) for _ in range(10)}) > 1
