@@ -1,0 +1,240 @@
+"""Batches on a real server: cut anywhere, killed anywhen, each line is answered once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.parts import Stack, another_database, wait_until
+
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, redis_url: str
+) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("batches")
+    url = f"sqlite:///{folder / 'isoline.db'}"
+    if request.param == "postgresql":
+        url = another_database(request.getfixturevalue("postgresql_url"), "batches")
+    # Of the hasty workers, for their short leases: nothing here is poison.
+    with Stack(folder, database_url=url, redis_url=redis_url, poisoned=True) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def isoline(stack: Stack) -> Iterator[httpx.Client]:
+    with stack.client() as client:
+        client.headers["x-user-token"] = stack.register(client, "ada")
+        yield client
+
+
+def line(number: int) -> bytes:
+    signal = [1, -1] * number + [1]
+    leads = [{"name": "I", "signal": signal}]
+    return json.dumps({"custom_id": f"line {number}", "leads": leads}).encode() + b"\n"
+
+
+def ended(isoline: httpx.Client, batch_id: str, within_s: float = 60) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        headers = {"Prefer": "wait=5"}
+        batch: dict[str, Any] = isoline.get(f"/batches/{batch_id}", headers=headers).json()
+        counts = batch["counts"]
+        assert counts["total"] == sum(counts.values()) - counts["total"]
+        return batch if batch["finished_at"] else None
+
+    found: dict[str, Any] = wait_until(look, within_s, f"for batch {batch_id}")
+    return found
+
+
+def results(isoline: httpx.Client, batch_id: str) -> dict[str, int]:
+    """What each line has come to, by its name; a name that is there twice is an error."""
+    text = isoline.get(f"/batches/{batch_id}/insights").text
+    found = [json.loads(one) for one in text.splitlines()]
+    assert [one["line"] for one in found] == sorted(one["line"] for one in found)
+    by_name = {one["custom_id"]: one["leads"][0]["number_of_zero_crossings"] for one in found}
+    assert len(by_name) == len(found)
+    return by_name
+
+
+def send_in_part(stack: Stack, head: str, body: bytes, ending: str) -> None:
+    """Send the beginning of a request, and be gone."""
+    address = ("127.0.0.1", httpx.URL(stack.url).port or 0)
+    with socket.create_connection(address) as connection:
+        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+        time.sleep(0.05)
+        if ending == "reset":
+            linger = (1).to_bytes(4, "little") + bytes(4)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+
+def chunked(body: bytes) -> bytes:
+    pieces = [body[start : start + 700] for start in range(0, len(body), 700)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("way", ["length", "chunked", "gzip"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_client_that_is_gone_at_any_byte_can_go_on(
+    isoline: httpx.Client, stack: Stack, way: str, seed: int
+) -> None:
+    chance = random.Random(f"{way} {seed}")
+    number = 300
+    body = b"".join(line(n) for n in range(number))
+    key = f"cut-{way}-{seed}"
+    head = [
+        *("POST /batches HTTP/1.1", "Host: isoline", f"Idempotency-Key: {key}"),
+        f"x-user-token: {isoline.headers['x-user-token']}",
+        "Content-Type: application/x-ndjson",
+    ]
+    sent = gzip.compress(body) if way == "gzip" else body
+    if way == "chunked":
+        sent = chunked(body)
+        head.append("Transfer-Encoding: chunked")
+    else:
+        head.append(f"Content-Length: {len(sent)}")
+        head += ["Content-Encoding: gzip"] if way == "gzip" else []
+    for _ in range(3):
+        cut_at = chance.randrange(1, len(sent))
+        send_in_part(stack, "\r\n".join(head), sent[:cut_at], chance.choice(["closed", "reset"]))
+    answer = isoline.post("/batches", content=body, headers={**NDJSON, "Idempotency-Key": key})
+    # The server may not have noticed yet that the one before is gone: it is fenced off.
+    assert answer.status_code == 202
+    assert answer.json()["counts"]["rejected"] == 0
+    assert answer.json()["total"] == number
+    batch = ended(isoline, answer.json()["id"])
+    assert batch["counts"]["finished"] == number
+    assert results(isoline, batch["id"]) == {f"line {n}": 2 * n for n in range(number)}
+
+
+@pytest.mark.timeout(240)
+def test_whatever_is_killed_each_line_is_answered_once(isoline: httpx.Client, stack: Stack) -> None:
+    number = 1500
+    body = [line(n % 200).replace(b"line ", b"%d-" % n) for n in range(number)]
+    chance = random.Random(7)
+    is_over = threading.Event()
+
+    def kill() -> None:
+        while not is_over.wait(chance.uniform(0.2, 0.8)):
+            name = chance.choice(["bulk", "bulk", "child", "relay", "api", "broker"])
+            if name == "child":
+                children = psutil.Process(stack.process("bulk").pid).children()
+                if children:
+                    chance.choice(children).kill()
+            elif name == "broker":
+                stack.redis.flushall()
+            else:
+                stack.kill(name)
+                stack.start(name)
+
+    def made() -> Iterator[bytes]:
+        for start in range(0, number, 50):
+            yield b"".join(body[start : start + 50])
+            time.sleep(0.05)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        answer = None
+        headers = {**NDJSON, "Idempotency-Key": "killed"}
+        for _ in range(40):
+            try:
+                answer = isoline.post("/batches", content=made(), headers=headers)
+            except httpx.TransportError:
+                time.sleep(0.5)
+                continue
+            if answer.status_code == 202:
+                break
+    finally:
+        is_over.set()
+        killer.join()
+    assert answer is not None
+    assert answer.status_code == 202
+    wait_until(stack.answers, 30, "for the API")
+    batch = ended(isoline, answer.json()["id"], 180)
+    assert batch["counts"] == {
+        "total": number,
+        "pending": 0,
+        "finished": number,
+        "failed": 0,
+        "rejected": 0,
+    }
+    expected = {f"{n}-{n % 200}": 2 * (n % 200) for n in range(number)}
+    assert results(isoline, batch["id"]) == expected
+
+
+def test_a_hundred_at_once(isoline: httpx.Client) -> None:
+    def submit(number: int) -> str:
+        body = b"".join(line(n) for n in range(number, number + 30)) + b"bad\n"
+        answer = isoline.post("/batches", content=body, headers=NDJSON)
+        assert answer.status_code == 202
+        return str(answer.json()["id"])
+
+    with ThreadPoolExecutor(100) as pool:
+        ids = list(pool.map(submit, range(100)))
+    for number, batch_id in enumerate(ids):
+        counts = ended(isoline, batch_id)["counts"]
+        assert (counts["finished"], counts["rejected"]) == (30, 1)
+        assert results(isoline, batch_id)[f"line {number}"] == 2 * number
+
+
+def test_nobody_waits_for_the_end_of_somebody_elses_batch(
+    isoline: httpx.Client, stack: Stack
+) -> None:
+    stack.stop("bulk")
+    large = b"".join(line(n % 100).replace(b"line ", b"%d-" % n) for n in range(4000))
+    theirs = isoline.post("/batches", content=large, headers=NDJSON).json()["id"]
+    with stack.client() as bob:
+        bob.headers["x-user-token"] = stack.register(bob, "bob")
+        mine = bob.post("/batches", content=line(1) + line(2), headers=NDJSON).json()["id"]
+        stack.start("bulk")
+        small = ended(bob, mine)
+    rest = isoline.get(f"/batches/{theirs}").json()
+    assert small["counts"]["finished"] == 2
+    assert rest["counts"]["pending"] > 0
+    assert ended(isoline, theirs, 90)["counts"]["finished"] == 4000
+
+
+def test_a_line_longer_than_an_upload_may_be_is_one_line(
+    isoline: httpx.Client, stack: Stack
+) -> None:
+    def made() -> Iterator[bytes]:
+        yield line(1)
+        yield b'{"x": "'
+        for _ in range(65):
+            yield b"x" * 2**20
+        yield b'"}\n' + line(2)
+
+    parent = psutil.Process(stack.process("api").pid)
+    before = max(one.memory_info().rss for one in [parent, *parent.children(True)])
+    batch_id = isoline.post("/batches", content=made(), headers=NDJSON).json()["id"]
+    after = max(one.memory_info().rss for one in [parent, *parent.children(True)])
+    assert ended(isoline, batch_id)["counts"]["finished"] == 2
+    [error] = isoline.get(f"/batches/{batch_id}/errors").text.splitlines()
+    assert json.loads(error)["problem"]["type"] == "/problems/too-large"
+    assert json.loads(error)["line"] == 2
+    # What is thrown away is not kept first: the bound of one upload, and not of all that came.
+    assert after - before < 150 * 2**20
+
+
+def test_the_log_of_the_bulk_worker_names_ids_and_nothing_else(
+    isoline: httpx.Client, stack: Stack, tmp_path: Path
+) -> None:
+    body = b'{"custom_id": "canary-name", "leads": [{"name": "canary-lead", "signal": [1]}]}\n'
+    batch_id = isoline.post("/batches", content=body, headers=NDJSON).json()["id"]
+    ended(isoline, batch_id)
+    for name in stack.MODULES:
+        assert "canary" not in stack.log(name)
