@@ -13,6 +13,7 @@ HOUSE = Path(__file__).resolve().parent.parent
 ROOMS = ("api", "worker", "shared", "standalone")
 SOURCES = sorted(path for room in ROOMS for path in (HOUSE / room).rglob("*.py"))
 IDS = [str(path.relative_to(HOUSE)) for path in SOURCES]
+CLIENT = sorted((HOUSE / "client").rglob("*.py"))
 
 
 def test_rooms_import_only_whom_they_may() -> None:
@@ -51,7 +52,18 @@ def test_only_the_settings_read_the_environment(path: Path) -> None:
         assert "getenv" not in text
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=IDS)
+@pytest.mark.parametrize("path", CLIENT, ids=lambda path: path.stem)
+def test_the_client_knows_nobody_here_and_reads_files_only_when_asked(path: Path) -> None:
+    names = {name.split(".")[0] for name in imports_of(path)}
+    assert names.isdisjoint({*ROOMS, "flask", "celery", "sqlalchemy", "redis"})
+    if path.parent.name != "formats":
+        text = path.read_text()
+        for name in ("numpy", "pandas", "wfdb", "edfio"):
+            # Indented: for type checkers, or when it is needed.
+            assert f"\nimport {name}" not in text
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *CLIENT], ids=[*IDS, *(path.stem for path in CLIENT)])
 def test_no_room_is_too_large(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 280
 

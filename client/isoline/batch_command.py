@@ -10,7 +10,7 @@ from typing import Literal
 import click
 
 from isoline.answers import Batch, ErrorLine
-from isoline.client import LONGEST_WAIT_S, Client, new_key
+from isoline.client import Client, new_key
 from isoline.errors import Conflict, IsolineError
 from isoline.options import FORM, SAMPLING_RATE, client_of
 from isoline.output import Form, Row, batch_row, lead_rows, progress, say, show
@@ -125,18 +125,14 @@ def _watch(context: click.Context, batch_id: str) -> Batch:
                     return found
                 if found.status == "receiving" and not counts.pending and not bar.disable:
                     bar.update(task, note="waiting for more lines")
-                found = _next(client, found)
+                # A bar that moves: a look every second, or as soon as it has ended.
+                found = client.batch(found.id, wait_s=1)
         except KeyboardInterrupt:
             bar.stop()
             say("Interrupted. The batch goes on by itself; to see how far it is:")
             say(f"  isoline batch watch {batch_id}")
             context.exit(130)
             raise
-
-
-def _next(client: Client, found: Batch) -> Batch:
-    # A bar that moves: a look every second, or as soon as it has ended.
-    return client.batch(found.id, wait_s=min(1, LONGEST_WAIT_S))
 
 
 def _show_some_errors(context: click.Context, found: Batch) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import quote
 
 import msgspec
@@ -25,18 +23,16 @@ from isoline.answers import (
 )
 from isoline.ecg import Ecg, encode
 from isoline.errors import Interrupted, Unavailable, Unreachable
+from isoline.frames import as_frame
 from isoline.lines import Item, Items, packed
+from isoline.retries import wait_until_ended
 from isoline.transport import Transport, read
 
 if TYPE_CHECKING:
     import pandas
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-# The longest that a server holds an answer back.
-LONGEST_WAIT_S = 20
 JSON, NDJSON = "application/json", "application/x-ndjson"
-
-T = TypeVar("T")
 
 
 class Client:
@@ -120,7 +116,7 @@ class Client:
 
     def wait(self, ecg_id: str, *, timeout_s: float = 60.0) -> Insights:
         """Wait until an ECG has ended, finished or failed; raises `TimeoutError`."""
-        return _wait(
+        return wait_until_ended(
             lambda seconds: self.insights(ecg_id, wait_s=seconds),
             lambda insights: insights.status != "pending",
             timeout_s,
@@ -195,7 +191,7 @@ class Client:
 
     def wait_for_batch(self, batch_id: str, *, timeout_s: float = 86_400.0) -> Batch:
         """Wait until every line of a batch has ended; raises `TimeoutError`."""
-        return _wait(
+        return wait_until_ended(
             lambda seconds: self.batch(batch_id, wait_s=seconds),
             lambda batch: batch.has_ended,
             timeout_s,
@@ -235,15 +231,7 @@ class Client:
 
     def frame(self, batch_id: str) -> pandas.DataFrame:
         """The insights of a batch as a pandas frame, one row for each lead."""
-        try:
-            import pandas
-        except ImportError:
-            raise ImportError("A frame needs pandas: pip install 'isoline[formats]'") from None
-        table = b"".join(self.batch_csv(batch_id))
-        texts = {"custom_id": "string", "ecg_id": "string", "name": "string"}
-        return pandas.read_csv(
-            io.BytesIO(table), dtype=texts, keep_default_na=False, na_values=[""]
-        )
+        return as_frame(b"".join(self.batch_csv(batch_id)))
 
     # What there is to know, and who there is.
 
@@ -276,19 +264,6 @@ class Client:
 
 class _Catalogue(msgspec.Struct):
     data: list[Definition]
-
-
-def _wait(look: Callable[[int], T], has_ended: Callable[[T], bool], timeout_s: float) -> T:
-    end_s = time.monotonic() + timeout_s
-    while True:
-        left_s = end_s - time.monotonic()
-        found = look(max(0, min(LONGEST_WAIT_S, int(left_s))))
-        if has_ended(found):
-            return found
-        if left_s <= 0:
-            raise TimeoutError(f"It has not ended within {timeout_s:g} seconds.")
-        # Where every chair is taken, the server answers at once.
-        time.sleep(min(0.2, max(left_s, 0.0)))
 
 
 def new_key() -> str:

@@ -13,6 +13,8 @@ from isoline.errors import Unavailable, Unreachable
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+# The longest that a server holds an answer back.
+LONGEST_WAIT_S = 20
 
 T = TypeVar("T")
 
@@ -32,6 +34,27 @@ def insist(act: Callable[[], T], *, most_attempts: int) -> T:
                 raise
             time.sleep(pause_s(attempt, error))
     raise ValueError("most_attempts must be at least 1")
+
+
+def wait_until_ended(
+    look: Callable[[int], T], has_ended: Callable[[T], bool], timeout_s: float
+) -> T:
+    """Look again and again, with the seconds for which the server may hold its answer back.
+
+    Raises
+    ------
+    TimeoutError : it has not ended within that time.
+    """
+    end_s = time.monotonic() + timeout_s
+    while True:
+        left_s = end_s - time.monotonic()
+        found = look(max(0, min(LONGEST_WAIT_S, int(left_s))))
+        if has_ended(found):
+            return found
+        if left_s <= 0:
+            raise TimeoutError(f"It has not ended within {timeout_s:g} seconds.")
+        # Where every chair is taken, the server answers at once.
+        time.sleep(min(0.2, max(left_s, 0.0)))
 
 
 def pause_s(attempt: int, error: Exception) -> float:
