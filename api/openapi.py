@@ -199,7 +199,7 @@ def _describe(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
         response: dict[str, Any] = {"description": answer.description}
         if answer.content is not None:
             response["content"] = {
-                answer.media_type: {"schema": schema_of[answer.content]},
+                answer.media_type: _content(answer.media_type, schema_of[answer.content]),
                 **{also: {"schema": {"type": "string"}} for also in answer.also},
             }
         always = ("X-Request-ID", *answer.headers)
@@ -228,6 +228,16 @@ def _describe(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
         ],
     }
     if operation.request is not None:
-        content = {"schema": schema_of[operation.request], "example": operation.example}
-        described["requestBody"] = {"required": True, "content": {operation.request_type: content}}
+        media_type = operation.request_type
+        content = _content(media_type, schema_of[operation.request])
+        content["example"] = operation.example
+        described["requestBody"] = {"required": True, "content": {media_type: content}}
     return described
+
+
+def _content(media_type: str, schema: Any) -> dict[str, Any]:
+    """What is in a body; of a sequence, what is in each line."""
+    if media_type == "application/json":
+        return {"schema": schema}
+    # OpenAPI 3.2 calls it `itemSchema`; until then, a sequence is bytes to whoever knows no better.
+    return {"schema": {"type": "string", "format": "binary"}, "x-itemSchema": schema}

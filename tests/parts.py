@@ -132,14 +132,14 @@ class Contract:
                 assert name in headers, name
         if "content" in promised:
             assert media_type in promised["content"]
-            schema = promised["content"][media_type]["schema"]
+            content = promised["content"][media_type]
             if media_type.startswith("text/"):
                 body.decode()
-            elif media_type == "application/x-ndjson":
+            elif "x-itemSchema" in content:
                 for line in body.splitlines():
-                    self._check_body(schema, line)
+                    self._check_body(content["x-itemSchema"], line)
             else:
-                self._check_body(schema, body)
+                self._check_body(content["schema"], body)
         else:
             assert body == b""
 

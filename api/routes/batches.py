@@ -57,7 +57,8 @@ MOST_DIGITS = 9
         who="user",
         request=BatchLine,
         request_type=NDJSON,
-        example={"custom_id": "a", "leads": [{"name": "I", "signal": [1, 0, -1, 0, 1]}]},
+        example='{"custom_id": "a", "leads": [{"name": "I", "signal": [1, 0, -1, 0, 1]}]}\n'
+        '{"custom_id": "b", "leads": [{"name": "I", "signal": [1, 2, 3]}]}\n',
         parameters=["Idempotency-Key", "Content-Encoding"],
         problems=[BatchClosed],
     )

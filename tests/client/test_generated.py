@@ -1,0 +1,65 @@
+"""A client that a generator makes of /openapi.json completes the walk."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from isoline import Client
+from tests.parts import ADMIN_TOKEN, Stack
+
+WALK = """
+import io, sys, time
+from uuid import UUID
+from made import Client, AuthenticatedClient
+from made.api.batches import batches_find_one, batches_submit
+from made.api.ecgs import ecgs_erase, ecgs_find_all, ecgs_find_insights, ecgs_submit
+from made.api.users import users_register
+from made.models import Failed, Finished, Lead, Registration, Upload
+from made.types import File
+
+url, admin_token = sys.argv[1:]
+admin = Client(base_url=url, headers={"x-admin-token": admin_token})
+registered = users_register.sync(client=admin, body=Registration(username="generated"))
+user = Client(base_url=url, headers={"x-user-token": registered.token})
+leads = [Lead(name="I", signal=[1, 0, -1, 0, 1, 0, 0, 1])]
+accepted = ecgs_submit.sync(client=user, body=Upload(leads=leads, sampling_rate=500.0))
+insights = None
+while not isinstance(insights, Finished):
+    insights = ecgs_find_insights.sync(UUID(accepted.id), client=user, prefer="wait=5")
+    assert not isinstance(insights, Failed)
+print(insights.leads[0].number_of_zero_crossings)
+print([ecg.id for ecg in ecgs_find_all.sync(client=user).data] == [accepted.id])
+ecgs_erase.sync_detailed(UUID(accepted.id), client=user)
+print(ecgs_find_all.sync(client=user).data)
+line = b'{"leads": [{"name": "I", "signal": [1, -1]}]}'
+received = batches_submit.sync(client=user, body=File(payload=io.BytesIO(line + b"\\n" + line)))
+batch = batches_find_one.sync(UUID(received.id), client=user, prefer="wait=10")
+print(batch.status, batch.counts.finished)
+"""
+
+
+def test_a_generated_client_completes_the_walk(stack: Stack, tmp_path: Path) -> None:
+    contract = tmp_path / "openapi.json"
+    with Client(stack.url) as client:
+        contract.write_bytes(client._transport.exchange("GET", "/openapi.json").content)
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(
+        "post_hooks: []\ncontent_type_overrides: {application/x-ndjson: application/octet-stream}\n"
+    )
+    command = "from openapi_python_client.cli import app; app()"
+    arguments = ["generate", "--path", contract, "--output-path", tmp_path / "made"]
+    arguments += ["--meta", "none", "--config", settings, "--fail-on-warning"]
+    made = subprocess.run(
+        [sys.executable, "-c", command, *map(str, arguments)], capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    walked = subprocess.run(
+        [sys.executable, "-c", WALK, stack.url, ADMIN_TOKEN],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert walked.stdout.splitlines() == ["2", "True", "[]", "finished 2"], walked.stderr
