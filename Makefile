@@ -10,7 +10,7 @@ LEFTOVERS := .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_lin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo client doctor backup test check chaos mutants soak format lock up down docker-test clean
+.PHONY: help run demo client archive doctor backup test check chaos mutants soak format lock up down docker-test clean
 
 help:
 	@echo "Isoline: ECG insights as a service"
@@ -23,6 +23,9 @@ demo: .venv/run.stamp ## Upload a small 12-lead ECG to what runs, or to a stack 
 	@.venv/bin/python -m standalone.demo
 
 client: .venv/client.stamp ## Install the `isoline` command, with all formats, as .venv/bin/isoline
+
+archive: .venv/run.stamp ## Write a hundred synthetic ECGs into archive/, to try a batch with
+	@.venv/bin/python -m standalone.synthetic archive 100
 
 doctor: .venv/run.stamp ## Say what runs, what waits, what failed, and what to do about it
 	@.venv/bin/python -m standalone.doctor $(ARGS)

@@ -1,7 +1,14 @@
-"""A synthetic 12-lead ECG: invented, and not of any person."""
+"""Synthetic 12-lead ECGs: invented, and not of any person.
+
+`python -m standalone.synthetic FOLDER NUMBER` (`make archive`) writes some as CSV, to try a batch
+with.
+"""
 
 from __future__ import annotations
 
+import csv
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,16 +38,16 @@ _HEIGHTS_MV = {
 }
 
 
-def make_ecg(duration_s: float = 10.0) -> dict[str, Any]:
-    """Make an upload for `POST /ecgs`, the same one every time.
+def make_ecg(duration_s: float = 10.0, seed: int = 1) -> dict[str, Any]:
+    """Make an upload for `POST /ecgs`, the same one every time for the same seed.
 
     Each beat is a sum of Gaussians (after McSharry et al. 2003, doi:10.1109/TBME.2003.808805,
     without their differential equations). Breathing moves the rate by 3 % and the baseline by
     0.03 mV; noise has a standard deviation of 5 µV.
     """
-    random = np.random.default_rng(1)
+    random = np.random.default_rng(seed)
     times_s = np.arange(round(duration_s * SAMPLING_RATE_HZ)) / SAMPLING_RATE_HZ
-    peaks_s = _peaks(duration_s)
+    peaks_s = _peaks(duration_s, _RATE_BPM + (seed - 1) % 20)
     leads = {
         name: _beats(times_s, peaks_s, np.array(heights))
         + 0.03 * np.sin(2 * np.pi * 0.25 * times_s)
@@ -73,12 +80,12 @@ def make_ecg(duration_s: float = 10.0) -> dict[str, Any]:
     }
 
 
-def _peaks(duration_s: float) -> NDArray[np.float64]:
+def _peaks(duration_s: float, rate_bpm: float) -> NDArray[np.float64]:
     """Place R peaks in seconds, from before the recording to after it; shape (beats,)."""
     peaks_s = [-_MARGIN_S + 0.4]
     while peaks_s[-1] < duration_s + _MARGIN_S:
         breathing = 1 + 0.03 * np.sin(2 * np.pi * 0.25 * peaks_s[-1])
-        peaks_s.append(peaks_s[-1] + 60.0 / _RATE_BPM * breathing)
+        peaks_s.append(peaks_s[-1] + 60.0 / rate_bpm * breathing)
     return np.array(peaks_s)
 
 
@@ -91,3 +98,20 @@ def _beats(
         distances = (times_s[:, None] - peaks_s[None, :] - centre_s) / width_s
         lead += height_mv * np.exp(-0.5 * distances**2).sum(axis=1)
     return lead
+
+
+def write_archive(folder: Path, number: int) -> None:
+    """Write so many recordings, each a CSV file: a column of times, and one for each lead in mV."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(1, number + 1):
+        leads = make_ecg(seed=seed)["leads"]
+        with (folder / f"ecg{seed:05}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["time (s)", *(lead["name"] for lead in leads)])
+            for index, counts in enumerate(zip(*(lead["signal"] for lead in leads), strict=True)):
+                millivolts = [(count - BASELINE) / GAIN_PER_MV for count in counts]
+                writer.writerow([f"{index / SAMPLING_RATE_HZ:.3f}", *millivolts])
+
+
+if __name__ == "__main__":
+    write_archive(Path(sys.argv[1]), int(sys.argv[2]))
