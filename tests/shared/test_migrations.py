@@ -6,7 +6,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, event, insert, inspect, text
 
-from api import ecgs, insights
+from api import batches, ecgs, exports, insights
+from api.chunks import find_taken
 from api.pages import Paging
 from api.users import Caller
-from shared.database import transaction
+from shared import turns
+from shared.database import reading, transaction
 from shared.errors import NotFound
 from shared.migrations import schema
-from shared.models import IS_FRESH, PENDING, Base, Ecg, User
+from shared.models import IS_FRESH, IS_RETRIED, PENDING, Base, Batch, Ecg, User
 from worker import claims, ringing
 
 
@@ -100,15 +102,32 @@ def crowded(engine: Engine) -> Engine:
                     "status": PENDING if number % 100 == 0 else "finished",
                     "attempts": 0,
                     "rung_at_s": 0.0,
+                    "batch_id": BATCH if number % 40 == 0 else None,
+                    "line": number,
+                    "custom_id": f"line {number}",
                 }
                 for number in range(20_000)
             ],
+        )
+        connection.execute(
+            insert(Batch).values(
+                id=BATCH,
+                user_id=1,
+                reception=1,
+                last_line=20_000,
+                total=500,
+                rejected=0,
+                finished=400,
+                failed=0,
+                created_at_s=0,
+            )
         )
         connection.execute(text("ANALYZE"))
     return engine
 
 
 ME = Caller(1)
+BATCH = "0000000b-0000-0000-0000-000000000000"
 SOME_ID = f"{100:08}-0000-0000-0000-000000000000"
 FIRST, NEXT = Paging(50, None), Paging(50, SOME_ID)
 
@@ -116,6 +135,20 @@ FIRST, NEXT = Paging(50, None), Paging(50, SOME_ID)
 def poll(engine: Engine) -> None:
     with pytest.raises(NotFound):
         insights.find_progress(engine, ME, "0" * 8 + "-0000-0000-0000-" + "f" * 12)
+
+
+def turn(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        assert turns.take_turn(connection, 1)
+
+
+def known(engine: Engine) -> None:
+    with reading(engine) as connection:
+        assert find_taken(connection, BATCH, ["line 40", "line 41"]) == {"line 40"}
+
+
+def export(engine: Engine, what: Callable[..., Iterator[bytes]], after: int) -> None:
+    assert list(what(engine, ME, BATCH, after=after, form="ndjson"))
 
 
 QUESTIONS: dict[str, Callable[[Engine], object]] = {
@@ -126,6 +159,17 @@ QUESTIONS: dict[str, Callable[[Engine], object]] = {
     "list of finished": lambda engine: ecgs.find_all(engine, ME, NEXT, "finished"),
     "relay": lambda engine: ringing.ring_again(engine, IS_FRESH, lambda ids: None, 8, 1),
     "sweep": claims.sweep,
+    "turn": turn,
+    "whose turn": lambda engine: ringing.give_turns(engine, lambda ids: None, 0, is_another=False),
+    "relay, again": lambda engine: ringing.ring_again(engine, IS_RETRIED, lambda ids: None, 1, 1),
+    "retire": lambda engine: claims.retire(engine, BATCH, 1),
+    "known lines": known,
+    "results": lambda engine: export(engine, exports.export_insights, 0),
+    "last results": lambda engine: export(engine, exports.export_insights, 19_900),
+    "errors": lambda engine: export(engine, exports.export_errors, 0),
+    "poll of a batch": lambda engine: batches.find_one(engine, ME, BATCH),
+    "list of batches": lambda engine: batches.find_all(engine, ME, FIRST),
+    "erase a batch": lambda engine: batches.erase(engine, ME, BATCH),
     "claim": lambda engine: claims.claim(engine, [SOME_ID], "a message"),
 }
 
