@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -20,8 +21,14 @@ import httpx
 import msgspec
 import numpy as np
 import psutil
+import uuid_utils
+from sqlalchemy import func, insert, select
 
+from shared import database
+from shared.database import now_s, transaction
+from shared.models import FINISHED, PENDING, Batch, Ecg, Insights, User
 from tests.chaos.house import House
+from tests.parts import another_database, open_postgresql
 
 LEADS, SAMPLES, SAMPLING_RATE = 12, 5_000, 500
 DIFFERENT = 32
@@ -29,6 +36,11 @@ CONNECTIONS = 8
 IDLE_UPLOADS = 200
 # One single upload after the other while the batch runs, at the pace of somebody who clicks.
 PAUSE_S = 0.05
+ROWS_AT_ONCE = 10_000
+DOCUMENT = (
+    b'{"ecg_id":"%s","status":"finished","leads":[{"name":"I","number_of_zero_crossings":2,'
+    b'"insights":{"zero_crossings":{"version":1,"count":2,"touches":1}}}]}'
+)
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
@@ -155,11 +167,92 @@ class Watch:
             number += 1
 
 
+def store(database_url: str, user: dict[str, str], number: int) -> str:
+    """Write a batch of so many lines straight into the database, one in a hundred still waiting."""
+    engine = database.connect(database_url, patience_s=60.0)
+    batch_id = str(uuid_utils.uuid7())
+    with transaction(engine) as connection:
+        user_id = connection.scalar(select(func.max(User.id)))
+        now = connection.scalar(select(now_s()))
+        connection.execute(
+            insert(Batch).values(
+                id=batch_id,
+                user_id=user_id,
+                reception=1,
+                last_line=number,
+                total=number,
+                rejected=0,
+                finished=number - number // 100,
+                failed=0,
+                created_at_s=now,
+                received_at_s=now,
+                # Nobody is to work on them meanwhile.
+                cancelled_at_s=None,
+            )
+        )
+    row = {
+        "user_id": user_id,
+        "batch_id": batch_id,
+        "created_at_s": now,
+        "recorded_at_s": now,
+        "baseline": 0.0,
+        "leads": '[{"name":"I","number_of_samples":8}]',
+        "number_of_leads": 1,
+        "request_id": "bench",
+        "attempts": 1,
+        # Not due for as long as anybody looks.
+        "due_at_s": (now or 0.0) + 1e6,
+        "rung_at_s": now,
+    }
+    for start in range(0, number, ROWS_AT_ONCE):
+        lines = range(start + 1, min(start + ROWS_AT_ONCE, number) + 1)
+        rows = [
+            {
+                **row,
+                "id": str(uuid_utils.uuid7()),
+                "line": line,
+                "custom_id": f"line {line}",
+                "status": FINISHED if line <= number - number // 100 else PENDING,
+            }
+            for line in lines
+        ]
+        documents = [
+            {"ecg_id": one["id"], "document": DOCUMENT % str(one["id"]).encode()}
+            for one in rows
+            if one["status"] == FINISHED
+        ]
+        with transaction(engine) as connection:
+            connection.execute(insert(Ecg), rows)
+            if documents:
+                connection.execute(insert(Insights), documents)
+    engine.dispose()
+    return batch_id
+
+
+def look_at(clients: Clients, batch_id: str, number: int) -> Iterator[str]:
+    """How long it takes to ask a batch that is stored how far it is, and for its last results."""
+    path = f"/batches/{batch_id}"
+    asked = {
+        "a poll": path,
+        "the last 1,000 results": f"{path}/insights?after={number - number // 100 - 1_000}",
+        "a CSV of the same": f"{path}/insights?format=csv&after={number - number // 100 - 1_000}",
+        "the page of all ECGs": "/ecgs",
+    }
+    for what, where in asked.items():
+        took_s = []
+        for _ in range(50):
+            began_s = time.perf_counter()
+            answer = clients.http.get(where, headers=clients.user)
+            assert answer.status_code == 200, answer.text
+            took_s.append(time.perf_counter() - began_s)
+        yield f"| {number:,} lines stored: {what}, p50 / p99 | {quantiles(took_s)} |"
+
+
 def quantiles(took_s: list[float]) -> str:
     """The median and the 99th percentile in milliseconds."""
     ordered = sorted(took_s)
     p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
-    return f"{1e3 * statistics.median(ordered):.0f} / {1e3 * p99:.0f} ms"
+    return f"{1e3 * statistics.median(ordered):.1f} / {1e3 * p99:.1f} ms"
 
 
 def main() -> None:
@@ -168,11 +261,20 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=10_000)
     parser.add_argument("--singles", type=int, default=2_000)
     parser.add_argument("--small", type=int, default=0, help="one lead of so many samples a line")
+    parser.add_argument("--stored", type=int, default=0, help="so many lines in the tables before")
+    parser.add_argument("--postgresql", action="store_true", help="instead of SQLite")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="isoline-bench-") as name:
-        folder = Path(name)
-        with House(folder, f"sqlite:///{folder / 'isoline.db'}") as house:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isoline-bench-")))
+        url = f"sqlite:///{folder / 'isoline.db'}"
+        if asked.postgresql:
+            url = another_database(stack.enter_context(open_postgresql()), "bench")
+        with House(folder, url) as house:
             clients = Clients(house, asked.small)
+            stored = []
+            if asked.stored:
+                batch_id = store(url, clients.user, asked.stored)
+                stored = list(look_at(clients, batch_id, asked.stored))
             clients.idle()
             idle = clients.idle()
             singles = clients.singles(asked.singles)
@@ -187,6 +289,7 @@ def main() -> None:
     print(f"| batch: to finished | {finished:.0f}/s, {finished / singles:.1f} times single |")
     print(f"| one single upload to its insights, idle: p50 / p99 | {quantiles(idle)} |")
     print(f"| the same while the batch runs ({len(alone.took_s)}) | {quantiles(alone.took_s)} |")
+    print(*stored, sep="\n", end="\n" if stored else "")
     for process, peak_mb in alone.peak_mb.items():
         print(f"| {process}: largest process, peak | {peak_mb:.0f} MB |")
     curve = alone.curve_mb[:: max(1, len(alone.curve_mb) // 10)]
