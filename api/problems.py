@@ -111,12 +111,18 @@ KINDS: dict[type[errors.ServiceError], Kind] = {
         "A key stands for one upload. Use a new key for a new body; repeat the same body to get "
         "the first answer again.",
     ),
-    errors.BatchClosed: Kind(
-        "batch-closed",
+    errors.BatchCancelled: Kind(
+        "batch-cancelled",
         409,
-        "The batch takes no more lines from this request",
-        "It was cancelled, or another request with the same Idempotency-Key has taken over. What "
-        "was stored before stays. For a new batch use a new key.",
+        "The batch was cancelled",
+        "It takes no more lines; what has finished stays. For a new batch use a new key.",
+    ),
+    errors.BatchTakenOver: Kind(
+        "batch-taken-over",
+        409,
+        "Another request feeds this batch",
+        "Of several requests with one Idempotency-Key only the latest is listened to; perhaps one "
+        "that you had given up was late. What was stored stays. Send it again to go on.",
     ),
     errors.Overloaded: Kind(
         "overloaded",

@@ -23,7 +23,8 @@ from api.uploads import BatchLine, custom_id_of, parse
 from api.users import WHO_ARE_YOU, Caller
 from shared.database import now_s, reading, transaction
 from shared.errors import (
-    BatchClosed,
+    BatchCancelled,
+    BatchTakenOver,
     MalformedRequest,
     Overloaded,
     RequestError,
@@ -79,7 +80,7 @@ class Reception:
 
         Raises
         ------
-        BatchClosed : the batch with this key was cancelled.
+        BatchCancelled : the batch with this key.
         """
         self._engine = engine
         self._caller = caller
@@ -106,7 +107,7 @@ class Reception:
 
         Raises
         ------
-        BatchClosed : it was cancelled meanwhile, or another request has taken over.
+        BatchCancelled, BatchTakenOver : meanwhile.
         MalformedRequest, TooSlow, … : what `lines` raises; what came before is committed then.
         """
         chunk = self._new_chunk()
@@ -192,7 +193,9 @@ class Reception:
             cancelled_at_s = connection.scalar(
                 select(BatchRow.cancelled_at_s).where(BatchRow.id == self.batch_id)
             )
-        return BatchClosed(TAKEN_OVER if cancelled_at_s is None else CANCELLED)
+        if cancelled_at_s is not None:
+            return BatchCancelled(CANCELLED)
+        return BatchTakenOver(TAKEN_OVER)
 
     def _close(self) -> Received:
         with transaction(self._engine) as connection:
@@ -242,5 +245,5 @@ def _open(engine: Engine, caller: Caller, key: str | None) -> Any:
     if found is None:
         raise Unauthenticated(WHO_ARE_YOU)
     if found.cancelled_at_s is not None:
-        raise BatchClosed(CANCELLED)
+        raise BatchCancelled(CANCELLED)
     return found

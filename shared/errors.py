@@ -65,8 +65,12 @@ class IdempotencyConflict(RequestError):
     """An Idempotency-Key was sent again with another body."""
 
 
-class BatchClosed(RequestError):
-    """A batch that takes no more lines from this request: cancelled, or fed by another one."""
+class BatchCancelled(RequestError):
+    """A batch that takes no more lines, since its owner has cancelled it."""
+
+
+class BatchTakenOver(RequestError):
+    """A batch that another request with the same key feeds now; sent again, it takes over."""
 
 
 class DependencyError(ServiceError):

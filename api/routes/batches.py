@@ -29,7 +29,8 @@ from api.routes.ecgs import UNCHANGED
 from api.uploads import BatchLine
 from api.users import Caller
 from shared.errors import (
-    BatchClosed,
+    BatchCancelled,
+    BatchTakenOver,
     Fault,
     InvalidRequest,
     NotFound,
@@ -60,7 +61,7 @@ MOST_DIGITS = 9
         example='{"custom_id": "a", "leads": [{"name": "I", "signal": [1, 0, -1, 0, 1]}]}\n'
         '{"custom_id": "b", "leads": [{"name": "I", "signal": [1, 2, 3]}]}\n',
         parameters=["Idempotency-Key", "Content-Encoding"],
-        problems=[BatchClosed],
+        problems=[BatchCancelled, BatchTakenOver],
     )
 )
 def submit() -> Response:

@@ -22,10 +22,10 @@ from isoline.answers import (
     User,
 )
 from isoline.ecg import Ecg, encode
-from isoline.errors import Interrupted, Unavailable, Unreachable
+from isoline.errors import Interrupted
 from isoline.frames import as_frame
 from isoline.lines import Item, Items, packed
-from isoline.retries import wait_until_ended
+from isoline.retries import PASSING, wait_until_ended
 from isoline.transport import Transport, read
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class Client:
             return self._transport.insist(submit)
         try:
             return submit()
-        except (Unreachable, Unavailable) as error:
+        except PASSING as error:
             raise Interrupted(f"{error} Send it again to go on.", idempotency_key=key) from error
 
     def batch(self, batch_id: str, *, wait_s: int | None = None) -> Batch:

@@ -64,6 +64,10 @@ class Conflict(ProblemError):
     """It is at odds with what is there already: 409."""
 
 
+class TakenOver(Conflict):
+    """Another request with the same Idempotency-Key feeds the batch; sent again, this one does."""
+
+
 class Unavailable(ProblemError):
     """The server cannot at the moment, each time it was tried: 503."""
 

@@ -9,8 +9,10 @@ from typing import TypeVar
 
 import httpx
 
-from isoline.errors import Unavailable, Unreachable
+from isoline.errors import TakenOver, Unavailable, Unreachable
 
+# What may pass by itself.
+PASSING = (Unreachable, Unavailable, TakenOver)
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 # The longest that a server holds an answer back.
@@ -24,12 +26,12 @@ def insist(act: Callable[[], T], *, most_attempts: int) -> T:
 
     Raises
     ------
-    Unreachable, Unavailable : what the last attempt met with.
+    Unreachable, Unavailable, TakenOver : what the last attempt met with.
     """
     for attempt in range(1, most_attempts + 1):
         try:
             return act()
-        except (Unreachable, Unavailable) as error:
+        except PASSING as error:
             if attempt == most_attempts:
                 raise
             time.sleep(pause_s(attempt, error))

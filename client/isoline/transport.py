@@ -17,6 +17,7 @@ from isoline.errors import (
     NotFound,
     ProblemError,
     ServerFault,
+    TakenOver,
     Unauthenticated,
     Unavailable,
     Unreachable,
@@ -170,12 +171,14 @@ def _error(response: httpx.Response) -> ProblemError:
         problem = msgspec.json.decode(response.content, type=Problem)
     except msgspec.DecodeError:
         problem = Problem(detail=f"The server answered {response.status_code}.")
-    status = response.status_code
+    status, name = response.status_code, problem.type.rpartition("/")[2]
     kind = _ERRORS.get(status, ServerFault if status >= FIRST_SERVER_ERROR else BadRequest)
+    if name == "batch-taken-over":
+        kind = TakenOver
     error = kind(
         problem.detail,
         status=status,
-        kind=problem.type.rpartition("/")[2],
+        kind=name,
         request_id=problem.request_id,
         faults=tuple(problem.errors),
     )

@@ -272,7 +272,7 @@ def test_a_request_that_took_over_fences_the_first(
         yield b"".join(f"{good(n)}\n".encode() for n in range(80, 160))
 
     late = post_in_parts(door, {**ada, "Idempotency-Key": "k"}, dawdle())
-    assert (late.status_code, late.json["type"]) == (409, "/problems/batch-closed")
+    assert (late.status_code, late.json["type"]) == (409, "/problems/batch-taken-over")
     assert late.json["detail"] == reception.TAKEN_OVER
 
 
