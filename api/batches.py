@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -10,12 +9,11 @@ from msgspec import Meta, Struct
 from sqlalchemy import Connection, Engine, delete, select
 
 from api.erasure import erase_every
-from api.faults import invalid
 from api.moments import at
-from api.pages import Page, Paging
+from api.pages import ID, Page, Paging, check_id_cursor
 from api.users import Caller
 from shared.database import now_s, reading, transaction
-from shared.errors import Fault, NotFound
+from shared.errors import NotFound
 from shared.models import Batch as BatchRow
 from shared.models import Ecg as EcgRow
 from shared.tally import count
@@ -25,8 +23,6 @@ CUT = (
     "Not all of it has come. When the connection was cut, send it again with the same "
     "Idempotency-Key: it goes on where it stopped."
 )
-
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Counts(Struct):
@@ -83,9 +79,8 @@ def find_one(engine: Engine, caller: Caller, batch_id: str) -> Batch:
 def find_all(engine: Engine, caller: Caller, paging: Paging) -> Page[Batch]:
     """List this caller's batches, newest first."""
     statement = select(BatchRow.__table__).where(BatchRow.user_id == caller.user_id)
+    check_id_cursor(paging)
     if paging.cursor is not None:
-        if not _ID.fullmatch(paging.cursor):
-            raise invalid([Fault("/query/cursor", "must be the next_cursor of an earlier answer")])
         statement = statement.where(BatchRow.id < paging.cursor)
     statement = statement.order_by(BatchRow.id.desc()).limit(paging.limit + 1)
     with reading(engine) as connection:
@@ -119,7 +114,7 @@ def erase(engine: Engine, caller: Caller, batch_id: str) -> None:
 def batch_of(connection: Connection, caller: Caller, batch_id: str) -> Any:
     """The row of this batch, if it is the caller's: a stranger's does not exist."""
     row = None
-    if _ID.fullmatch(batch_id):
+    if ID.fullmatch(batch_id):
         row = connection.execute(
             select(BatchRow.__table__).where(
                 BatchRow.id == batch_id, BatchRow.user_id == caller.user_id

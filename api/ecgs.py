@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.faults import invalid
 from api.moments import at
-from api.pages import Page, Paging
+from api.pages import ID, Page, Paging, check_id_cursor
 from api.uploads import Recording
 from api.users import WHO_ARE_YOU, Caller
 from shared.database import now_s, reading, transaction
@@ -34,8 +33,6 @@ Status = Literal["pending", "finished", "failed"]
 
 LONGEST_KEY = 255
 KEY_PATTERN = f"[!-~]{{1,{LONGEST_KEY}}}"
-
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class LeadSummary(Struct):
@@ -187,9 +184,8 @@ def find_one(engine: Engine, caller: Caller, ecg_id: str) -> Ecg:
 def find_all(engine: Engine, caller: Caller, paging: Paging, status: str | None) -> Page[Ecg]:
     """List this caller's ecgs, newest first; raises `InvalidRequest` for an unknown status."""
     statement = _DESCRIPTION.where(EcgRow.user_id == caller.user_id).order_by(EcgRow.id.desc())
+    check_id_cursor(paging)
     if paging.cursor is not None:
-        if not _ID.fullmatch(paging.cursor):
-            raise invalid([Fault("/query/cursor", "must be the next_cursor of an earlier answer")])
         statement = statement.where(EcgRow.id < paging.cursor)
     if status is not None:
         if status not in STATUSES:
@@ -224,8 +220,7 @@ def one_of(connection: Connection, statement: Any, caller: Caller, ecg_id: str) 
 
 
 def _is_mine(caller: Caller, ecg_id: str) -> tuple[ColumnElement[bool], ...]:
-    # A database need not be asked for what no id looks like; NUL would even offend PostgreSQL.
-    if not _ID.fullmatch(ecg_id):
+    if not ID.fullmatch(ecg_id):
         raise NotFound(NO_SUCH_ECG)
     return EcgRow.id == ecg_id, EcgRow.user_id == caller.user_id
 

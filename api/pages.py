@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -15,6 +16,8 @@ DEFAULT_LIMIT = 50
 MOST = 500
 # The longest are usernames.
 LONGEST_CURSOR = 64
+# A database need not be asked for what no id looks like; NUL would even offend PostgreSQL.
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 T = TypeVar("T")
 
@@ -43,3 +46,9 @@ def parse_paging(arguments: Mapping[str, str]) -> Paging:
     if cursor is not None and not (0 < len(cursor) <= LONGEST_CURSOR and cursor.isprintable()):
         raise invalid([Fault("/query/cursor", "must be the next_cursor of an earlier answer")])
     return Paging(int(limit), cursor)
+
+
+def check_id_cursor(paging: Paging) -> None:
+    """Refuse a cursor that is no id, where lists go by ids; raises `InvalidRequest`."""
+    if paging.cursor is not None and not ID.fullmatch(paging.cursor):
+        raise invalid([Fault("/query/cursor", "must be the next_cursor of an earlier answer")])

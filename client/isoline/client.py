@@ -48,6 +48,7 @@ class Client:
     admin_token : the administrator's, for users alone.
     timeout_s : how long the server may say nothing.
     most_attempts : how often a request is made before it is given up.
+    on_retry : is told what went wrong, and in how many seconds it is tried again.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Client:
         admin_token: str | None = None,
         timeout_s: float = 60.0,
         most_attempts: int = 6,
+        on_retry: Callable[[Exception, float], None] | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self._transport = Transport(
@@ -66,6 +68,7 @@ class Client:
             admin_token=admin_token,
             timeout_s=timeout_s,
             most_attempts=most_attempts,
+            on_retry=on_retry,
         )
 
     def __repr__(self) -> str:
@@ -86,8 +89,6 @@ class Client:
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
-
-    # ECGs, one at a time.
 
     def upload(
         self, ecg: Ecg | bytes, *, wait_s: int | None = None, idempotency_key: str | None = None
@@ -133,8 +134,6 @@ class Client:
     def erase(self, ecg_id: str) -> None:
         """Erase an ECG with its samples and insights."""
         self._transport.send("DELETE", f"/ecgs/{_part(ecg_id)}")
-
-    # Batches.
 
     def submit_batch(
         self,

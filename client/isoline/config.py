@@ -10,6 +10,10 @@ import msgspec
 
 from isoline.client import DEFAULT_URL, Client
 from isoline.errors import IsolineError
+from isoline.output import say
+
+# Somebody sits in front of it.
+MOST_ATTEMPTS = 4
 
 
 class Kept(msgspec.Struct):
@@ -30,7 +34,13 @@ class Access:
 
     def client(self) -> Client:
         """A client for this server."""
-        return Client(self.url, self.token, admin_token=self.admin_token)
+        return Client(
+            self.url,
+            self.token,
+            admin_token=self.admin_token,
+            most_attempts=MOST_ATTEMPTS,
+            on_retry=lambda error, wait_s: say(f"{error} Again in {wait_s:.0f} s."),
+        )
 
 
 def path() -> Path:

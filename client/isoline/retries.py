@@ -21,7 +21,12 @@ LONGEST_WAIT_S = 20
 T = TypeVar("T")
 
 
-def insist(act: Callable[[], T], *, most_attempts: int) -> T:
+def insist(
+    act: Callable[[], T],
+    *,
+    most_attempts: int,
+    on_retry: Callable[[Exception, float], None] | None = None,
+) -> T:
     """Do something again when the server cannot be reached or is not available at the moment.
 
     Raises
@@ -34,7 +39,10 @@ def insist(act: Callable[[], T], *, most_attempts: int) -> T:
         except PASSING as error:
             if attempt == most_attempts:
                 raise
-            time.sleep(pause_s(attempt, error))
+            wait_s = pause_s(attempt, error)
+            if on_retry is not None:
+                on_retry(error, wait_s)
+            time.sleep(wait_s)
     raise ValueError("most_attempts must be at least 1")
 
 

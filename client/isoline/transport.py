@@ -47,7 +47,9 @@ class Transport:
         admin_token: str | None,
         timeout_s: float,
         most_attempts: int,
+        on_retry: Callable[[Exception, float], None] | None,
     ) -> None:
+        self._on_retry = on_retry
         self._token = token
         self._admin_token = admin_token
         self._most_attempts = most_attempts
@@ -66,11 +68,15 @@ class Transport:
         """Send a request until it is answered."""
         # A name that is taken on the second attempt may be one's own.
         attempts = 1 if (method, path) == ("POST", "/users") else self._most_attempts
-        return insist(lambda: self.exchange(method, path, **options), most_attempts=attempts)
+        return insist(
+            lambda: self.exchange(method, path, **options),
+            most_attempts=attempts,
+            on_retry=self._on_retry,
+        )
 
     def insist(self, act: Callable[[], T]) -> T:
         """Do something again as often as requests are made again."""
-        return insist(act, most_attempts=self._most_attempts)
+        return insist(act, most_attempts=self._most_attempts, on_retry=self._on_retry)
 
     def exchange(
         self,

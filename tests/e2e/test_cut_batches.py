@@ -87,7 +87,7 @@ def chunked(body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("way", ["length", "chunked", "gzip"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_client_that_is_gone_at_any_byte_can_go_on(
     isoline: httpx.Client, stack: Stack, way: str, seed: int
 ) -> None:
@@ -111,7 +111,10 @@ def test_a_client_that_is_gone_at_any_byte_can_go_on(
         cut_at = chance.randrange(1, len(sent))
         send_in_part(stack, "\r\n".join(head), sent[:cut_at], chance.choice(["closed", "reset"]))
     answer = isoline.post("/batches", content=body, headers={**NDJSON, "Idempotency-Key": key})
-    # The server may not have noticed yet that the one before is gone: it is fenced off.
+    while answer.status_code == 409:
+        # One of those that are gone was late, and has taken over.
+        assert answer.json()["type"] == "/problems/batch-taken-over"
+        answer = isoline.post("/batches", content=body, headers={**NDJSON, "Idempotency-Key": key})
     assert answer.status_code == 202
     assert answer.json()["counts"]["rejected"] == 0
     assert answer.json()["total"] == number
@@ -122,7 +125,7 @@ def test_a_client_that_is_gone_at_any_byte_can_go_on(
 
 @pytest.mark.timeout(240)
 def test_whatever_is_killed_each_line_is_answered_once(isoline: httpx.Client, stack: Stack) -> None:
-    number = 1500
+    number = 1000
     body = [line(n % 200).replace(b"line ", b"%d-" % n) for n in range(number)]
     chance = random.Random(7)
     is_over = threading.Event()
@@ -195,7 +198,7 @@ def test_nobody_waits_for_the_end_of_somebody_elses_batch(
     isoline: httpx.Client, stack: Stack
 ) -> None:
     stack.stop("bulk")
-    large = b"".join(line(n % 100).replace(b"line ", b"%d-" % n) for n in range(4000))
+    large = b"".join(line(n % 100).replace(b"line ", b"%d-" % n) for n in range(2500))
     theirs = isoline.post("/batches", content=large, headers=NDJSON).json()["id"]
     with stack.client() as bob:
         bob.headers["x-user-token"] = stack.register(bob, "bob")
@@ -205,7 +208,7 @@ def test_nobody_waits_for_the_end_of_somebody_elses_batch(
     rest = isoline.get(f"/batches/{theirs}").json()
     assert small["counts"]["finished"] == 2
     assert rest["counts"]["pending"] > 0
-    assert ended(isoline, theirs, 90)["counts"]["finished"] == 4000
+    assert ended(isoline, theirs, 90)["counts"]["finished"] == 2500
 
 
 def test_a_line_longer_than_an_upload_may_be_is_one_line(
