@@ -10,7 +10,7 @@ from isoline import Client
 from tests.parts import ADMIN_TOKEN, Stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Stack]:
     """API, workers and relay, on SQLite."""
     folder = tmp_path_factory.mktemp("client")
@@ -19,7 +19,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def token(stack: Stack) -> str:
     """Of somebody who was registered with the client."""
     with Client(stack.url, admin_token=ADMIN_TOKEN) as admin:

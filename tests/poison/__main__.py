@@ -11,14 +11,14 @@ from shared import jobs
 if __name__ == "__main__":
     # Less patience than production has, so that five attempts fit into a test.
     is_hasty = "POISON_PATIENTLY" not in os.environ
-    jobs.TIME_LIMIT_S = 3
+    jobs.TIME_LIMIT_S = 5
     if is_hasty:
         jobs.LEASE_S = 10.0
     # Only now: they read the lease when they are imported.
     from worker import claims, tasks
     from worker import insights as bench
 
-    tasks.COMPUTE_WITHIN_S = 1.5
+    tasks.COMPUTE_WITHIN_S = 2.0
     if is_hasty:
         claims.FIRST_PAUSE_S = 0.2
     bench.__path__.append(str(Path(__file__).parent / "insights"))
