@@ -185,6 +185,7 @@ def test_a_server_that_is_killed_meanwhile_is_waited_for(isoline: Client, stack:
     key = cut.value.idempotency_key
     again = isoline.submit_batch(list(many(400)), idempotency_key=key)
     assert again.counts.total == 400
+    assert isoline.wait_for_batch(again.id, timeout_s=60).counts.finished == 400
 
 
 def test_a_line_as_it_travels() -> None:
