@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import psutil
 from sqlalchemy import create_engine, text
@@ -29,7 +30,23 @@ class House(Stack):
             folder, database_url=database_url, redis_url=self.redis_url, poisoned=poisoned
         )
 
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._is_over = threading.Event()
+        self._warden = threading.Thread(target=self._bring_back)
+        self._warden.start()
+        return self
+
+    def _bring_back(self) -> None:
+        """Start again whoever has ended, as a supervisor would."""
+        while not self._is_over.wait(0.5):
+            for name, process in list(self._processes.items()):
+                if process.poll() is not None and self._processes.get(name) is process:
+                    self.start(name)
+
     def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._warden.join()
         try:
             super().__exit__()
         finally:

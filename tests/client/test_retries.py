@@ -50,7 +50,8 @@ class Misbehaving(BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815 - what http.server looks for
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self._begin(status, {**headers, "Content-Length": str(len(body))})
+        length = {"Content-Length": str(len(body)), "Connection": "close"}
+        self._begin(status, {**headers, **length})
         self.wfile.write(body)
         # What was sent along is not read.
         self.close_connection = True
