@@ -10,7 +10,7 @@ LEFTOVERS := .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_lin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo client archive doctor backup test check chaos mutants soak format lock up down docker-test clean
+.PHONY: help run demo client archive doctor backup test check chaos mutants bench soak format lock up down docker-test clean
 
 help:
 	@echo "Isoline: ECG insights as a service"
@@ -48,6 +48,9 @@ chaos: .venv/dev.stamp ## Kill everything while 10,000 uploads go on, on both da
 mutants: .venv/dev.stamp ## Break the life of a row in one place at a time, and see whether the tests notice
 	@.venv/bin/python -m tests.worker.mutants
 
+bench: .venv/bench.stamp ## Measure against other programs, side by side: tables here, all figures in bench.json
+	@.venv/bin/python -m bench $(ARGS)
+
 soak: .venv/dev.stamp ## Send 50,000 jobs through one worker, and watch its memory and its descriptors
 	@.venv/bin/python -m bench.soak $(ARGS)
 
@@ -61,6 +64,7 @@ lock: .venv/bin/python ## Pin the dependencies of pyproject.toml (ARGS=--upgrade
 	$(LOCK) $(ARGS) --extra formats --group build -c requirements.txt pyproject.toml -o requirements-client.txt
 	$(LOCK) $(ARGS) --extra server --extra formats --group dev -c requirements.txt -c requirements-client.txt \
 	  pyproject.toml -o requirements-dev.txt
+	$(LOCK) $(ARGS) --extra server --extra formats --group dev --group bench -c requirements-dev.txt pyproject.toml -o requirements-bench.txt
 
 up: ## Start everything in Docker; writes .env with random secrets if there is none
 	@test -e .env || { umask 077 && \
@@ -101,6 +105,9 @@ endef
 
 .venv/dev.stamp: requirements-dev.txt .venv/bin/python
 	$(call install,requirements-dev.txt)
+
+.venv/bench.stamp: requirements-bench.txt .venv/bin/python
+	$(call install,requirements-bench.txt)
 
 define install
 	@echo "Installing $(1) into .venv; this needs the internet, the first time."

@@ -22,9 +22,11 @@ from api.routes.health import health
 from api.routes.insights import insights
 from api.routes.users import users
 from api.waiting import WaitingRoom
-from shared import database, jobs
+from shared import database
+from shared.bell import Bell
 from shared.broker import Broker
 from shared.errors import SettingsError
+from shared.jobs import celery_app
 from shared.migrations.schema import newest_revision
 from shared.settings import Settings
 
@@ -58,13 +60,14 @@ def create_app(
     if settings.admin_token is None or settings.redis_url is None:
         raise SettingsError("The API needs ISOLINE_ADMIN_TOKEN and ISOLINE_REDIS_URL.")
     app = Flask("api")
+    broker = Broker(settings.redis_url)
     # Everything is read through `received_body`, which has bounds of its own.
     app.config["MAX_CONTENT_LENGTH"] = None
     app.extensions["isoline"] = Desk(
         settings=settings,
         engine=engine or database.connect(settings.database_url),
-        enqueue=enqueue or jobs.Bell(jobs.celery_app(settings.redis_url)).ring,
-        broker=Broker(settings.redis_url),
+        enqueue=enqueue or Bell(celery_app(settings.redis_url), broker).ring,
+        broker=broker,
         budget=Budget(readers=READERS, most_bytes=2 * settings.max_upload_bytes),
         waiting_room=WaitingRoom(CHAIRS),
         lane=threading.Lock(),

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 import uuid_utils
 from msgspec import UNSET, Raw, Struct, UnsetType
-from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, and_, bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from api.faults import invalid
@@ -143,14 +143,18 @@ def row_of(recording: Recording, caller: Caller, request_id: str) -> dict[str, A
 def _store(engine: Engine, row: dict[str, Any], encoded: bytes) -> dict[str, Any]:
     """Commit an ecg with its signal; return the row as it was written, with its times."""
     with transaction(engine) as connection:
-        now = connection.scalar(select(now_s()))
+        now = connection.scalar(_NOW)
         times = {"created_at_s": now, "due_at_s": now, "rung_at_s": now}
         if row["recorded_at_s"] is None:
             times["recorded_at_s"] = now
         written = {**row, **times}
-        connection.execute(insert(EcgRow), written)
-        connection.execute(insert(Signal), {"ecg_id": row["id"], "encoded": encoded})
+        connection.execute(_INSERT_ECG, written)
+        connection.execute(_INSERT_SIGNAL, {"ecg_id": row["id"], "encoded": encoded})
     return written
+
+
+_NOW = select(now_s())
+_INSERT_ECG, _INSERT_SIGNAL = insert(EcgRow), insert(Signal)
 
 
 def _first_answer(
@@ -177,7 +181,7 @@ def _first_answer(
 def find_one(engine: Engine, caller: Caller, ecg_id: str) -> Ecg:
     """Describe one ecg of this caller; raises `NotFound`."""
     with reading(engine) as connection:
-        row = one_of(connection, _WITH_LEADS, caller, ecg_id)
+        row = one_of(connection, _ONE, caller, ecg_id)
     return Ecg(**_description(row._asdict()), leads=_leads(row.leads))
 
 
@@ -199,30 +203,33 @@ def find_all(engine: Engine, caller: Caller, paging: Paging, status: str | None)
 
 def erase(engine: Engine, caller: Caller, ecg_id: str) -> None:
     """Erase an ecg with its samples and insights; a job in flight finishes into nothing."""
-    statement = delete(EcgRow).where(*_is_mine(caller, ecg_id))
+    statement = delete(EcgRow).where(IS_THE_CALLERS).returning(EcgRow.batch_id, EcgRow.status)
     with transaction(engine) as connection:
-        erased = connection.execute(
-            statement.returning(EcgRow.batch_id, EcgRow.status)
-        ).one_or_none()
-        if erased is None:
-            raise NotFound(NO_SUCH_ECG)
+        erased = one_of(connection, statement, caller, ecg_id)
         if erased.status in {PENDING, RUNNING}:
             # Its batch does not wait for it any more.
             count_ended(connection, [(erased.batch_id, FAILED)])
 
 
 def one_of(connection: Connection, statement: Any, caller: Caller, ecg_id: str) -> Any:
-    """The one row with this id, if it is the caller's: a stranger's ecg does not exist."""
-    row = connection.execute(statement.where(*_is_mine(caller, ecg_id))).one_or_none()
+    """The one row with this id, if it is the caller's: a stranger's ecg does not exist.
+
+    Parameters
+    ----------
+    statement : one that asks for what `IS_THE_CALLERS`.
+    """
+    if not ID.fullmatch(ecg_id):
+        raise NotFound(NO_SUCH_ECG)
+    asked = {"ecg_id": ecg_id, "user_id": caller.user_id}
+    row = connection.execute(statement, asked).one_or_none()
     if row is None:
         raise NotFound(NO_SUCH_ECG)
     return row
 
 
-def _is_mine(caller: Caller, ecg_id: str) -> tuple[ColumnElement[bool], ...]:
-    if not ID.fullmatch(ecg_id):
-        raise NotFound(NO_SUCH_ECG)
-    return EcgRow.id == ecg_id, EcgRow.user_id == caller.user_id
+# What `one_of` binds: statements that are put together once, since that takes longer than to
+# answer them.
+IS_THE_CALLERS = and_(EcgRow.id == bindparam("ecg_id"), EcgRow.user_id == bindparam("user_id"))
 
 
 _DESCRIPTION = select(
@@ -239,6 +246,7 @@ _DESCRIPTION = select(
 )
 # A list does without the leads: there may be ten thousand in each of its rows.
 _WITH_LEADS = _DESCRIPTION.add_columns(EcgRow.leads)
+_ONE = _WITH_LEADS.where(IS_THE_CALLERS)
 
 
 def _description(row: Mapping[str, Any]) -> dict[str, Any]:

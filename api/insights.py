@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 from sqlalchemy import Engine, func, select
 
-from api.ecgs import Status, one_of
+from api.ecgs import IS_THE_CALLERS, Status, one_of
 from api.moments import at
 from api.users import Caller
 from shared.broker import Broker
@@ -131,7 +131,20 @@ class Progress:
 
 def find_progress(engine: Engine, caller: Caller, ecg_id: str) -> Progress:
     """How far the job of this ecg is; raises `NotFound`."""
-    statement = select(
+    with reading(engine) as connection:
+        row = one_of(connection, _PROGRESS, caller, ecg_id)
+    place = Place(
+        user_id=row.user_id,
+        is_bulk=row.batch_id is not None,
+        is_fresh=row.attempts == 0,
+        due_at_s=row.due_at_s,
+        rung_at_s=row.rung_at_s,
+    )
+    return Progress(row.id, place, row.status == RUNNING, _ended(row))
+
+
+_PROGRESS = (
+    select(
         EcgRow.id,
         EcgRow.status,
         EcgRow.user_id,
@@ -142,17 +155,10 @@ def find_progress(engine: Engine, caller: Caller, ecg_id: str) -> Progress:
         EcgRow.finished_at_s,
         EcgRow.failure,
         Insights.document,
-    ).outerjoin(Insights, Insights.ecg_id == EcgRow.id)
-    with reading(engine) as connection:
-        row = one_of(connection, statement, caller, ecg_id)
-    place = Place(
-        user_id=row.user_id,
-        is_bulk=row.batch_id is not None,
-        is_fresh=row.attempts == 0,
-        due_at_s=row.due_at_s,
-        rung_at_s=row.rung_at_s,
     )
-    return Progress(row.id, place, row.status == RUNNING, _ended(row))
+    .outerjoin(Insights, Insights.ecg_id == EcgRow.id)
+    .where(IS_THE_CALLERS)
+)
 
 
 def _ended(row: Any) -> Ended | None:

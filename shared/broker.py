@@ -10,6 +10,8 @@ from typing import Literal, cast
 
 import redis
 
+from shared.jobs import TAKEN
+
 # Workers beat every two seconds, the relay every second: whoever has not been heard for this long
 # is not there.
 HEARD_WITHIN_S = 10.0
@@ -83,6 +85,13 @@ class Broker:
     def waiting(self, queue: str) -> int:
         """How many messages nobody has taken yet; raises `redis.RedisError`."""
         return int(self._redis.llen(queue))
+
+    def on_its_way(self, queue: str) -> int:
+        """How many messages are waiting or being worked on; raises `redis.RedisError`."""
+        asked = self._redis.pipeline(transaction=False)
+        asked.llen(queue)
+        asked.hlen(TAKEN[queue])
+        return sum(int(number) for number in asked.execute())
 
     def run_id(self) -> str:
         """A name that changes whenever the server starts anew; raises `redis.RedisError`."""

@@ -1,4 +1,4 @@
-"""The bell: the Celery application, the names of its tasks and queues, and how it is rung.
+"""The Celery application, the names of its tasks and queues, and how a message is sent.
 
 The row is the job; a message is only a hint that names rows. Losing, doubling or delaying one
 changes nothing but the time of day.
@@ -6,12 +6,8 @@ changes nothing but the time of day.
 
 from __future__ import annotations
 
-import queue
-import threading
-import time
 from collections.abc import Sequence
 
-import structlog
 from celery import Celery
 from kombu.entity import Queue
 
@@ -23,8 +19,11 @@ BULK = "bulk"
 QUARANTINE = "quarantine"
 QUARANTINED_AFTER = 2
 
+# Where a message lies from the moment a worker takes it until it has worked on it.
+TAKEN = {name: f"taken:{name}" for name in (INTERACTIVE, BULK, QUARANTINE)}
+
 # One worker child takes a message whole, so it is kept short: neighbours spread over children.
-IDS_PER_MESSAGE = 8
+IDS_PER_MESSAGE = 16
 # The rows of a message are claimed together and stored together: as many as spread the cost of that
 # thinly, and not so many that they take seconds.
 LINES_PER_MESSAGE = 64
@@ -36,11 +35,6 @@ TIME_LIMIT_S = 60
 LEASE_S = 75.0
 
 GROWN_KB = 384 * 1024
-
-# After a failed ring, how long the bell is left alone; the relay makes up for what is not rung.
-BREAK_S = 2.0
-
-log = structlog.get_logger(__name__)
 
 
 def celery_app(redis_url: str) -> Celery:
@@ -102,50 +96,3 @@ def celery_app(redis_url: str) -> Celery:
 def enqueue(app: Celery, ecg_ids: Sequence[str], queue: str = INTERACTIVE) -> None:
     """Send one message that names these ecgs; raises what the broker's client raises."""
     app.send_task(ANALYSE, args=[list(ecg_ids)], queue=queue, retry=False)
-
-
-class Bell:
-    """Rings for ecgs from a thread of its own, so that no request ever waits for the broker.
-
-    What is uploaded while a message is on its way goes out together with the next one. What cannot
-    be rung is dropped here: the row says that it waits, and the relay rings again.
-    """
-
-    def __init__(self, app: Celery) -> None:
-        self._app = app
-        self._waiting: queue.SimpleQueue[tuple[Sequence[str], str]] = queue.SimpleQueue()
-        self._start = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    def ring(self, ecg_ids: Sequence[str], queue_name: str = INTERACTIVE) -> None:
-        """Note that these ecgs wait, and return at once."""
-        self._waiting.put((ecg_ids, queue_name))
-        if self._thread is None:
-            with self._start:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="bell", daemon=True)
-                    self._thread.start()
-
-    def _run(self) -> None:
-        silent_until = 0.0
-        put_aside: tuple[Sequence[str], str] | None = None
-        while True:
-            ecg_ids, queue_name = put_aside or self._waiting.get()
-            put_aside = None
-            # The lines of a batch are as many as belong together already.
-            while queue_name == INTERACTIVE and len(ecg_ids) < IDS_PER_MESSAGE:
-                if self._waiting.empty():
-                    break
-                more, other_name = self._waiting.get()
-                if other_name != queue_name:
-                    put_aside = more, other_name
-                    break
-                ecg_ids = [*ecg_ids, *more]
-            if time.monotonic() < silent_until:
-                continue
-            try:
-                enqueue(self._app, ecg_ids, queue_name)
-            # Whatever the client raises, the rows are safe and this thread must live on.
-            except Exception as error:  # noqa: BLE001
-                silent_until = time.monotonic() + BREAK_S
-                log.warning("bell not rung", ecgs=len(ecg_ids), error=type(error).__name__)

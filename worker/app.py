@@ -24,6 +24,12 @@ from worker import tasks
 # neighbours never learn of it. The largest upload needs a third of this.
 MOST_BYTES = 2**30
 
+ROLES: dict[str, Role] = {
+    jobs.INTERACTIVE: "worker",
+    jobs.BULK: "bulk",
+    jobs.QUARANTINE: "quarantine",
+}
+
 settings = Settings.from_environ(needs=["ISOLINE_REDIS_URL"])
 assert settings.redis_url is not None  # noqa: S101 - `needs` saw to it
 app = jobs.celery_app(settings.redis_url)
@@ -78,9 +84,16 @@ def _configure_logs(**_: Any) -> None:
 
 
 @signals.celeryd_init.connect
-def _put_up_the_letterbox(conf: Any, **_: Any) -> None:
+def _put_up_the_letterbox(sender: str, conf: Any, **_: Any) -> None:
     # For workers alone: Flower knows the page of a broker by the name of its transport.
     conf.broker_transport = "worker.letterbox:Transport"
+    taken = jobs.TAKEN[_queue_of(sender)]
+    conf.broker_transport_options = {
+        **conf.broker_transport_options,
+        "unacked_key": taken,
+        "unacked_index_key": f"{taken}:index",
+        "unacked_mutex_key": f"{taken}:mutex",
+    }
 
 
 @signals.worker_process_init.connect
@@ -106,10 +119,13 @@ def _mourn(task_id: str | None = None, exception: Any = None, args: Any = None, 
         mourner.dispose()
 
 
+def _queue_of(hostname: str) -> str:
+    """The queue of a worker, by which `python -m worker` names it."""
+    return next((name for name in jobs.TAKEN if hostname.startswith(f"{name}-")), jobs.INTERACTIVE)
+
+
 def _role(hostname: str) -> Role:
-    if hostname.startswith(jobs.QUARANTINE):
-        return "quarantine"
-    return "bulk" if hostname.startswith(jobs.BULK) else "worker"
+    return ROLES[_queue_of(hostname)]
 
 
 @signals.heartbeat_sent.connect

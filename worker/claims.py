@@ -9,9 +9,24 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Update, case, exists, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Engine,
+    Update,
+    bindparam,
+    case,
+    exists,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from shared.database import now_s, transaction
 from shared.jobs import LEASE_S
@@ -57,6 +72,50 @@ class _Lead(msgspec.Struct):
     name: str
 
 
+# Put together once: to do that for every job takes longer than the database does.
+_ECG_IDS: BindParameter[str] = bindparam("ecg_ids", expanding=True)
+_IS_CALLED_OFF = exists().where(Batch.id == Ecg.batch_id, Batch.cancelled_at_s.is_not(None))
+_CLAIM = (
+    update(Ecg)
+    .where(Ecg.id.in_(_ECG_IDS), IS_PENDING, Ecg.due_at_s <= now_s())
+    .where(Ecg.attempts <= bindparam("most_attempts"))
+    .where(or_(Ecg.batch_id.is_(None), ~_IS_CALLED_OFF))
+    .values(
+        status=RUNNING,
+        attempts=Ecg.attempts + 1,
+        lease_until_s=now_s() + LEASE_S,
+        held_by=bindparam("message"),
+    )
+    .returning(
+        Ecg.id,
+        Ecg.attempts,
+        Ecg.leads,
+        Ecg.sampling_rate_hz,
+        Ecg.baseline,
+        Ecg.request_id,
+        Ecg.batch_id,
+        Ecg.user_id,
+    )
+)
+# The fence: touches rows only while these very attempts hold them. The ids by themselves are what
+# an index can be asked for.
+_HELD = update(Ecg).where(
+    Ecg.id.in_(_ECG_IDS),
+    tuple_(Ecg.id, Ecg.attempts).in_(bindparam("held", expanding=True)),
+    Ecg.status == RUNNING,
+)
+
+
+def _ending(statement: Update) -> ReturningUpdate[str, str | None, str]:
+    """Have rows end, and say the batch and the status of each."""
+    ended = statement.values(finished_at_s=now_s(), **NOBODYS)
+    return ended.returning(Ecg.id, Ecg.batch_id, Ecg.status)
+
+
+_FINISH = _ending(_HELD.values(status=FINISHED))
+_STORE = insert(Insights)
+
+
 def claim(engine: Engine, ecg_ids: Sequence[str], message: str) -> list[Claim]:
     """Begin an attempt at each of these ecgs that waits for one and is due.
 
@@ -70,32 +129,13 @@ def claim(engine: Engine, ecg_ids: Sequence[str], message: str) -> list[Claim]:
     -------
     list of Claim : in the order in which they were named.
     """
-    is_called_off = exists().where(Batch.id == Ecg.batch_id, Batch.cancelled_at_s.is_not(None))
-    most_attempts = MAX_ATTEMPTS - 1 if len(ecg_ids) == 1 else 0
-    statement = (
-        update(Ecg)
-        .where(Ecg.id.in_(ecg_ids), IS_PENDING, Ecg.due_at_s <= now_s())
-        .where(Ecg.attempts <= most_attempts)
-        .where(or_(Ecg.batch_id.is_(None), ~is_called_off))
-        .values(
-            status=RUNNING,
-            attempts=Ecg.attempts + 1,
-            lease_until_s=now_s() + LEASE_S,
-            held_by=message[:64],
-        )
-        .returning(
-            Ecg.id,
-            Ecg.attempts,
-            Ecg.leads,
-            Ecg.sampling_rate_hz,
-            Ecg.baseline,
-            Ecg.request_id,
-            Ecg.batch_id,
-            Ecg.user_id,
-        )
-    )
+    asked = {
+        "ecg_ids": list(ecg_ids),
+        "most_attempts": MAX_ATTEMPTS - 1 if len(ecg_ids) == 1 else 0,
+        "message": message[:64],
+    }
     with transaction(engine) as connection:
-        rows = connection.execute(statement).all()
+        rows = connection.execute(_CLAIM, asked).all()
     claims = {
         row.id: Claim(
             ecg_id=row.id,
@@ -114,16 +154,14 @@ def claim(engine: Engine, ecg_ids: Sequence[str], message: str) -> list[Claim]:
 def finish(engine: Engine, documents: Sequence[tuple[Claim, bytes]]) -> set[str]:
     """Store documents and status together, of every claim that still stands; say which did."""
     with transaction(engine) as connection:
-        stood = _end(
-            connection, _held([claimed for claimed, _ in documents]).values(status=FINISHED)
-        )
+        stood = _end(connection, _FINISH, _fence([claimed for claimed, _ in documents]))
         rows = [
             {"ecg_id": claimed.ecg_id, "document": document}
             for claimed, document in documents
             if claimed.ecg_id in stood
         ]
         if rows:
-            connection.execute(insert(Insights), rows)
+            connection.execute(_STORE, rows)
         count_ended(connection, stood.values())
     return set(stood)
 
@@ -136,7 +174,8 @@ def fail(engine: Engine, claimed: Claim, reason: str) -> bool:
     bool : whether the claim still stood.
     """
     with transaction(engine) as connection:
-        stood = _end(connection, _held([claimed]).values(status=FAILED, failure=reason))
+        failing = _ending(_HELD.values(status=FAILED, failure=reason))
+        stood = _end(connection, failing, _fence([claimed]))
         count_ended(connection, stood.values())
     return bool(stood)
 
@@ -152,7 +191,7 @@ def give_back(engine: Engine, claimed: Claim, reason: str) -> bool:
     -------
     bool : whether the claim still stood.
     """
-    return bool(_take_back(engine, _held([claimed]), reason))
+    return bool(_take_back(engine, _HELD, reason, _fence([claimed])))
 
 
 def take_back(engine: Engine, message: str, ecg_ids: Sequence[str], reason: str) -> list[str]:
@@ -193,12 +232,14 @@ def retire(engine: Engine, batch_id: str, user_id: int) -> int:
     waiting = select(Ecg.id).where(IS_PENDING, Ecg.batch_id == batch_id, Ecg.user_id == user_id)
     some = update(Ecg).where(IS_PENDING, Ecg.id.in_(waiting.limit(RETIRED_AT_ONCE)))
     with transaction(engine) as connection:
-        ended = _end(connection, some.values(status=FAILED, failure=CANCELLED))
+        ended = _end(connection, _ending(some.values(status=FAILED, failure=CANCELLED)))
         count_ended(connection, ended.values())
     return len(ended)
 
 
-def _take_back(engine: Engine, statement: Update, reason: str) -> list[str]:
+def _take_back(
+    engine: Engine, statement: Update, reason: str, asked: dict[str, Any] | None = None
+) -> list[str]:
     """To wait again for a while that doubles with each attempt, or failed after the last one."""
     exhausted = Ecg.attempts >= MAX_ATTEMPTS
     # Twice as long each time, half as much or half as much again: what fell together does not rise
@@ -216,23 +257,25 @@ def _take_back(engine: Engine, statement: Update, reason: str) -> list[str]:
         **NOBODYS,
     )
     with transaction(engine) as connection:
-        rows = connection.execute(statement.returning(Ecg.id, Ecg.batch_id, Ecg.status)).all()
+        taken_back = statement.returning(Ecg.id, Ecg.batch_id, Ecg.status)
+        rows = connection.execute(taken_back, asked).all()
         count_ended(connection, [(row.batch_id, row.status) for row in rows])
     return [row.id for row in rows]
 
 
-def _end(connection: Connection, statement: Update) -> dict[str, tuple[str | None, str]]:
+def _end(
+    connection: Connection,
+    ending: ReturningUpdate[str, str | None, str],
+    asked: dict[str, Any] | None = None,
+) -> dict[str, tuple[str | None, str]]:
     """End rows; return the batch and the status of each."""
-    ended = statement.values(finished_at_s=now_s(), **NOBODYS)
-    rows = connection.execute(ended.returning(Ecg.id, Ecg.batch_id, Ecg.status)).all()
+    rows = connection.execute(ending, asked).all()
     return {row.id: (row.batch_id, row.status) for row in rows}
 
 
-def _held(claims: Sequence[Claim]) -> Update:
-    """The fence: an update that touches rows only while these very attempts hold them."""
-    ecg_ids = [claimed.ecg_id for claimed in claims]
-    attempts = [(claimed.ecg_id, claimed.attempt) for claimed in claims]
-    # The ids by themselves are what an index can be asked for.
-    return update(Ecg).where(
-        Ecg.id.in_(ecg_ids), tuple_(Ecg.id, Ecg.attempts).in_(attempts), Ecg.status == RUNNING
-    )
+def _fence(claims: Sequence[Claim]) -> dict[str, Any]:
+    """What `_HELD` asks for."""
+    return {
+        "ecg_ids": [claimed.ecg_id for claimed in claims],
+        "held": [(claimed.ecg_id, claimed.attempt) for claimed in claims],
+    }

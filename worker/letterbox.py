@@ -46,6 +46,15 @@ class Channel(redis.Channel):
     """One worker's way to its queues."""
 
     QoS = QoS
+    _kept: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        # Kombu makes one for every message and every event, which costs more than sending it.
+        if asynchronous:
+            return super()._create_client(asynchronous)
+        if self._kept is None or self._kept.connection_pool is not self.pool:
+            self._kept = super()._create_client()
+        return self._kept
 
     def basic_consume(
         self, queue: str, no_ack: bool, callback: Callable[[Any], Any], *args: Any, **kwargs: Any

@@ -42,20 +42,21 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the fence does not ask which attempt",
-        "tuple_(Ecg.id, Ecg.attempts).in_(attempts), ",
+        '    tuple_(Ecg.id, Ecg.attempts).in_(bindparam("held", expanding=True)),\n',
         "",
     ),
-    Mutant("the fence does not ask for the status", ", Ecg.status == RUNNING\n", "\n"),
+    Mutant("the fence does not ask for the status", "    Ecg.status == RUNNING,\n", ""),
     Mutant(
         "the fence does not ask which ecg",
-        "Ecg.id.in_(ecg_ids), tuple_(Ecg.id, Ecg.attempts).in_(attempts), ",
-        "Ecg.attempts.in_([claimed.attempt for claimed in claims]), ",
+        "    Ecg.id.in_(_ECG_IDS),\n"
+        '    tuple_(Ecg.id, Ecg.attempts).in_(bindparam("held", expanding=True)),',
+        "    Ecg.attempts > 0,",
     ),
     Mutant("an attempt is not counted", "attempts=Ecg.attempts + 1,", "attempts=Ecg.attempts,"),
     Mutant(
         "a claim does not ask for the status",
-        ".where(Ecg.id.in_(ecg_ids), IS_PENDING, Ecg.due",
-        ".where(Ecg.id.in_(ecg_ids), Ecg.due",
+        ".where(Ecg.id.in_(_ECG_IDS), IS_PENDING, Ecg.due",
+        ".where(Ecg.id.in_(_ECG_IDS), Ecg.due",
     ),
     Mutant(
         "a claim does not ask whether it is due",
@@ -69,11 +70,11 @@ MUTANTS = (
     ),
     Mutant(
         "a claim does not ask whether the batch is cancelled",
-        "or_(Ecg.batch_id.is_(None), ~is_called_off)",
+        "or_(Ecg.batch_id.is_(None), ~_IS_CALLED_OFF)",
         "or_(Ecg.batch_id.is_(None), Ecg.batch_id.is_not(None))",
     ),
     Mutant("a claim takes no lease", "now_s() + LEASE_S", "now_s() - 1"),
-    Mutant("a claim does not note its message", "held_by=message[:64],", "held_by='',"),
+    Mutant("a claim does not note its message", 'held_by=bindparam("message"),', "held_by='',"),
     Mutant("a sweep does not ask for the lease", ", Ecg.lease_until_s < now_s()", ""),
     Mutant(
         "the holder's name stays",
@@ -101,9 +102,7 @@ MUTANTS = (
     ),
     Mutant("a loss does not ask for the message", ", Ecg.held_by == message[:64])", ")"),
     Mutant("finishing leaves the status", ".values(status=FINISHED)", ".values(failure=None)"),
-    Mutant(
-        "finishing without the result", "connection.execute(insert(Insights)", "(insert(Insights)"
-    ),
+    Mutant("finishing without the result", "connection.execute(_STORE, rows)", "(_STORE, rows)"),
     Mutant(
         "finishing behind the fence stores as well", "if claimed.ecg_id in stood\n", "if True\n"
     ),

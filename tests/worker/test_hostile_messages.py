@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shared.jobs import INTERACTIVE
+from shared.jobs import INTERACTIVE, TAKEN
 from tests.parts import Stack, wait_until
 
 
@@ -106,7 +106,7 @@ def test_a_hostile_message_ends_nothing(
     stack.redis.lpush(INTERACTIVE, hostile(message)[kind])
     lives(stack, ada)
     # It was put away, not kept for another time.
-    wait_until(lambda: stack.redis.hlen("unacked") == 0, 5, f"for {kind} to be put away")
+    wait_until(lambda: stack.redis.hlen(TAKEN[INTERACTIVE]) == 0, 5, f"for {kind} to be put away")
     assert stack.redis.llen(INTERACTIVE) == 0
 
 
@@ -114,13 +114,19 @@ def test_what_was_taken_and_is_unreadable_now_ends_nothing(
     stack: Stack, ada: dict[str, str], message: dict[str, Any]
 ) -> None:
     # As after damage to the broker's file: long overdue, so a worker that starts has it restored.
-    stack.redis.zadd("unacked_index", {"damaged": 1.0, "empty": 1.0, "elsewhere": 1.0})
-    stack.redis.hset("unacked", "damaged", b"\x80 garbage")
-    stack.redis.hset("unacked", "empty", b"{}")
-    stack.redis.hset("unacked", "elsewhere", json.dumps([7, None, "nowhere"]))
+    stack.redis.zadd(
+        TAKEN[INTERACTIVE] + ":index", {"damaged": 1.0, "empty": 1.0, "elsewhere": 1.0}
+    )
+    stack.redis.hset(TAKEN[INTERACTIVE], "damaged", b"\x80 garbage")
+    stack.redis.hset(TAKEN[INTERACTIVE], "empty", b"{}")
+    stack.redis.hset(TAKEN[INTERACTIVE], "elsewhere", json.dumps([7, None, "nowhere"]))
     stack.stop("worker")
     stack.start("worker")
-    wait_until(lambda: stack.redis.hlen("unacked") == 0, 20, "for the damage to be put away")
+    wait_until(
+        lambda: stack.redis.hlen(TAKEN[INTERACTIVE]) == 0,
+        20,
+        "for the damage to be put away",
+    )
     lives(stack, ada)
 
 

@@ -1,0 +1,175 @@
+"""Side by side in one run: Isoline, a service in memory, and a tutorial's pipeline: `make bench`.
+
+Rounds are interleaved, so that whatever else the machine does meets all alike; what is printed are
+medians, and how many times the others'. All figures go into bench.json as well. Everything, the
+clients included, runs on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import bench.polls
+from bench import curves, singles
+from bench.cases import Case, Stand, cases, open_isoline, open_memory, open_tutorial
+from bench.limits import limits
+from bench.tables import print_table
+
+CONNECTIONS = {"S": (1, 8, 64), "P12": (1, 8, 64), "F12": (8,), "P12gz": (8,), "H2": (1, 4)}
+IDLE_UPLOADS = 50
+OPEN_LOOP_SHARES = (0.25, 0.5, 0.75)
+
+
+async def measure_rates(
+    stands: Sequence[Stand], all_cases: dict[str, Case], rounds: int, seconds: float
+) -> list[singles.Run]:
+    """Uploads in a closed loop, to finished: every case, every program, round by round."""
+    for case in all_cases.values():
+        await singles.right([one for one in stands if one.reads_gzip or not case.is_gzip], case)
+    runs = []
+    for name, case in all_cases.items():
+        for _ in range(rounds):
+            for number in CONNECTIONS[name]:
+                for stand in stands:
+                    if case.is_gzip and not stand.reads_gzip:
+                        continue
+                    runs.append(await singles.rate(stand, case, number, seconds))
+    return runs
+
+
+def table_of_rates(runs: Sequence[singles.Run]) -> list[dict[str, Any]]:
+    """One row for each case and number of connections."""
+    rows = []
+    for case, number in dict.fromkeys((run.case, run.connections) for run in runs):
+        middle = {
+            stand: singles.median_of(
+                [
+                    run
+                    for run in runs
+                    if (run.case, run.connections, run.stand) == (case, number, stand)
+                ]
+            )
+            for stand in dict.fromkeys(
+                run.stand for run in runs if (run.case, run.connections) == (case, number)
+            )
+        }
+        mine = middle["isoline"]
+        row: dict[str, Any] = {"case": case, "connections": number}
+        for stand, run in middle.items():
+            row[f"{stand} ECG/s"] = round(run.a_second, 1 if run.a_second < 10 else 0)
+        for stand, run in middle.items():
+            if stand != "isoline":
+                row[f"× {stand}"] = round(mine.a_second / run.a_second, 1)
+        row["upload p50 / p99 ms"] = f"{mine.upload_p50_ms:.1f} / {mine.upload_p99_ms:.1f}"
+        for part in ("api", "worker", "broker"):
+            row[f"{part} CPU ms"] = round(mine.cpu_ms[part], 2)
+        row["bytes an ECG"] = round(mine.stored_bytes)
+        rows.append(row)
+    return rows
+
+
+async def measure_idle(stands: Sequence[Stand], case: Case) -> list[dict[str, Any]]:
+    """One upload after the other on an idle system, until its insights are there."""
+    took: dict[str, list[float]] = {}
+    for _ in range(2):
+        for stand in stands:
+            took.setdefault(stand.name, []).extend(await singles.idle(stand, case, IDLE_UPLOADS))
+        mine = stands[0]
+        took.setdefault("isoline, Prefer: wait", []).extend(
+            await singles.idle(mine, case, IDLE_UPLOADS, prefer="wait=20")
+        )
+    return [
+        {
+            "upload to insights, idle": name,
+            "p50 ms": round(singles.quantile(of, 0.5), 1),
+            "p99 ms": round(singles.quantile(of, 0.99), 1),
+        }
+        for name, of in took.items()
+    ]
+
+
+async def measure_open_loop(
+    stands: Sequence[Stand], case: Case, capacity: float, seconds: float
+) -> list[dict[str, Any]]:
+    """Uploads at fixed rates, given as shares of what Isoline managed in a closed loop."""
+    rows = []
+    for share in OPEN_LOOP_SHARES:
+        for stand in stands:
+            rows.append(await singles.at_a_rate(stand, case, share * capacity, seconds))
+            await singles.settle(stand)
+    return rows
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on."""
+    return {
+        "processors": os.cpu_count(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "load generator": "bundled asyncio client (bench/load.py), on the same processors",
+    }
+
+
+def main() -> None:
+    """Measure, print tables, write the file."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of uploading, a round")
+    parser.add_argument("--cases", nargs="*", help="only these: S P12 F12 P12gz H2")
+    parser.add_argument(
+        "--parts",
+        nargs="*",
+        default=["limits", "rates", "idle", "open", "polls", "curves"],
+        help="only these: limits rates idle open polls curves",
+    )
+    parser.add_argument("--stored", nargs="*", type=int, default=[10**3, 10**5, 10**6])
+    parser.add_argument("--to", type=Path, default=Path("bench.json"))
+    asked = parser.parse_args()
+    found: dict[str, Any] = {"machine": machine()}
+    all_cases = cases()
+    chosen = {name: all_cases[name] for name in asked.cases or all_cases}
+    if "limits" in asked.parts:
+        found["limits"] = print_table("The floor on this machine", limits())
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isoline-bench-")))
+        stands = [
+            stack.enter_context(open_isoline(folder / "isoline")),
+            stack.enter_context(open_memory()),
+            stack.enter_context(open_tutorial(folder / "tutorial")),
+        ]
+        if "rates" in asked.parts:
+            runs = asyncio.run(measure_rates(stands, chosen, asked.rounds, asked.seconds))
+            found["runs"] = [run.as_json() for run in runs]
+            found["rates"] = print_table("Single uploads to finished", table_of_rates(runs))
+        if "idle" in asked.parts:
+            idle = asyncio.run(measure_idle(stands, all_cases["P12"]))
+            found["idle"] = print_table("P12 on an idle system", idle)
+        if "open" in asked.parts:
+            at_once = asyncio.run(singles.rate(stands[0], all_cases["P12"], 8, asked.seconds))
+            rows = asyncio.run(
+                measure_open_loop(stands[:2], all_cases["P12"], at_once.a_second, 5.0)
+            )
+            found["open"] = print_table("P12 at fixed rates (open loop), uploads alone", rows)
+    if "polls" in asked.parts:
+        found["polls"] = print_table(
+            "Polls, 8 connections", bench.polls.measure(asked.stored, asked.seconds)
+        )
+    if "curves" in asked.parts:
+        found["curves"] = print_table("Cost by samples", asyncio.run(curves.by_samples()))
+        found["batches"] = print_table("Cost by lines of a batch (P12)", curves.by_lines())
+    asked.to.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"\nAll figures are in {asked.to}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""What is uploaded, and the three programs it is uploaded to."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import msgspec
+import numpy as np
+import psutil
+
+from bench.load import request
+from tests.chaos.house import House
+from tests.parts import HOUSE, free_port, open_valkey, wait_until
+
+DIFFERENT = 16
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of upload; `bodies` are different ones of it, one after the other."""
+
+    name: str
+    what: str
+    bodies: list[bytes]
+    is_gzip: bool = False
+
+    def body(self, number: int) -> bytes:
+        """One of them."""
+        return self.bodies[number % len(self.bodies)]
+
+
+def make_body(leads: int, samples: int, seed: int, *, decimals: bool = False) -> bytes:
+    """An ECG of so many leads and samples: heart-like waves and noise, in ADC counts or mV."""
+    random = np.random.default_rng(seed)
+    time_s = np.arange(samples) / 500
+    signals = [
+        (300 * np.sin(7.5 * time_s + lead) + random.normal(0, 20, samples)).astype(int)
+        for lead in range(leads)
+    ]
+    return msgspec.json.encode(
+        {
+            "sampling_rate": 500,
+            "leads": [
+                {
+                    "name": str(lead),
+                    "signal": [one / 1000 for one in signal.tolist()]
+                    if decimals
+                    else signal.tolist(),
+                }
+                for lead, signal in enumerate(signals)
+            ],
+        }
+    )
+
+
+def cases() -> dict[str, Case]:
+    """All there are, by name."""
+    twelve = [make_body(12, 5_000, seed) for seed in range(DIFFERENT)]
+    decimals = [make_body(12, 5_000, seed, decimals=True) for seed in range(DIFFERENT)]
+    packed = [gzip.compress(body, 6) for body in twelve]
+    small = [make_body(1, 8, seed) for seed in range(DIFFERENT)]
+    holter = [make_body(2, 650_000, seed) for seed in range(2)]
+    return {
+        case.name: case
+        for case in (
+            Case("S", "1 × 8 integers", small),
+            Case("P12", "12 × 5,000 integers", twelve),
+            Case("F12", "12 × 5,000 decimals", decimals),
+            Case("P12gz", "P12 in gzip", packed, is_gzip=True),
+            Case("H2", "2 × 650,000 integers", holter),
+        )
+    }
+
+
+@dataclass
+class Stand:
+    """A program under measurement: where it listens, who works for it, what it wants in headers."""
+
+    name: str
+    port: int
+    parts: Callable[[], dict[str, int]]
+    """Process ids of its parts, by name; a part's children count with it."""
+    stored_bytes: Callable[[], int]
+    headers: dict[str, str] = field(default_factory=dict)
+    reads_gzip: bool = False
+
+    def upload(self, case: Case, number: int, prefer: str = "") -> bytes:
+        """The request that uploads."""
+        headers = {**self.headers, "Content-Type": "application/json"}
+        if case.is_gzip:
+            headers["Content-Encoding"] = "gzip"
+        if prefer:
+            headers["Prefer"] = prefer
+        return request("POST", "/ecgs", headers, case.body(number))
+
+    def poll(self, ecg_id: str, etag: str = "") -> bytes:
+        """The request that asks for insights."""
+        headers = {**self.headers, "If-None-Match": etag} if etag else self.headers
+        return request("GET", f"/ecgs/{ecg_id}/insights", headers)
+
+    def cpu_s(self) -> dict[str, float]:
+        """Processor seconds that each part has used, with its children."""
+        used = {}
+        for name, pid in self.parts().items():
+            parent = psutil.Process(pid)
+            family = [parent, *parent.children(recursive=True)]
+            used[name] = sum(sum(process.cpu_times()[:4]) for process in family)
+        return used
+
+
+def _size_of(folder: Path) -> Callable[[], int]:
+    return lambda: sum(path.stat().st_size for path in folder.glob("*.db*"))
+
+
+@contextmanager
+def open_isoline(
+    folder: Path, database_url: str = "", *, workers: dict[str, int] | None = None
+) -> Iterator[Stand]:
+    """Isoline as in production: API, workers, relay, Valkey; SQLite unless told otherwise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with House(folder, database_url or f"sqlite:///{folder / 'isoline.db'}") as house:
+        with httpx.Client(base_url=house.url, timeout=60) as http:
+            token = house.register(http, "bench")
+        parts = {
+            "api": ["api"],
+            "worker": ["worker"],
+            "bulk": ["bulk"],
+            "rest": ["quarantine", "relay"],
+        }
+
+        def pids() -> dict[str, int]:
+            found = {name: house.process(names[0]).pid for name, names in parts.items()}
+            return {**found, "broker": house.broker.pid}
+
+        yield Stand(
+            "isoline",
+            int(house.url.rpartition(":")[2]),
+            pids,
+            _size_of(folder),
+            {"x-user-token": token},
+            reads_gzip=True,
+        )
+
+
+@contextmanager
+def _program(arguments: list[str], environ: dict[str, str]) -> Iterator[int]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments], env={**os.environ, **environ}, cwd=HOUSE
+    )
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _answers(port: int) -> Callable[[], bool]:
+    def ask() -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/ecgs/none/insights").status_code == 404
+        except httpx.TransportError:
+            return False
+
+    return ask
+
+
+@contextmanager
+def open_memory() -> Iterator[Stand]:
+    """The peer that keeps everything in memory."""
+    port = free_port()
+    with _program(["bench.peers.memory"], {"PEER_PORT": str(port)}) as pid:
+        wait_until(_answers(port), what="for the peer in memory")
+        yield Stand("memory", port, lambda: {"api": pid}, lambda: 0)
+
+
+@contextmanager
+def open_tutorial(folder: Path) -> Iterator[Stand]:
+    """The peer out of tutorials."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    with ExitStack() as stack:
+        broker, url = open_valkey(folder, free_port())
+        stack.callback(broker.wait)
+        stack.callback(broker.kill)
+        environ = {
+            "PEER_REDIS": url,
+            "PEER_DATABASE": f"sqlite:///{folder / 'tutorial.db'}",
+        }
+        serve = ["gunicorn", "--workers=2", f"--bind=127.0.0.1:{port}", "bench.peers.tutorial:app"]
+        api = stack.enter_context(_program([*serve, "--log-level=error"], environ))
+        wait_until(_answers(port), what="for the tutorial's API")
+        worker = stack.enter_context(_program(["bench.peers.tutorial"], environ))
+        yield Stand(
+            "tutorial",
+            port,
+            lambda: {"api": api, "worker": worker, "broker": broker.pid},
+            _size_of(folder),
+        )
+
+
+def crossings_in(body: bytes) -> list[int]:
+    """What a finished document says of each lead."""
+    return [lead["number_of_zero_crossings"] for lead in json.loads(body)["leads"]]

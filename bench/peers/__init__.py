@@ -1,0 +1,1 @@
+"""Small honest programs to compare with."""
