@@ -26,6 +26,7 @@ Role = Literal["worker", "bulk", "quarantine", "relay"]
 
 # A sorted set: "role:name", scored with the moment of its last beat by the clock of Redis.
 _HEARTBEATS = "isoline:heartbeats"
+_ON_ITS_WAY = "return redis.call('LLEN', KEYS[1]) + redis.call('HLEN', KEYS[2])"
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,7 @@ class Broker:
 
     def on_its_way(self, queue: str) -> int:
         """How many messages are waiting or being worked on; raises `redis.RedisError`."""
-        asked = self._redis.pipeline(transaction=False)
-        asked.llen(queue)
-        asked.hlen(TAKEN[queue])
-        return sum(int(number) for number in asked.execute())
+        return int(self._redis.eval(_ON_ITS_WAY, 2, queue, TAKEN[queue]))  # type: ignore[arg-type]
 
     def run_id(self) -> str:
         """A name that changes whenever the server starts anew; raises `redis.RedisError`."""
