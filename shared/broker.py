@@ -89,7 +89,7 @@ class Broker:
 
     def on_its_way(self, queue: str) -> int:
         """How many messages are waiting or being worked on; raises `redis.RedisError`."""
-        return int(self._redis.eval(_ON_ITS_WAY, 2, queue, TAKEN[queue]))  # type: ignore[arg-type]
+        return int(self._redis.eval(_ON_ITS_WAY, 2, queue, TAKEN[queue]))
 
     def run_id(self) -> str:
         """A name that changes whenever the server starts anew; raises `redis.RedisError`."""
