@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import CompoundSelect, Connection, Engine, func, select, union_all
 
 from shared.broker import Broker
 from shared.database import now_s, reading
 from shared.errors import DatabaseUnavailable
 from shared.migrations.schema import current_revision
-from shared.models import IS_FRESH, Ecg
+from shared.models import IS_FRESH, IS_RETRIED, IS_RUNNING, Ecg
 
 
 class SchemaState(Struct):
@@ -90,6 +90,16 @@ def find_readiness(engine: Engine, broker: Broker, newest_revision: str) -> Read
 
 
 def _oldest_due_s(connection: Connection) -> float | None:
-    age_s = connection.scalar(select(now_s() - func.min(Ecg.due_at_s)).where(IS_FRESH))
-    # What failed lately is due in a while: it does not wait yet.
-    return age_s if age_s is None or age_s > 0 else None
+    """For how long the first of those that could be worked on has waited; None when none does.
+
+    Uploaded by itself, or begun before, or held by a worker that will not come back.
+    """
+    since: CompoundSelect[float | None] = union_all(
+        select(func.min(Ecg.due_at_s)).where(IS_FRESH),
+        select(func.min(Ecg.due_at_s)).where(IS_RETRIED),
+        select(func.min(Ecg.lease_until_s)).where(IS_RUNNING),
+    )
+    now = connection.scalar(select(now_s())) or 0.0
+    # What failed lately is due in a while, what is worked on is leased: these do not wait yet.
+    waited_s = [now - since_s for since_s in connection.scalars(since) if since_s is not None]
+    return max((age_s for age_s in waited_s if age_s > 0), default=None)

@@ -114,6 +114,17 @@ def test_the_age_of_the_oldest_due_row_is_told(door: Door, heartbeats: Broker) -
     with transaction(door.engine) as connection:
         connection.execute(update(Ecg).values(due_at_s=now_s() + 90.0))
     assert door.get("/health/ready").json["oldest_due_s"] is None
+    # Begun before, and nobody comes back to it; or nobody comes back from it.
+    for state in (
+        {"attempts": 1, "due_at_s": now_s() - 90.0},
+        {"attempts": 1, "status": "running", "lease_until_s": now_s() - 90.0},
+    ):
+        with transaction(door.engine) as connection:
+            connection.execute(update(Ecg).values(**state))
+        assert door.get("/health/ready").json["oldest_due_s"] == pytest.approx(90, abs=5)
+    with transaction(door.engine) as connection:
+        connection.execute(update(Ecg).values(lease_until_s=now_s() + 90.0))
+    assert door.get("/health/ready").json["oldest_due_s"] is None
     door.delete(f"/ecgs/{ecg_id}", headers=ada)
 
 

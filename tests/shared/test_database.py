@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import time
 
+import psutil
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from shared import database
 from shared.errors import DatabaseUnavailable
 from shared.models import Ecg
-from tests.parts import another_database
+from tests.parts import another_database, open_postgresql
 
 
 def test_tables_that_are_not_there_yet_are_a_database_that_is_not_ready(
@@ -21,6 +22,29 @@ def test_tables_that_are_not_there_yet_are_a_database_that_is_not_ready(
     with pytest.raises(DatabaseUnavailable), database.reading(engine) as connection:
         connection.execute(select(Ecg.id))
     engine.dispose()
+
+
+def test_a_server_that_is_frozen_is_given_up_and_found_again() -> None:
+    with open_postgresql() as url:
+        engine = database.connect(url, patience_s=1.0)
+        with database.reading(engine) as connection:
+            backend = connection.scalar(text("SELECT pg_backend_pid()"))
+        postmaster = psutil.Process(backend).parent()
+        assert postmaster is not None
+        frozen = [postmaster, *postmaster.children(recursive=True)]
+        for process in frozen:
+            process.suspend()
+        try:
+            began_s = time.monotonic()
+            with pytest.raises(DatabaseUnavailable), database.reading(engine) as connection:
+                connection.execute(select(1))
+            assert time.monotonic() - began_s < 10
+        finally:
+            for process in frozen:
+                process.resume()
+        with database.reading(engine) as connection:
+            assert connection.scalar(select(1)) == 1
+        engine.dispose()
 
 
 def test_a_server_that_says_nothing_is_given_up_in_seconds() -> None:
