@@ -86,16 +86,8 @@ _CLAIM = (
         lease_until_s=now_s() + LEASE_S,
         held_by=bindparam("message"),
     )
-    .returning(
-        Ecg.id,
-        Ecg.attempts,
-        Ecg.leads,
-        Ecg.sampling_rate_hz,
-        Ecg.baseline,
-        Ecg.request_id,
-        Ecg.batch_id,
-        Ecg.user_id,
-    )
+    .returning(Ecg.id, Ecg.attempts, Ecg.leads, Ecg.sampling_rate_hz, Ecg.baseline)
+    .returning(Ecg.request_id, Ecg.batch_id, Ecg.user_id)
 )
 # The fence: touches rows only while these very attempts hold them. The ids by themselves are what
 # an index can be asked for.

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 import structlog
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, bindparam, select
 
 from shared.database import reading
 from shared.errors import DatabaseUnavailable, SignalError
@@ -24,12 +24,12 @@ from shared.signals import decode
 from worker.claims import OUR_FAULT, Claim, claim, fail, finish, give_back, take_back
 from worker.insights import analyse_ecg
 
-# Together well within the limit after which the process is killed: a message is put down after
-# MESSAGE_S, what was begun then may still wait for the database, compute, and wait for it again.
-MESSAGE_S = 10.0
+# Well within the limit after which the process is killed: a message is claimed, and put down after
+# MESSAGE_S; what was begun then may still compute, and wait for the database until all is to end.
 CLAIM_WITHIN_S = 10.0
+MESSAGE_S = 10.0
 COMPUTE_WITHIN_S = 20.0
-STORE_WITHIN_S = 15.0
+ALL_WITHIN_S = 55.0
 
 T = TypeVar("T")
 
@@ -72,13 +72,15 @@ def analyse(
     Nothing escapes: to Celery an error is a text to be logged, and a MemoryError the end of the
     whole worker. A row that is left running here is taken back when its lease has run out.
     """
+    began_s = time.monotonic()
+    end_s = began_s + ALL_WITHIN_S
     try:
         # Whatever else a message may hold is no id.
         named = [ecg_id for ecg_id in ecg_ids if isinstance(ecg_id, str) and "\0" not in ecg_id]
-        claims = _insist(lambda: claim(engine, named, message), CLAIM_WITHIN_S)
+        claims = _insist(lambda: claim(engine, named, message), began_s + CLAIM_WITHIN_S)
         for user_id in {claimed.turn_of for claimed in claims if claimed.turn_of is not None}:
             give_turn(user_id)
-        _bring_to_their_end(engine, claims)
+        _bring_to_their_end(engine, claims, end_s)
     except DatabaseUnavailable:
         log.warning("the database is away", ecgs=len(ecg_ids))
         # It has been waited for: what is still to be done goes to the end of the queue.
@@ -87,40 +89,41 @@ def analyse(
         log.exception("attempt broke off")
 
 
-def _bring_to_their_end(engine: Engine, claims: Sequence[Claim]) -> None:
+def _bring_to_their_end(engine: Engine, claims: Sequence[Claim], end_s: float) -> None:
     put_down_at_s = time.monotonic() + MESSAGE_S
     documents: list[tuple[Claim, bytes]] = []
     for claimed in claims:
         with _named(claimed):
             if time.monotonic() > put_down_at_s:
-                _store("put down", partial(give_back, engine, claimed, NOT_BEGUN))
-            elif document := _work(engine, claimed):
+                _settle("put down", partial(give_back, engine, claimed, NOT_BEGUN), end_s)
+            elif document := _work(engine, claimed, end_s):
                 documents.append((claimed, document))
     if documents:
-        stood = _insist(lambda: finish(engine, documents), STORE_WITHIN_S)
+        stood = _insist(lambda: finish(engine, documents), end_s)
         for claimed, _ in documents:
             with _named(claimed):
                 log.info("finished" if claimed.ecg_id in stood else TOO_LATE)
 
 
-def _work(engine: Engine, claimed: Claim) -> bytes | None:
+def _work(engine: Engine, claimed: Claim, end_s: float) -> bytes | None:
     """Compute the document; or see to it, and give back none, when there will be none."""
     try:
         with _time_limit(COMPUTE_WITHIN_S):
             return compute(engine, claimed)
     except SignalError as error:
         # The samples will not get better by trying again.
-        _store("failed", partial(fail, engine, claimed, str(error)))
+        _settle("failed", partial(fail, engine, claimed, str(error)), end_s)
     except (Exception, OutOfTime) as error:
         log.exception("attempt failed")
         reason = REASONS.get(type(error), OUR_FAULT)
-        _store("given back", partial(give_back, engine, claimed, reason))
+        _settle("given back", partial(give_back, engine, claimed, reason), end_s)
     return None
 
 
-def _store(how: str, store: Callable[[], bool]) -> None:
+def _settle(how: str, act: Callable[[], bool], end_s: float) -> None:
+    """Have an attempt end without a document."""
     try:
-        log.info(how if _insist(store, STORE_WITHIN_S) else TOO_LATE)
+        log.info(how if _insist(act, end_s) else TOO_LATE)
     except DatabaseUnavailable:
         raise
     except Exception:
@@ -154,10 +157,13 @@ def mourn(
         ring_again(spared)
 
 
+_SAMPLES = select(Signal.encoded).where(Signal.ecg_id == bindparam("ecg_id"))
+
+
 def compute(engine: Engine, claimed: Claim) -> bytes:
     """Load the samples and put every insight into the document that the poll will answer."""
     with reading(engine) as connection:
-        encoded = connection.scalar(select(Signal.encoded).where(Signal.ecg_id == claimed.ecg_id))
+        encoded = connection.scalar(_SAMPLES, {"ecg_id": claimed.ecg_id})
     if encoded is None:
         raise SignalError("The samples of this ECG are gone.")
     leads = analyse_ecg(
@@ -169,9 +175,8 @@ def compute(engine: Engine, claimed: Claim) -> bytes:
     return msgspec.json.encode({"ecg_id": claimed.ecg_id, "status": FINISHED, "leads": leads})
 
 
-def _insist(act: Callable[[], T], within_s: float) -> T:
-    """Do something with the database, again and again for a while when it is away."""
-    end_s = time.monotonic() + within_s
+def _insist(act: Callable[[], T], end_s: float) -> T:
+    """Do something with the database, again and again until then when it is away."""
     pause_s = 0.1
     while True:
         try:
