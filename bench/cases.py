@@ -122,9 +122,7 @@ def _size_of(folder: Path) -> Callable[[], int]:
 
 
 @contextmanager
-def open_isoline(
-    folder: Path, database_url: str = "", *, workers: dict[str, int] | None = None
-) -> Iterator[Stand]:
+def open_isoline(folder: Path, database_url: str = "") -> Iterator[Stand]:
     """Isoline as in production: API, workers, relay, Valkey; SQLite unless told otherwise."""
     folder.mkdir(parents=True, exist_ok=True)
     with House(folder, database_url or f"sqlite:///{folder / 'isoline.db'}") as house:
@@ -152,9 +150,13 @@ def open_isoline(
 
 
 @contextmanager
-def _program(arguments: list[str], environ: dict[str, str]) -> Iterator[int]:
+def open_program(arguments: list[str], environ: dict[str, str]) -> Iterator[int]:
+    """Run a module with variables of its own; its process id."""
     process = subprocess.Popen(
-        [sys.executable, "-m", *arguments], env={**os.environ, **environ}, cwd=HOUSE
+        [sys.executable, "-m", *arguments],
+        env={**os.environ, **environ},
+        cwd=HOUSE,
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield process.pid
@@ -181,7 +183,7 @@ def _answers(port: int) -> Callable[[], bool]:
 def open_memory() -> Iterator[Stand]:
     """The peer that keeps everything in memory."""
     port = free_port()
-    with _program(["bench.peers.memory"], {"PEER_PORT": str(port)}) as pid:
+    with open_program(["bench.peers.memory"], {"PEER_PORT": str(port)}) as pid:
         wait_until(_answers(port), what="for the peer in memory")
         yield Stand("memory", port, lambda: {"api": pid}, lambda: 0)
 
@@ -200,9 +202,9 @@ def open_tutorial(folder: Path) -> Iterator[Stand]:
             "PEER_DATABASE": f"sqlite:///{folder / 'tutorial.db'}",
         }
         serve = ["gunicorn", "--workers=2", f"--bind=127.0.0.1:{port}", "bench.peers.tutorial:app"]
-        api = stack.enter_context(_program([*serve, "--log-level=error"], environ))
+        api = stack.enter_context(open_program([*serve, "--log-level=error"], environ))
         wait_until(_answers(port), what="for the tutorial's API")
-        worker = stack.enter_context(_program(["bench.peers.tutorial"], environ))
+        worker = stack.enter_context(open_program(["bench.peers.tutorial"], environ))
         yield Stand(
             "tutorial",
             port,
