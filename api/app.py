@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from api import problems
 from api.bodies import Budget
+from api.ledger import Ledger
 from api.routes.batches import batches
 from api.routes.desk import Desk
 from api.routes.docs import docs
@@ -60,12 +61,14 @@ def create_app(
     if settings.admin_token is None or settings.redis_url is None:
         raise SettingsError("The API needs ISOLINE_ADMIN_TOKEN and ISOLINE_REDIS_URL.")
     app = Flask("api")
+    engine = engine or database.connect(settings.database_url)
     broker = Broker(settings.redis_url)
     # Everything is read through `received_body`, which has bounds of its own.
     app.config["MAX_CONTENT_LENGTH"] = None
     app.extensions["isoline"] = Desk(
         settings=settings,
-        engine=engine or database.connect(settings.database_url),
+        engine=engine,
+        ledger=Ledger(engine),
         enqueue=enqueue or Bell(celery_app(settings.redis_url), broker).ring,
         broker=broker,
         budget=Budget(readers=READERS, most_bytes=2 * settings.max_upload_bytes),

@@ -10,17 +10,18 @@ from typing import Any, Literal
 import msgspec
 import uuid_utils
 from msgspec import UNSET, Raw, Struct, UnsetType
-from sqlalchemy import Connection, Engine, and_, bindparam, delete, insert, select
+from sqlalchemy import Connection, Engine, and_, bindparam, delete, select
 from sqlalchemy.exc import IntegrityError
 
 from api.faults import invalid
+from api.ledger import Ledger
 from api.moments import at
 from api.pages import ID, Page, Paging, check_id_cursor
 from api.uploads import Recording
 from api.users import WHO_ARE_YOU, Caller
-from shared.database import now_s, reading, transaction
+from shared.database import reading, transaction
 from shared.errors import Fault, IdempotencyConflict, NotFound, Unauthenticated
-from shared.models import FAILED, FINISHED, PENDING, RUNNING, Signal, User
+from shared.models import FAILED, FINISHED, PENDING, RUNNING, User
 from shared.models import Ecg as EcgRow
 from shared.signals import encode
 from shared.tally import count_ended
@@ -81,7 +82,7 @@ class Submitted:
 
 
 def submit(
-    engine: Engine,
+    ledger: Ledger,
     caller: Caller,
     recording: Recording,
     *,
@@ -105,10 +106,10 @@ def submit(
     is_second_try = False
     while True:
         try:
-            return Submitted(_accepted(_store(engine, row, encoded)), is_new=True)
+            return Submitted(_accepted(ledger.write(row, encoded)), is_new=True)
         except IntegrityError:
             # The unique constraint has decided who came first; a look-up before could not.
-            first = _first_answer(engine, caller, idempotency)
+            first = _first_answer(ledger.engine, caller, idempotency)
             if first is not None:
                 return Submitted(first, is_new=False)
             # Erased since then: its key is free again.
@@ -138,23 +139,6 @@ def row_of(recording: Recording, caller: Caller, request_id: str) -> dict[str, A
         "status": PENDING,
         "attempts": 0,
     }
-
-
-def _store(engine: Engine, row: dict[str, Any], encoded: bytes) -> dict[str, Any]:
-    """Commit an ecg with its signal; return the row as it was written, with its times."""
-    with transaction(engine) as connection:
-        now = connection.scalar(_NOW)
-        times = {"created_at_s": now, "due_at_s": now, "rung_at_s": now}
-        if row["recorded_at_s"] is None:
-            times["recorded_at_s"] = now
-        written = {**row, **times}
-        connection.execute(_INSERT_ECG, written)
-        connection.execute(_INSERT_SIGNAL, {"ecg_id": row["id"], "encoded": encoded})
-    return written
-
-
-_NOW = select(now_s())
-_INSERT_ECG, _INSERT_SIGNAL = insert(EcgRow), insert(Signal)
 
 
 def _first_answer(

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from api.bodies import Budget, read_body, stream_body
 from api.ecgs import KEY_PATTERN, LONGEST_KEY
+from api.ledger import Ledger
 from api.lines import Line, split
 from api.users import Caller, authenticate, check_admin
 from api.waiting import N, WaitingRoom, parse_wait
@@ -32,6 +33,7 @@ class Desk:
 
     settings: Settings
     engine: Engine
+    ledger: Ledger
     enqueue: Callable[[Sequence[str], str], None]
     broker: Broker
     budget: Budget

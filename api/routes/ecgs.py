@@ -170,7 +170,7 @@ def _store(who: Caller) -> acts.Submitted:
     key = idempotency_key()
     with received_body() as body:
         return acts.submit(
-            desk().engine,
+            desk().ledger,
             who,
             parse(body),
             request_id=request_id(),

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, event, insert, text
 
 from api import ecgs, users
+from api.ledger import Ledger
 from api.pages import Paging
 from api.uploads import parse
 from api.users import Caller
@@ -101,7 +102,7 @@ def authenticate(engine: Engine) -> None:
 
 
 def repeat(engine: Engine) -> None:
-    again = ecgs.submit(engine, ME, parse(BODY), request_id="", idempotency=KEY)
+    again = ecgs.submit(Ledger(engine), ME, parse(BODY), request_id="", idempotency=KEY)
     assert not again.is_new
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
 from api import ecgs
+from api.ledger import Ledger
 from api.uploads import Recording
 from api.users import Caller
 from shared.errors import Unauthenticated
@@ -47,7 +48,7 @@ def test_a_repeated_upload_whose_first_one_is_erased_at_that_moment_is_a_new_one
 
 def test_somebody_erased_while_uploading_is_nobody(engine: Engine) -> None:
     with pytest.raises(Unauthenticated):
-        ecgs.submit(engine, Caller(404), NOTHING, request_id="")
+        ecgs.submit(Ledger(engine), Caller(404), NOTHING, request_id="")
 
 
 def test_a_clash_of_ids_is_not_taken_for_a_stranger(
@@ -58,4 +59,6 @@ def test_a_clash_of_ids_is_not_taken_for_a_stranger(
     monkeypatch.setattr("uuid_utils.uuid7", lambda: ecg_id)
     for idempotency in (None, ecgs.Idempotency("one", b"")):
         with pytest.raises(IntegrityError):
-            ecgs.submit(door.engine, Caller(1), NOTHING, request_id="", idempotency=idempotency)
+            ecgs.submit(
+                Ledger(door.engine), Caller(1), NOTHING, request_id="", idempotency=idempotency
+            )

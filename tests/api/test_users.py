@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, func, select
 
 from api.ecgs import submit
+from api.ledger import Ledger
 from api.uploads import parse
 from api.users import authenticate
 from shared.database import reading, transaction
@@ -122,7 +123,7 @@ def test_what_was_let_in_before_an_erasure_goes_with_its_user(
     def visited(engine: Engine) -> Iterator[Connection]:
         transactions.append(1)
         if len(transactions) == 3:
-            submit(engine, authenticated, parse(b'{"leads": []}'), request_id="")
+            submit(Ledger(engine), authenticated, parse(b'{"leads": []}'), request_id="")
         with transaction(engine) as connection:
             yield connection
 

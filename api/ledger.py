@@ -1,0 +1,105 @@
+"""Uploads that come at the same time are committed together.
+
+Whoever gets the pen writes down what everybody has handed in by then, with one commit: a commit
+costs as much for sixteen as for one, and SQLite lets only one at a time. Nobody is answered before
+theirs is durable, and nobody waits when there is no one else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from shared.database import now_s, transaction
+from shared.errors import DatabaseUnavailable
+from shared.models import Ecg, Signal
+
+MOST_TOGETHER = 16
+
+_NOW = select(now_s())
+_INSERT_ECG, _INSERT_SIGNAL = insert(Ecg), insert(Signal)
+
+
+@dataclass
+class _Entry:
+    """What somebody has handed in, and what became of it."""
+
+    row: dict[str, Any]
+    encoded: bytes
+    is_written: bool = False
+    error: Exception | None = None
+
+
+class Ledger:
+    """The one place where single uploads are written down."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._pen = threading.Lock()
+        self._lock = threading.Lock()
+        self._handed_in: list[_Entry] = []
+
+    def write(self, row: dict[str, Any], encoded: bytes) -> dict[str, Any]:
+        """Commit an ecg with its signal; return the row as it was written, with its times.
+
+        Raises
+        ------
+        IntegrityError : the row contradicts another one; its neighbours are written all the same.
+        DatabaseUnavailable : likewise for everybody who was to be committed together.
+        """
+        entry = _Entry(row, encoded)
+        with self._lock:
+            self._handed_in.append(entry)
+        while not (entry.is_written or entry.error):
+            with self._pen:
+                if not (entry.is_written or entry.error):
+                    with self._lock:
+                        entries = self._handed_in[:MOST_TOGETHER]
+                        del self._handed_in[:MOST_TOGETHER]
+                    self._write(entries)
+        if entry.error is not None:
+            raise entry.error
+        return entry.row
+
+    def _write(self, entries: Sequence[_Entry]) -> None:
+        try:
+            with transaction(self.engine) as connection:
+                now = connection.scalar(_NOW)
+                rows = [_timed(entry.row, now) for entry in entries]
+                signals = [
+                    {"ecg_id": entry.row["id"], "encoded": entry.encoded} for entry in entries
+                ]
+                connection.execute(_INSERT_ECG, rows)
+                connection.execute(_INSERT_SIGNAL, signals)
+        except IntegrityError as error:
+            if len(entries) == 1:
+                entries[0].error = error
+                return
+            # It does not say whose fault it is.
+            for entry in entries:
+                self._write([entry])
+        except Exception as error:  # noqa: BLE001
+            # Each is raised where it was handed in.
+            for entry in entries:
+                entry.error = error
+        else:
+            for entry, row in zip(entries, rows, strict=True):
+                entry.row = row
+                entry.is_written = True
+        finally:
+            # Whatever ended this thread: nobody waits for it for ever.
+            for entry in entries:
+                if not (entry.is_written or entry.error):
+                    entry.error = DatabaseUnavailable("The upload broke off.")
+
+
+def _timed(row: dict[str, Any], now: float | None) -> dict[str, Any]:
+    times = {"created_at_s": now, "due_at_s": now, "rung_at_s": now}
+    if row["recorded_at_s"] is None:
+        times["recorded_at_s"] = now
+    return {**row, **times}
