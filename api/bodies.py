@@ -27,6 +27,8 @@ SLOWEST_BYTES_PER_S = 16 * 1024
 # Of what is too large, what comes within this time is still read and thrown away: most clients
 # only listen for the answer once they have sent what they wanted to send.
 DISCARDING_S = 30.0
+# And of what comes while there is no place for it: others want this thread.
+TURNING_AWAY_S = 0.5
 ENCODINGS = ("gzip", "identity")
 
 
@@ -112,9 +114,9 @@ class Arrival:
                 return
             yield chunk
 
-    def discard(self) -> None:
+    def discard(self, longest_s: float = DISCARDING_S) -> None:
         """Throw away what still comes, for a while."""
-        until_s = time.monotonic() + DISCARDING_S
+        until_s = time.monotonic() + longest_s
         with suppress(TooSlow):
             for _ in self:
                 if time.monotonic() > until_s:
@@ -162,6 +164,11 @@ def read_body(
         raise
     _check_end(arrival, length)
     return whole.getvalue()
+
+
+def turn_away(stream: Stream, length: int | None) -> None:
+    """Take what a sender has on its way already, so that the answer is listened to."""
+    Arrival(stream, length).discard(TURNING_AWAY_S)
 
 
 def stream_body(

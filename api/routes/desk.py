@@ -14,14 +14,14 @@ import msgspec
 from flask import Flask, Response, current_app, g, request
 from sqlalchemy import Engine
 
-from api.bodies import Budget, read_body, stream_body
+from api.bodies import Budget, Share, read_body, stream_body, turn_away
 from api.ecgs import KEY_PATTERN, LONGEST_KEY
 from api.ledger import Ledger
 from api.lines import Line, split
 from api.users import Caller, authenticate, check_admin
 from api.waiting import N, WaitingRoom, parse_wait
 from shared.broker import Broker
-from shared.errors import MalformedRequest, UnsupportedMedia
+from shared.errors import MalformedRequest, Overloaded, UnsupportedMedia
 from shared.settings import Settings
 
 LINES_OF_JSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
@@ -83,7 +83,7 @@ def received_body() -> Iterator[bytes]:
     if request.content_type and not request.is_json:
         raise UnsupportedMedia("Content-Type must be application/json.")
     _check_charset()
-    with desk().budget.reader() as share:
+    with _place() as share:
         yield read_body(
             request.environ["wsgi.input"],
             share,
@@ -99,11 +99,21 @@ def received_lines() -> Iterator[Iterator[Line]]:
     if request.content_type and request.mimetype not in LINES_OF_JSON:
         raise UnsupportedMedia(f"Content-Type must be {LINES_OF_JSON[0]}: one ECG a line.")
     _check_charset()
-    with desk().budget.reader() as share:
+    with _place() as share:
         parts = stream_body(
             request.environ["wsgi.input"], length=request.content_length, encoding=_encoding()
         )
         yield split(parts, share, most_bytes=desk().settings.max_upload_bytes)
+
+
+@contextmanager
+def _place() -> Iterator[Share]:
+    try:
+        with desk().budget.reader() as share:
+            yield share
+    except Overloaded:
+        turn_away(request.environ["wsgi.input"], request.content_length)
+        raise
 
 
 def is_end_known() -> bool:

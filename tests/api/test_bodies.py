@@ -10,14 +10,18 @@ import random
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api import bodies
+from api.app import READERS
 from api.bodies import CHUNK, GRACE_S, MORSEL, SLOWEST_BYTES_PER_S, Budget, Stream, read_body
+from api.routes.desk import desk_of
 from shared.errors import MalformedRequest, Overloaded, TooLarge, TooSlow, UnsupportedMedia
+from tests.parts import Door
 
 BOUND = 100_000
 
@@ -267,3 +271,22 @@ def test_what_was_held_is_given_back_also_after_an_error() -> None:
     with pytest.raises(MalformedRequest):
         fail()
     assert len(read(bytes(BOUND), budget=budget)) == BOUND
+
+
+def test_who_finds_no_place_is_heard_out_and_answered(door: Door) -> None:
+    ada = door.user()
+    with ExitStack() as stack:
+        budget = desk_of(door.app).budget
+        for _ in range(READERS):
+            stack.enter_context(budget.reader())
+        body = io.BytesIO(b"[" * 2**20)
+        answer = door.post(
+            "/ecgs",
+            input_stream=body,
+            headers={**ada, "Content-Type": "application/json", "Content-Length": str(2**20)},
+        )
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"]
+        # Who is cut off while still sending never sees the answer.
+        assert body.read() == b""
+    assert door.post("/ecgs", json={"leads": []}, headers=ada).status_code == 201

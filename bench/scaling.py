@@ -1,0 +1,93 @@
+"""More processes, on PostgreSQL: `python -m bench.scaling`.
+
+One or two API processes and one or two workers, single uploads to finished. All of it shares the
+processors of one machine with the database and the clients: what is seen here is what the processes
+cost each other, not what machines of their own would bring.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bench.cases import Case, Stand, cases, open_program
+from bench.singles import rate
+from bench.tables import print_table
+from tests.chaos.house import House
+from tests.parts import another_database, free_port, open_postgresql, wait_until
+
+CONNECTIONS = 16
+LAYOUTS = ((1, 1), (2, 1), (1, 2), (2, 2))
+
+
+async def together(stands: Sequence[Stand], case: Case, seconds: float) -> float:
+    """ECGs a second to finished, over all doors at once."""
+    runs = await asyncio.gather(
+        *(rate(stand, case, CONNECTIONS // len(stands), seconds) for stand in stands)
+    )
+    return sum(run.a_second for run in runs)
+
+
+def measure(layout: tuple[int, int], url: str, case: Case, seconds: float, rounds: int) -> float:
+    """The median of some rounds, with so many APIs and so many workers of one process each."""
+    apis, workers = layout
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isoline-bench-")))
+        house = House(folder, url)
+        house.environ["ISOLINE_WORKERS"] = "1"
+        stack.enter_context(house)
+        with httpx.Client(base_url=house.url, timeout=60) as http:
+            headers = {"x-user-token": house.register(http, "bench")}
+        door = Stand(
+            "isoline", int(house.url.rpartition(":")[2]), dict, lambda: 0, headers, reads_gzip=True
+        )
+        doors = [door]
+        for _ in range(apis - 1):
+            port = free_port()
+            stack.enter_context(open_program(["api"], {**house.environ, "ISOLINE_PORT": str(port)}))
+            doors.append(replace(door, port=port))
+            wait_until(lambda port=port: _is_up(port), what="for another API")
+        for _ in range(workers - 1):
+            stack.enter_context(open_program(["worker"], house.environ))
+        asyncio.run(together(doors, case, seconds))
+        return statistics.median(asyncio.run(together(doors, case, seconds)) for _ in range(rounds))
+
+
+def _is_up(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/ping").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.scaling", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--case", default="P12")
+    asked = parser.parse_args()
+    case = cases()[asked.case]
+    rows: list[dict[str, Any]] = []
+    with open_postgresql() as server:
+        for layout in LAYOUTS:
+            url = another_database(server, f"bench_{layout[0]}_{layout[1]}")
+            a_second = measure(layout, url, case, asked.seconds, asked.rounds)
+            first = rows[0]["ECG/s"] if rows else a_second
+            apis, workers = layout
+            row = {"API": apis, "worker": workers, "ECG/s": round(a_second)}
+            rows.append({**row, "× one of each": round(a_second / first, 2)})
+    print_table("Processes on PostgreSQL, P12", rows)
+
+
+if __name__ == "__main__":
+    main()
