@@ -24,6 +24,7 @@ from isoline.errors import (
     Unavailable,
     Unreachable,
     UnreadableFile,
+    Unusable,
 )
 
 __all__ = [
@@ -48,4 +49,5 @@ __all__ = [
     "Unavailable",
     "Unreachable",
     "UnreadableFile",
+    "Unusable",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import quote
@@ -21,18 +21,19 @@ from isoline.answers import (
     Readiness,
     User,
 )
+from isoline.credentials import check_key, check_url
 from isoline.ecg import Ecg, encode
-from isoline.errors import Interrupted
 from isoline.frames import as_frame
-from isoline.lines import Item, Items, packed
-from isoline.retries import PASSING, wait_until_ended
-from isoline.transport import Transport, read
+from isoline.lines import Items
+from isoline.retries import wait_until_ended
+from isoline.submission import submit
+from isoline.transport import Transport
 
 if TYPE_CHECKING:
     import pandas
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-JSON, NDJSON = "application/json", "application/x-ndjson"
+JSON = "application/json"
 
 
 class Client:
@@ -49,6 +50,10 @@ class Client:
     timeout_s : how long the server may say nothing.
     most_attempts : how often a request is made before it is given up.
     on_retry : is told what went wrong, and in how many seconds it is tried again.
+
+    Raises
+    ------
+    Unusable : the URL or a token cannot be one.
     """
 
     def __init__(
@@ -61,7 +66,7 @@ class Client:
         most_attempts: int = 6,
         on_retry: Callable[[Exception, float], None] | None = None,
     ) -> None:
-        self.url = url.rstrip("/")
+        self.url = check_url(url)
         self._transport = Transport(
             self.url,
             token=token,
@@ -104,7 +109,7 @@ class Client:
         body = ecg if isinstance(ecg, bytes) else encode(ecg)
         headers = {
             "Content-Type": JSON,
-            "Idempotency-Key": idempotency_key or new_key(),
+            "Idempotency-Key": _key(idempotency_key),
             **_preference(wait_s),
         }
         return self._transport.ask("POST", "/ecgs", Accepted, content=body, headers=headers)
@@ -158,29 +163,8 @@ class Client:
         ------
         Interrupted : an iterator was cut short; it carries the key to go on with.
         """
-        key = idempotency_key or new_key()
-        can_be_sent_again = callable(items) or isinstance(items, list | tuple)
-        headers = {
-            "Content-Type": NDJSON,
-            # Compressed or not, what is gzip knows its end: a cut is never taken for it.
-            "Content-Encoding": "gzip",
-            "Idempotency-Key": key,
-        }
-
-        def submit() -> Batch:
-            again: Iterable[Item] = items() if callable(items) else items
-            content = packed(again, compression, on_sent)
-            response = self._transport.exchange(
-                "POST", "/batches", content=content, headers=headers
-            )
-            return read(response, Batch)
-
-        if can_be_sent_again:
-            return self._transport.insist(submit)
-        try:
-            return submit()
-        except PASSING as error:
-            raise Interrupted(f"{error} Send it again to go on.", idempotency_key=key) from error
+        key = _key(idempotency_key)
+        return submit(self._transport, items, key, compression, on_sent)
 
     def batch(self, batch_id: str, *, wait_s: int | None = None) -> Batch:
         """How far a batch is."""
@@ -268,6 +252,10 @@ class _Catalogue(msgspec.Struct):
 def new_key() -> str:
     """An Idempotency-Key that nobody has used."""
     return uuid.uuid4().hex
+
+
+def _key(given: str | None) -> str:
+    return new_key() if given is None else check_key(given)
 
 
 def _preference(wait_s: int | None) -> dict[str, str]:

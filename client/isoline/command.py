@@ -18,12 +18,12 @@ from isoline import config, output
 from isoline.batch_command import batch
 from isoline.client import Client, new_key
 from isoline.config import Access, Kept, find_access
-from isoline.errors import IsolineError, ProblemError, UnreadableFile
+from isoline.errors import IsolineError, ProblemError, Unusable
 from isoline.options import FORM, SAMPLING_RATE, client_of
 from isoline.output import Form, Row, say, show
 from isoline.sending import Source, Unreadable, find_sources, read_file
 
-SOME_FAILED, INTERRUPTED = 3, 130
+USAGE, SOME_FAILED, INTERRUPTED = 2, 3, 130
 
 
 @click.group(epilog="Exit codes: 0 well, 1 error, 2 usage, 3 some failed, 130 interrupted.")
@@ -63,7 +63,7 @@ def login(access: Access, url: str | None, admin: bool, token_stdin: bool) -> No
     elif given and url == access.url:
         token = given
     else:
-        token = click.prompt("Token", hide_input=True, err=True)
+        token = click.prompt("Token", hide_input=True, err=True).strip()
     with Client(url, None if admin else token, admin_token=token if admin else None) as client:
         # Whoever has typed it wrong should learn it now.
         next(iter(client.users() if admin else client.ecgs()), None)
@@ -267,10 +267,10 @@ def run(act: Callable[[], Any]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (IsolineError, UnreadableFile) as error:
+    except Unusable as error:
         say(f"{error}")
-        return 1
-    except TimeoutError as error:
+        return USAGE
+    except (IsolineError, TimeoutError) as error:
         say(f"{error}")
         return 1
     except BrokenPipeError:

@@ -52,13 +52,19 @@ def path() -> Path:
 def load() -> Kept:
     """Read the file; nothing when there is none."""
     try:
-        return msgspec.json.decode(path().read_bytes(), type=Kept)
+        kept = msgspec.json.decode(path().read_bytes(), type=Kept)
     except FileNotFoundError:
         return Kept()
     except (OSError, msgspec.DecodeError) as error:
         raise IsolineError(
             f"{path()} cannot be read ({error}); `isoline login` makes it anew."
         ) from None
+    # Whoever writes the file by hand ends a token with a line break easily.
+    return Kept(kept.url, _stripped(kept.token), _stripped(kept.admin_token))
+
+
+def _stripped(token: str | None) -> str | None:
+    return token and token.strip()
 
 
 def keep(kept: Kept) -> None:

@@ -17,6 +17,10 @@ class IsolineError(Exception):
     """Root of the tree: whatever goes wrong on purpose."""
 
 
+class Unusable(IsolineError, ValueError):
+    """A URL, a token or a key that cannot be one; the message never holds a token."""
+
+
 class UnreadableFile(IsolineError):
     """A file that holds no recording, or one that cannot be read; the message says why."""
 

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from isoline.answers import ErrorLine, Insights, Page, Problem
+from isoline.credentials import check_token
 from isoline.errors import (
     BadRequest,
     Conflict,
@@ -50,8 +51,8 @@ class Transport:
         on_retry: Callable[[Exception, float], None] | None,
     ) -> None:
         self._on_retry = on_retry
-        self._token = token
-        self._admin_token = admin_token
+        self._token = check_token("Your", token)
+        self._admin_token = check_token("The administrator's", admin_token)
         self._most_attempts = most_attempts
         # Never to another address with the token: redirects are not followed.
         self._http = httpx.Client(base_url=url, timeout=timeout_s, follow_redirects=False)

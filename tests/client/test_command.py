@@ -226,6 +226,49 @@ def test_a_login_is_kept_for_its_owner_alone(
     assert run("batch", "list", environ=bare).returncode == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name", "secret"),
+    [
+        (["batch", "list"], "ISOLINE_TOKEN", "a-secret\n"),
+        (["doctor"], "ISOLINE_TOKEN", "a-secret "),
+        (["users", "list"], "ISOLINE_ADMIN_TOKEN", "a-sec\tret"),
+        (["login"], "ISOLINE_TOKEN", "a-sécret"),
+    ],
+)
+def test_a_token_that_cannot_be_one_is_refused_and_not_shown(
+    run: Run, environ: dict[str, str], arguments: list[str], name: str, secret: str
+) -> None:
+    done = run(*arguments, environ={**environ, name: secret})
+    assert done.returncode == 2
+    assert "token cannot be one" in done.stderr
+    assert not re.search("a-s.c|Traceback|Again", done.stdout + done.stderr)
+
+
+def test_a_token_is_read_without_the_white_space_around_it(
+    run: Run, environ: dict[str, str], token: str, tmp_path: Path
+) -> None:
+    bare = {name: text for name, text in environ.items() if name != "ISOLINE_TOKEN"}
+    assert run("login", "--token-stdin", input=f" {token}\r\n", environ=bare).returncode == 0
+    kept = tmp_path / "config" / "isoline" / "config.json"
+    kept.write_text(kept.read_text().replace(token, f"{token}\\n"))
+    assert run("batch", "list", environ=bare).returncode == 0
+
+
+@pytest.mark.parametrize("url", ["localhost:7350", "http://", "http://localhost:x", "ftp://a"])
+def test_what_is_no_url_is_said_at_once(run: Run, environ: dict[str, str], url: str) -> None:
+    done = run("batch", "list", environ={**environ, "ISOLINE_URL": url})
+    assert done.returncode == 2
+    assert url in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_key_that_cannot_be_one_is_refused(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([1, -1]))
+    done = run("batch", "submit", tmp_path / "a.npy", "--key", "schlüssel")
+    assert done.returncode == 2
+    assert "cannot be an Idempotency-Key" in done.stderr
+
+
 def test_the_doctor_says_whether_it_is_worth_beginning(
     run: Run, environ: dict[str, str], stack: Stack
 ) -> None:

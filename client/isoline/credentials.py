@@ -1,0 +1,41 @@
+"""What a server is asked with: held against what can travel before anything is sent."""
+
+from __future__ import annotations
+
+import httpx
+
+from isoline.errors import Unusable
+
+
+def check_url(url: str) -> str:
+    """A URL without a slash at its end; raises `Unusable` when no server can be there."""
+    url = url.strip().rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise Unusable(f"A server's URL begins with http:// or https://, and {url!r} does not.")
+    try:
+        host = httpx.URL(url).host
+    except httpx.InvalidURL as error:
+        raise Unusable(f"{url!r} is no URL: {error}") from None
+    if not host:
+        raise Unusable(f"{url!r} names no server.")
+    return url
+
+
+def check_token(whose: str, token: str | None) -> str | None:
+    """A token as it is; raises `Unusable`, which says everything but the token.
+
+    What is no header is refused by the libraries below, too, but with the secret in the sentence.
+    """
+    if token is not None and not all("!" <= letter <= "~" for letter in token):
+        raise Unusable(
+            f"{whose} token cannot be one: it holds something else than visible ASCII, such as a "
+            "space, a line break or a letter with an accent."
+        )
+    return token
+
+
+def check_key(key: str) -> str:
+    """An Idempotency-Key as it is; raises `Unusable`."""
+    if not (key.isascii() and key.isprintable() and key == key.strip()):
+        raise Unusable(f"{key!r} cannot be an Idempotency-Key: it is not printable ASCII.")
+    return key

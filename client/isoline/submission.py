@@ -1,0 +1,42 @@
+"""Sending a batch: as a stream, and again from its beginning when the connection is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from isoline.answers import Batch
+from isoline.errors import Interrupted
+from isoline.lines import Item, Items, packed
+from isoline.retries import PASSING
+from isoline.transport import Transport, read
+
+NDJSON = "application/x-ndjson"
+
+
+def submit(
+    transport: Transport,
+    items: Items,
+    key: str,
+    compression: int,
+    on_sent: Callable[[int], None] | None,
+) -> Batch:
+    """Send items as one batch; raises `Interrupted` where only an iterator was given."""
+    headers = {
+        "Content-Type": NDJSON,
+        # Compressed or not, what is gzip knows its end: a cut is never taken for it.
+        "Content-Encoding": "gzip",
+        "Idempotency-Key": key,
+    }
+
+    def send() -> Batch:
+        again: Iterable[Item] = items() if callable(items) else items
+        content = packed(again, compression, on_sent)
+        response = transport.exchange("POST", "/batches", content=content, headers=headers)
+        return read(response, Batch)
+
+    if callable(items) or isinstance(items, list | tuple):
+        return transport.insist(send)
+    try:
+        return send()
+    except PASSING as error:
+        raise Interrupted(f"{error} Send it again to go on.", idempotency_key=key) from error
