@@ -49,6 +49,7 @@ class Client:
     admin_token : the administrator's, for users alone.
     timeout_s : how long the server may say nothing.
     most_attempts : how often a request is made before it is given up.
+    patience_s : how long at least a batch is sent again while the server is away.
     on_retry : is told what went wrong, and in how many seconds it is tried again.
 
     Raises
@@ -64,6 +65,7 @@ class Client:
         admin_token: str | None = None,
         timeout_s: float = 60.0,
         most_attempts: int = 6,
+        patience_s: float = 0.0,
         on_retry: Callable[[Exception, float], None] | None = None,
     ) -> None:
         self.url = check_url(url)
@@ -73,6 +75,7 @@ class Client:
             admin_token=admin_token,
             timeout_s=timeout_s,
             most_attempts=most_attempts,
+            patience_s=patience_s,
             on_retry=on_retry,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,14 +33,15 @@ class Access:
     token: str | None
     admin_token: str | None
 
-    def client(self) -> Client:
-        """A client for this server."""
+    def client(self, patience_s: float = 0.0) -> Client:
+        """A client for this server, with this patience for batches."""
         return Client(
             self.url,
             self.token,
             admin_token=self.admin_token,
             most_attempts=MOST_ATTEMPTS,
-            on_retry=lambda error, wait_s: say(f"{error} Again in {wait_s:.0f} s."),
+            patience_s=patience_s,
+            on_retry=lambda error, wait_s: say(f"{error} Again in {math.ceil(wait_s)} s."),
         )
 
 

@@ -17,7 +17,7 @@ Items: TypeAlias = Iterable[Item] | Callable[[], Iterable[Item]]
 
 
 def packed(
-    items: Iterable[Item], compression: int, on_sent: Callable[[int], None] | None
+    items: Iterable[Item], compression: int, on_sent: Callable[[int], None]
 ) -> Iterator[bytes]:
     """Write items as gzip'd NDJSON, piece by piece.
 
@@ -36,8 +36,7 @@ def packed(
         if size >= PIECE:
             yield b"".join(waiting)
             waiting, size = [], 0
-        if on_sent is not None:
-            on_sent(number)
+        on_sent(number)
     yield b"".join([*waiting, packer.flush()])
 
 

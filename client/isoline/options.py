@@ -29,7 +29,7 @@ def FORM(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802 - an 
     return command
 
 
-def client_of(context: click.Context) -> Client:
+def client_of(context: click.Context, patience_s: float = 0.0) -> Client:
     """A client for the server that was asked for."""
     access: Access = context.obj
-    return access.client()
+    return access.client(patience_s)

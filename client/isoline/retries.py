@@ -25,25 +25,39 @@ def insist(
     act: Callable[[], T],
     *,
     most_attempts: int,
+    patience_s: float = 0.0,
+    has_got_further: Callable[[], bool] = lambda: False,
     on_retry: Callable[[Exception, float], None] | None = None,
 ) -> T:
     """Do something again when the server cannot be reached or is not available at the moment.
+
+    Parameters
+    ----------
+    most_attempts : how often it is tried.
+    patience_s : how long it is tried at least, however often that is.
+    has_got_further : whether the last attempt did more than any before; both then begin anew.
 
     Raises
     ------
     Unreachable, Unavailable, TakenOver : what the last attempt met with.
     """
-    for attempt in range(1, most_attempts + 1):
+    attempt, end_s = 0, 0.0
+    while True:
         try:
             return act()
         except PASSING as error:
-            if attempt == most_attempts:
-                raise
+            now_s = time.monotonic()
+            if attempt == 0 or has_got_further():
+                attempt, end_s = 0, now_s + patience_s
+            attempt += 1
             wait_s = pause_s(attempt, error)
+            if attempt >= most_attempts:
+                if now_s >= end_s:
+                    raise
+                wait_s = min(wait_s, end_s - now_s)
             if on_retry is not None:
                 on_retry(error, wait_s)
             time.sleep(wait_s)
-    raise ValueError("most_attempts must be at least 1")
 
 
 def wait_until_ended(

@@ -28,14 +28,29 @@ def submit(
         "Idempotency-Key": key,
     }
 
+    sent, furthest = 0, 0
+
+    def count(number: int) -> None:
+        nonlocal sent
+        sent = number
+        if on_sent is not None:
+            on_sent(number)
+
+    def has_got_further() -> bool:
+        nonlocal furthest
+        before, furthest = furthest, max(furthest, sent)
+        return sent > before
+
     def send() -> Batch:
+        nonlocal sent
+        sent = 0
         again: Iterable[Item] = items() if callable(items) else items
-        content = packed(again, compression, on_sent)
+        content = packed(again, compression, count)
         response = transport.exchange("POST", "/batches", content=content, headers=headers)
         return read(response, Batch)
 
     if callable(items) or isinstance(items, list | tuple):
-        return transport.insist(send)
+        return transport.insist(send, has_got_further)
     try:
         return send()
     except PASSING as error:

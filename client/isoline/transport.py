@@ -48,12 +48,14 @@ class Transport:
         admin_token: str | None,
         timeout_s: float,
         most_attempts: int,
+        patience_s: float,
         on_retry: Callable[[Exception, float], None] | None,
     ) -> None:
         self._on_retry = on_retry
         self._token = check_token("Your", token)
         self._admin_token = check_token("The administrator's", admin_token)
         self._most_attempts = most_attempts
+        self._patience_s = patience_s
         # Never to another address with the token: redirects are not followed.
         self._http = httpx.Client(base_url=url, timeout=timeout_s, follow_redirects=False)
 
@@ -75,9 +77,15 @@ class Transport:
             on_retry=self._on_retry,
         )
 
-    def insist(self, act: Callable[[], T]) -> T:
-        """Do something again as often as requests are made again."""
-        return insist(act, most_attempts=self._most_attempts, on_retry=self._on_retry)
+    def insist(self, act: Callable[[], T], has_got_further: Callable[[], bool]) -> T:
+        """Do something long again as often as requests are made again, and with more patience."""
+        return insist(
+            act,
+            most_attempts=self._most_attempts,
+            patience_s=self._patience_s,
+            has_got_further=has_got_further,
+            on_retry=self._on_retry,
+        )
 
     def exchange(
         self,

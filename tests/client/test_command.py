@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from isoline import Client
 from isoline.command import cli
-from tests.parts import ADMIN_TOKEN, HOUSE, Stack, wait_until
+from tests.parts import ADMIN_TOKEN, HOUSE, Stack, free_port, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -167,6 +167,56 @@ def test_interrupted_it_says_how_to_go_on_and_does(
     batch = json.loads(done.stdout)
     assert (done.returncode, batch["total"], batch["finished"]) == (0, 1500, 1500)
     assert "of 1500 had come before." in done.stderr
+
+
+def test_a_new_batch_that_was_interrupted_goes_on_with_its_key_alone(
+    run: Run, environ: dict[str, str], stack: Stack, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "a.npy", np.array([1, -1]))
+    command = [sys.executable, "-m", "isoline", "batch", "submit", str(tmp_path / "a.npy")]
+    stack.stop("api")
+    process = subprocess.Popen(
+        [*command, "--new"], env=environ, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert process.stderr is not None
+    assert "Again in 1 s." in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    [key] = re.findall(r"type the command again with --key (\w+) in place of --new", said)
+    assert "same command" not in said
+    stack.start("api")
+    assert run("batch", "submit", tmp_path / "a.npy", "--key", key, "--json").returncode == 0
+
+
+def test_a_server_that_is_away_is_waited_for_and_then_it_says_how_to_go_on(
+    stack: Stack, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "a.npy", np.array([1, -1]))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 6:
+            monkeypatch.undo()
+            stack.start("api")
+            wait_until(stack.answers, what="for the API")
+
+    def submit(url: str) -> Result:
+        arguments = ["--url", url, "--token", token, "batch", "submit", str(tmp_path / "a.npy")]
+        return CliRunner().invoke(cli, arguments)
+
+    stack.stop("api")
+    monkeypatch.setattr("time.sleep", sleep)
+    done = submit(stack.url)
+    assert done.exit_code == 0
+    assert done.stderr.count("Again in") == 6
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("isoline.submit_command.PATIENCE_S", 0)
+    done = submit(f"http://127.0.0.1:{free_port()}")
+    assert "same command again (or use --key files-" in str(done.exception)
 
 
 def test_a_bar_on_a_terminal_and_none_elsewhere(

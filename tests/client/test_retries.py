@@ -121,6 +121,41 @@ def test_there_is_an_end_to_it(isoline: Client, pauses: list[float]) -> None:
         isoline.insights("x")
 
 
+class Clock:
+    """Time that passes only while one sleeps."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def test_with_patience_it_goes_on_for_that_long_after_it_last_got_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(retries, "time", clock)
+    tried_s: list[float] = []
+
+    def act() -> None:
+        tried_s.append(clock.now_s)
+        raise Unreachable("away")
+
+    with pytest.raises(Unreachable):
+        retries.insist(act, most_attempts=4, patience_s=60)
+    assert tried_s[-1] == 60
+    tried_s.clear()
+    with pytest.raises(Unreachable):
+        retries.insist(
+            act, most_attempts=4, patience_s=60, has_got_further=lambda: len(tried_s) == 6
+        )
+    assert tried_s[-1] == tried_s[5] + 60
+
+
 def test_what_does_not_pass_is_said_at_once(isoline: Client, pauses: list[float]) -> None:
     for how, error in (("404", NotFound), ("page", Unreachable)):
         Misbehaving.script.append(how)

@@ -1,0 +1,96 @@
+"""`isoline batch submit`: an archive in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from isoline.client import new_key
+from isoline.errors import Conflict, IsolineError
+from isoline.options import FORM, SAMPLING_RATE, client_of
+from isoline.output import Form, batch_row, progress, say, show
+from isoline.retries import PASSING
+from isoline.sending import Unreadable, find_sources, key_of, read_lines
+from isoline.watching import INTERRUPTED, MOST_SHOWN, SOME_FAILED, show_some_errors, watch
+
+# A server that is started anew is back within it.
+PATIENCE_S = 60.0
+
+
+@click.command(epilog="Example: isoline batch submit archive/ --watch")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--watch", "is_watched", is_flag=True, help="Wait until all have ended.")
+@click.option("--new", is_flag=True, help="Begin anew, even when the same files were sent before.")
+@click.option("--key", help="The Idempotency-Key, instead of one that is made from the files.")
+@click.option("--compress", is_flag=True, help="Compress what is sent, for slow lines.")
+@SAMPLING_RATE
+@FORM
+@click.pass_context
+def submit(
+    context: click.Context,
+    paths: tuple[Path, ...],
+    is_watched: bool,
+    new: bool,
+    key: str | None,
+    compress: bool,
+    fs: float | None,
+    form: Form,
+) -> None:
+    """Submit the recordings in files and folders as one batch.
+
+    The same command again goes on where it was interrupted; when all had come, it finds the batch
+    that there is. What each recording is called is its path within the folder.
+    """
+    sources = find_sources(paths)
+    if not sources:
+        raise IsolineError("There is no recording in it.")
+    if key is not None:
+        to_go_on = "type the same command again"
+    elif new:
+        key = new_key()
+        to_go_on = f"type the command again with --key {key} in place of --new"
+    else:
+        key = key_of(sources, fs)
+        to_go_on = f"type the same command again (or use --key {key})"
+    to_go_on = f"What has arrived stays, and is worked on. To go on, {to_go_on}."
+    unreadable: list[Unreadable] = []
+    with client_of(context, PATIENCE_S) as client, progress() as bar:
+        task = bar.add_task("sending", total=len(sources), note="")
+
+        def note(found: Unreadable) -> None:
+            unreadable.append(found)
+            if len(unreadable) <= MOST_SHOWN:
+                bar.console.print(
+                    f"{found.custom_id}: {found.reason}", highlight=False, markup=False
+                )
+
+        def lines() -> Iterator[bytes]:
+            unreadable.clear()
+            bar.reset(task)
+            return read_lines(sources, fs, note, lambda: bar.advance(task))
+
+        try:
+            submitted = client.submit_batch(
+                lines, idempotency_key=key, compression=1 if compress else 0
+            )
+        except KeyboardInterrupt:
+            bar.stop()
+            say(f"Interrupted. {to_go_on}")
+            context.exit(INTERRUPTED)
+        except PASSING as error:
+            raise IsolineError(f"{error}\n{to_go_on}") from None
+        except Conflict as error:
+            raise IsolineError(f"{error} With --new a new one is begun.") from None
+    if len(unreadable) > MOST_SHOWN:
+        say(f"… and {len(unreadable) - MOST_SHOWN} more that cannot be read.")
+    if submitted.known:
+        say(f"{submitted.known} of {submitted.counts.total} had come before.")
+    if is_watched:
+        submitted = watch(context, submitted.id)
+    show([batch_row(submitted)], form)
+    if is_watched:
+        show_some_errors(context, submitted)
+    if unreadable or submitted.counts.rejected or submitted.counts.failed:
+        context.exit(SOME_FAILED)

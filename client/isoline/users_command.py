@@ -1,0 +1,57 @@
+"""`isoline users …`: what the administrator does."""
+
+from __future__ import annotations
+
+import click
+
+from isoline.options import FORM, client_of
+from isoline.output import Form, say, show
+
+
+@click.group()
+def users() -> None:
+    """Administer users; needs the administrator's token."""
+
+
+@users.command("list", epilog="Example: isoline users list")
+@FORM
+@click.pass_context
+def list_users(context: click.Context, form: Form) -> None:
+    """List the users by name."""
+    with client_of(context) as client:
+        rows = (
+            {"username": user.username, "created_at": str(user.created_at)}
+            for user in client.users()
+        )
+        show(rows, form, columns=["username", "created_at"])
+
+
+@users.command("add", epilog="Example: isoline users add ada")
+@click.argument("username")
+@click.pass_context
+def add_user(context: click.Context, username: str) -> None:
+    """Register a user; the token is printed this once."""
+    with client_of(context) as client:
+        print(client.register(username).token)
+
+
+@users.command("rotate", epilog="Example: isoline users rotate ada")
+@click.argument("username")
+@click.pass_context
+def rotate_token(context: click.Context, username: str) -> None:
+    """Give a user a new token, printed this once; the old one dies."""
+    with client_of(context) as client:
+        print(client.rotate_token(username).token)
+
+
+@users.command("erase", epilog="Example: isoline users erase ada")
+@click.argument("username")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def erase_user(context: click.Context, username: str, yes: bool) -> None:
+    """Erase a user with every ECG of theirs."""
+    if not yes:
+        click.confirm(f"Erase {username} and every ECG of theirs?", abort=True, err=True)
+    with client_of(context) as client:
+        client.erase_user(username)
+    say(f"Erased {username}.")
