@@ -33,13 +33,13 @@ class Access:
     token: str | None
     admin_token: str | None
 
-    def client(self, patience_s: float = 0.0) -> Client:
+    def client(self, *, most_attempts: int = MOST_ATTEMPTS, patience_s: float = 0.0) -> Client:
         """A client for this server, with this patience for batches."""
         return Client(
             self.url,
             self.token,
             admin_token=self.admin_token,
-            most_attempts=MOST_ATTEMPTS,
+            most_attempts=most_attempts,
             patience_s=patience_s,
             on_retry=lambda error, wait_s: say(f"{error} Again in {math.ceil(wait_s)} s."),
         )
@@ -86,7 +86,7 @@ def find_access(url: str | None, token: str | None, admin_token: str | None) -> 
     kept = load()
     is_the_kept_one = url is None or url.rstrip("/") == kept.url
     return Access(
-        url=url or kept.url or DEFAULT_URL,
+        url=(url or kept.url or DEFAULT_URL).strip().rstrip("/"),
         token=token or (kept.token if is_the_kept_one else None),
         admin_token=admin_token or (kept.admin_token if is_the_kept_one else None),
     )

@@ -32,4 +32,4 @@ def FORM(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802 - an 
 def client_of(context: click.Context, patience_s: float = 0.0) -> Client:
     """A client for the server that was asked for."""
     access: Access = context.obj
-    return access.client(patience_s)
+    return access.client(patience_s=patience_s)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import click
 
+from isoline import unfinished
 from isoline.client import new_key
+from isoline.config import Access
 from isoline.errors import Conflict, IsolineError
 from isoline.options import FORM, SAMPLING_RATE, client_of
 from isoline.output import Form, batch_row, progress, say, show
@@ -17,6 +21,8 @@ from isoline.watching import INTERRUPTED, MOST_SHOWN, SOME_FAILED, show_some_err
 
 # A server that is started anew is back within it.
 PATIENCE_S = 60.0
+# As far back as batches are looked for that still wait for lines: one page.
+NEWEST = 500
 
 
 @click.command(epilog="Example: isoline batch submit archive/ --watch")
@@ -46,6 +52,8 @@ def submit(
     sources = find_sources(paths)
     if not sources:
         raise IsolineError("There is no recording in it.")
+    access: Access = context.obj
+    is_own = key is not None
     if key is not None:
         to_go_on = "type the same command again"
     elif new:
@@ -54,6 +62,8 @@ def submit(
     else:
         key = key_of(sources, fs)
         to_go_on = f"type the same command again (or use --key {key})"
+    if not is_own and not unfinished.is_known(access.url, key):
+        _name_earlier(access)
     to_go_on = f"What has arrived stays, and is worked on. To go on, {to_go_on}."
     unreadable: list[Unreadable] = []
     with client_of(context, PATIENCE_S) as client, progress() as bar:
@@ -71,10 +81,18 @@ def submit(
             bar.reset(task)
             return read_lines(sources, fs, note, lambda: bar.advance(task))
 
+        def count(number: int) -> None:
+            if number == 1:
+                unfinished.begin(access.url, key)
+
         try:
             submitted = client.submit_batch(
-                lines, idempotency_key=key, compression=1 if compress else 0
+                lines,
+                idempotency_key=key,
+                compression=1 if compress else 0,
+                on_sent=count,
             )
+            unfinished.end(access.url, key)
         except KeyboardInterrupt:
             bar.stop()
             say(f"Interrupted. {to_go_on}")
@@ -82,6 +100,7 @@ def submit(
         except PASSING as error:
             raise IsolineError(f"{error}\n{to_go_on}") from None
         except Conflict as error:
+            unfinished.end(access.url, key)
             raise IsolineError(f"{error} With --new a new one is begun.") from None
     if len(unreadable) > MOST_SHOWN:
         say(f"… and {len(unreadable) - MOST_SHOWN} more that cannot be read.")
@@ -94,3 +113,19 @@ def submit(
         show_some_errors(context, submitted)
     if unreadable or submitted.counts.rejected or submitted.counts.failed:
         context.exit(SOME_FAILED)
+
+
+def _name_earlier(access: Access) -> None:
+    """Say which batches still wait for lines, before another one is begun."""
+    # Only a word of advice: when there is no answer, the submission will tell.
+    with contextlib.suppress(IsolineError), access.client(most_attempts=1) as client:
+        newest = islice(client.batches(), NEWEST)
+        waiting = [found for found in newest if found.status == "receiving"]
+        for found in waiting[:1]:
+            key = unfinished.find_key(access.url, found.created_at)
+            more = f" So do {len(waiting) - 1} more." if len(waiting) > 1 else ""
+            say(
+                f"Batch {found.id} still waits for lines; {found.counts.total} have come. To go on "
+                f"with it, submit its files with {f'--key {key}' if key else 'its --key'}; to end "
+                f"it: isoline batch cancel {found.id}.{more}"
+            )

@@ -14,10 +14,11 @@ MOST_SHOWN = 10
 
 
 def watch(context: click.Context, batch_id: str) -> Batch:
+    """Show how far a batch is until it has ended."""
     with client_of(context) as client, progress() as bar:
         found = client.batch(batch_id)
-        task = bar.add_task("computing", total=found.counts.total, note="")
         try:
+            task = bar.add_task("computing", total=found.counts.total, note="")
             while True:
                 counts = found.counts
                 wrong = counts.failed + counts.rejected
@@ -35,13 +36,21 @@ def watch(context: click.Context, batch_id: str) -> Batch:
                 found = client.batch(found.id, wait_s=1)
         except KeyboardInterrupt:
             bar.stop()
-            say("Interrupted. The batch goes on by itself; to see how far it is:")
-            say(f"  isoline batch watch {batch_id}")
+            if found.status == "receiving":
+                say(
+                    "Interrupted. The batch still waits for lines, and has not ended before the "
+                    "last has come: type the command again that submitted it, or"
+                )
+                say(f"  isoline batch cancel {batch_id}")
+            else:
+                say("Interrupted. The batch goes on by itself; to see how far it is:")
+                say(f"  isoline batch watch {batch_id}")
             context.exit(INTERRUPTED)
             raise
 
 
 def show_some_errors(context: click.Context, found: Batch) -> None:
+    """Say of the first lines without insights why there are none."""
     wrong = found.counts.failed + found.counts.rejected
     if not wrong:
         return

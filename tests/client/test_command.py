@@ -163,10 +163,32 @@ def test_interrupted_it_says_how_to_go_on_and_does(
         # Cut, and not taken for the end.
         assert next(client.batches()).status == "receiving"
         assert next(client.batches()).counts.rejected == 0
+        earlier = next(client.batches()).id
+    # Another batch is not begun without a word about this one.
+    np.save(tmp_path / "other.npy", np.array([1, -1]))
+    other = run("batch", "submit", tmp_path / "other.npy")
+    assert other.returncode == 0
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "isoline", "batch", "watch", earlier],
+        env={**environ, "TTY_COMPATIBLE": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stderr is not None
+    shown = ""
+    while "computing" not in shown:
+        shown += watching.stderr.read(1)
+    watching.send_signal(signal.SIGINT)
+    assert "still waits for lines, and has not ended before" in watching.communicate(timeout=20)[1]
+    [key] = re.findall(rf"Batch {earlier} still waits for lines.*--key (files-\w+)", other.stderr)
+    assert f"isoline batch cancel {earlier}" in other.stderr
+    assert key in said
     done = run("batch", "submit", folder, "--watch", "--json")
     batch = json.loads(done.stdout)
     assert (done.returncode, batch["total"], batch["finished"]) == (0, 1500, 1500)
     assert "of 1500 had come before." in done.stderr
+    again = run("batch", "submit", tmp_path / "other.npy", "--new")
+    assert "still waits" not in done.stderr + again.stderr
 
 
 def test_a_new_batch_that_was_interrupted_goes_on_with_its_key_alone(
