@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text, tuple_
+from sqlalchemy.exc import OperationalError
 
 from shared import database
 from shared.database import reading, transaction
@@ -22,6 +23,7 @@ from shared.migrations.schema import current_revision, newest_revision, upgrade
 from shared.models import Base
 from shared.settings import Settings, database_url_of
 
+USAGE = "Say where the copy is to go, in a new file: make backup TO=backup.db"
 # Signals may be large: a few at a time.
 ROWS_AT_ONCE = 50
 
@@ -44,10 +46,14 @@ def copy(source: Engine, target: Engine) -> dict[str, int]:
 
     Raises
     ------
-    NotCopied : the source is not at this code's revision, the target is not empty, or what arrived
-        is not what was sent.
+    NotCopied : the source is not at this code's revision, the target cannot be opened or is not
+        empty, or what arrived is not what was sent.
     """
-    upgrade(target)
+    try:
+        upgrade(target)
+    except OperationalError as error:
+        # The driver's own words: they name host and port, never the password.
+        raise NotCopied(f"The target cannot be used: {error.orig}.") from error
     with _one_moment(source) as connection:
         if current_revision(connection) != newest_revision():
             raise NotCopied(
@@ -148,8 +154,9 @@ def main(settings: Settings, target_text: str) -> int:
 
 if __name__ == "__main__":
     os.umask(0o077)
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
+    if len(sys.argv) != 2 or not sys.argv[1].strip():
+        print(USAGE, file=sys.stderr)
+        sys.exit(2)
     try:
         sys.exit(main(Settings.from_environ(), sys.argv[1]))
     except (ServiceError, SettingsError) as error:

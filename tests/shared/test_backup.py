@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from shared.backup import NotCopied, copy
 from shared.database import reading, transaction
 from shared.models import AuditEntry, Ecg, Insights, Signal, User
 from shared.settings import Settings
-from tests.parts import ADMIN, Door, another_database
+from tests.parts import ADMIN, HOUSE, Door, another_database
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -138,3 +140,30 @@ def test_the_command_makes_a_file_for_its_owner_alone(
     restored.dispose()
     with pytest.raises(NotCopied, match="itself"):
         backup.main(source, url)
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, as `make backup` gives it."""
+    return subprocess.run(
+        [sys.executable, "-m", "shared.backup", *arguments],
+        env={**os.environ, "ISOLINE_DATA_DIR": str(folder)},
+        cwd=HOUSE,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("arguments", [[], [""], [" "], ["a.db", "b.db"]])
+def test_whoever_names_no_target_is_told_how_in_one_sentence(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    done = run(tmp_path, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "make backup TO=backup.db" in done.stderr
+
+
+def test_a_target_that_cannot_be_opened_is_named_in_one_sentence(tmp_path: Path) -> None:
+    done = run(tmp_path, str(tmp_path / "not there" / "backup.db"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "The target cannot be used: unable to open database file.\n"
