@@ -42,6 +42,7 @@ async def measure_rates(
                 for stand in stands:
                     if case.is_gzip and not stand.reads_gzip:
                         continue
+                    await singles.forget(stand)
                     runs.append(await singles.rate(stand, case, number, seconds))
     return runs
 

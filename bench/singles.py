@@ -123,6 +123,15 @@ async def at_a_rate(stand: Stand, case: Case, a_second: float, seconds: float) -
     }
 
 
+async def forget(stand: Stand) -> None:
+    """Have the peer in memory begin anew: it looks through all it has, and must not pay for that
+    here, where others are not asked to (`bench.polls` does ask)."""
+    if stand.name == "memory":
+        headers = {"Content-Type": "application/json"}
+        async with connections(stand.port, 1) as [connection]:
+            await connection.send(request("POST", "/stored?number=0", headers, b'{"leads": []}'))
+
+
 async def settle(stand: Stand) -> None:
     """Wait until nothing waits any more, where the program can say so."""
     if stand.name != "isoline":

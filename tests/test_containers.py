@@ -65,6 +65,19 @@ def test_a_service_may_do_no_more_than_it_must(name: str) -> None:
     assert "container_name" not in service
 
 
+@pytest.mark.parametrize(("name", "processes"), [("worker", 2), ("bulk", 2), ("quarantine", 1)])
+def test_a_process_of_the_pool_meets_its_own_bound_before_its_containers(
+    name: str, processes: int
+) -> None:
+    workers = SERVICES[name]["environment"].get("ISOLINE_WORKERS", "1")
+    assert str(processes) in workers
+    [size] = re.findall(r"^(\d+)m$", SERVICES[name]["mem_limit"])
+    # The bound itself stands in worker/app.py, whose import needs a broker.
+    most_bytes = 2**30
+    assert "MOST_BYTES = 2**30\n" in (HOUSE / "worker" / "app.py").read_text()
+    assert int(size) * 2**20 >= processes * most_bytes + 384 * 2**20
+
+
 def test_only_those_meet_who_need_each_other() -> None:
     for network in ("bell", "table"):
         assert COMPOSE["networks"][network] == {"internal": True}

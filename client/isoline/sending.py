@@ -38,13 +38,23 @@ class Unreadable:
 
 
 def find_sources(paths: Iterable[Path]) -> list[Source]:
-    """Find what there is to send; several folders are told apart by their names."""
+    """Find what there is to send; several folders are told apart by their names.
+
+    Where names would still be the same, all are called by as much of their paths as tells them
+    apart.
+    """
     paths = list(paths)
     sources = []
     for path in paths:
         prefix = f"{path.resolve().name}/" if len(paths) > 1 and path.is_dir() else ""
         sources += [Source(prefix + name, file) for name, file in find([path])]
-    return sources
+    # The same file, named twice, is one.
+    sources = list({source.path.resolve(): source for source in sources}.values())
+    if len({source.custom_id for source in sources}) == len(sources):
+        return sources
+    whole = [source.path.resolve() for source in sources]
+    common = os.path.commonpath([path.parent for path in whole])
+    return [Source(path.relative_to(common).as_posix(), path) for path in whole]
 
 
 def key_of(sources: Iterable[Source], sampling_rate_hz: float | None) -> str:

@@ -55,7 +55,8 @@ def find(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 file = Path(parent) / name
-                if not name.startswith(".") and file.suffix.lower() in MODULES:
+                is_known = not name.startswith(".") and file.suffix.lower() in MODULES
+                if is_known and file.is_file():
                     yield file.relative_to(path).as_posix(), file
 
 
@@ -72,6 +73,9 @@ def read(path: Path, sampling_rate_hz: float | None = None) -> Iterator[Found]:
     that says in one sentence why there is none.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            # A pipe would keep its reader waiting for ever.
+            raise UnreadableFile("It is no file, but a device or a pipe.")
         yield from _reader(path)(path, sampling_rate_hz)
     except UnreadableFile as error:
         yield None, error

@@ -59,6 +59,9 @@ def _check_size(path: Path) -> None:
     """Refuse what claims more records than the file holds."""
     with path.open("rb") as file:
         header = file.read(_HEADER)
+    # https://www.edfplus.info/specs/edfplus.html: bytes 192-235 say what kind of EDF it is.
+    if header[192:197] == b"EDF+D":
+        raise UnreadableFile("It has gaps (EDF+D), and nothing stands for those.")
     try:
         header_bytes, records, signals = (
             int(header[start:end]) for start, end in ((184, 192), (236, 244), (252, 256))

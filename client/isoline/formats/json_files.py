@@ -16,12 +16,14 @@ from isoline.formats import Found
 NUMBER = int | float
 
 
-class _Lead(Struct):
+class _Lead(Struct, forbid_unknown_fields=True):
     name: str
     signal: list[NUMBER]
+    number_of_samples: int | None = None
 
 
-class _Upload(Struct):
+# A field that nobody knows is one that would be lost: `baselin`.
+class _Upload(Struct, forbid_unknown_fields=True):
     leads: list[_Lead]
     custom_id: str | None = None
     date: datetime | None = None
@@ -51,6 +53,12 @@ def _parse(text: bytes, sampling_rate_hz: float | None) -> tuple[str | None, Ecg
         upload = msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=_Upload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableFile(f"It is no ECG in JSON: {error}.") from None
+    for lead in upload.leads:
+        if lead.number_of_samples not in {None, len(lead.signal)}:
+            raise UnreadableFile(
+                f"Lead {lead.name} is said to have {lead.number_of_samples} samples, and has "
+                f"{len(lead.signal)}."
+            )
     ecg = Ecg(
         [Lead(lead.name, lead.signal) for lead in upload.leads],
         date=upload.date,

@@ -19,6 +19,7 @@ _TIME = re.compile(
     r"(?:time|t|elapsed(?: time)?)\W*(?P<unit>s|sec|secs|seconds|ms|us|µs)?\W*$", re.I
 )
 _UNITS_S = {"ms": 1e-3, "us": 1e-6, "µs": 1e-6}
+_INDEX = re.compile(r"|n|index|row|samples?(?: ?(?:#|no\.?|number))?", re.I)
 _LEAD = re.compile(r"(?P<name>.*?)\s*[(\[](?P<unit>m?v|[uµ]v|adc|counts)[)\]]\s*$", re.I)
 # How much the steps of a column of times may differ from each other.
 _JITTER = 0.01
@@ -31,6 +32,7 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     of several and goes up in steps that are all the same and no whole numbers.
     """
     delimiter, has_header = _look_at(path)
+    _check_width(path, delimiter)
     table = pd.read_csv(
         path,
         sep=delimiter,
@@ -39,7 +41,9 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
         skip_blank_lines=True,
         index_col=False,
     )
-    names = [str(name).strip() for name in table.columns]
+    names = [name.strip().strip("'") for name in _names(path, delimiter, table, has_header)]
+    if has_header and len(set(names)) < len(names):
+        raise UnreadableFile("Two of its columns have the same name.")
     columns = []
     for name, column in zip(names, table.columns, strict=True):
         samples = table[column].to_numpy()
@@ -48,6 +52,11 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
         if samples.dtype.kind == "f" and not np.isfinite(samples).all():
             raise UnreadableFile(f"Column {name} has gaps, and nothing stands for those.")
         columns.append(samples)
+    if has_header and len(columns) > 1 and _INDEX.fullmatch(names[0]):
+        # Numbers of rows, as spreadsheets, pandas and PhysioNet's tools write them: no signal.
+        if not (np.diff(columns[0]) == 1).all():
+            raise UnreadableFile(f"Column 1 is called {names[0]!r}, and does not count the rows.")
+        names, columns = names[1:], columns[1:]
     rate_hz, first = _find_times(names, columns, has_header=has_header)
     leads, units = [], set()
     for number, (name, samples) in enumerate(zip(names[first:], columns[first:], strict=True)):
@@ -71,6 +80,27 @@ def _look_at(path: Path) -> tuple[str, bool]:
     delimiter = max("\t;,", key=first.count)
     cells = next(csv.reader([first], delimiter=delimiter))
     return delimiter, not all(_is_number(cell) for cell in cells)
+
+
+def _check_width(path: Path, delimiter: str) -> None:
+    """Refuse rows of different widths: pandas would fill them up, or cut them off."""
+    width = 0
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=delimiter)
+        for row in rows:
+            width = width or len(row)
+            if row and len(row) != width:
+                raise UnreadableFile(
+                    f"Line {rows.line_num} has {len(row)} columns, the first one {width}."
+                )
+
+
+def _names(path: Path, delimiter: str, table: pd.DataFrame, has_header: bool) -> list[str]:
+    """The header as it is written: pandas changes what is empty or there twice."""
+    if not has_header:
+        return [str(name) for name in table.columns]
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return next(csv.reader(file, delimiter=delimiter))
 
 
 def _is_number(cell: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from isoline.ecg import Ecg
 from isoline.errors import UnreadableFile
 from isoline.formats import find, read
+from isoline.sending import find_sources
 
 
 def outcome(path: Path, **options: Any) -> Ecg | UnreadableFile:
@@ -158,6 +160,16 @@ def test_edf_that_is_cut(tmp_path: Path, size: int) -> None:
     assert refusal(path)
 
 
+@pytest.mark.parametrize(("kind", "is_read"), [("EDF+C", True), ("EDF+D", False), ("", True)])
+def test_edf_with_gaps_is_refused(tmp_path: Path, kind: str, is_read: bool) -> None:
+    path = edf(tmp_path / "a.edf", edf_lead("I", [1] * 10))
+    content = bytearray(path.read_bytes())
+    content[192:236] = kind.encode().ljust(44)
+    path.write_bytes(content)
+    assert isinstance(outcome(path), Ecg) == is_read
+    assert is_read or "gaps" in refusal(path)
+
+
 def test_edf_that_promises_more_than_there_is(tmp_path: Path) -> None:
     path = edf(tmp_path / "a.edf", edf_lead("I", [1] * 10))
     content = bytearray(path.read_bytes())
@@ -181,6 +193,10 @@ def test_edf_that_promises_more_than_there_is(tmp_path: Path) -> None:
         ("I\n0.1\n-0.25\n", [[0.1, -0.25]], None),
         ("I\n1\n\n2\n", [[1, 2]], None),
         ("I [mV]\n1.5\n2.5\n", [[1.5, 2.5]], None),
+        # The rows are numbered, as pandas and the tools of PhysioNet do.
+        (",I\n0,5\n1,6\n", [[5, 6]], None),
+        ("sample,I\n0,5\n1,6\n", [[5, 6]], None),
+        ("'sample #','I','V5'\n7,5,1\n8,6,2\n", [[5, 6], [1, 2]], None),
     ],
 )
 def test_tables_as_people_write_them(
@@ -201,7 +217,13 @@ def test_tables_as_people_write_them(
         (b"\n", "empty"),
         (b"\x00\x01\x02", "no text"),
         (b"I,II\n1,x\n", "not a number"),
-        (b"I,II\n1\n", "gaps"),
+        (b"I,II\n1\n", "Line 2 has 1 columns, the first one 2."),
+        (b"I,II\n1,2\n0,5,6\n", "Line 3 has 3 columns"),
+        (b"1,2\n0,5,6\n", "Line 2 has 3 columns"),
+        (b"I,II\n1,\n", "gaps"),
+        (b"I,I\n1,2\n", "the same name"),
+        (b"sample,I\n0,5\n2,6\n", "does not count the rows"),
+        (b"'sample #','I'\n'sample #','mV'\n0,5\n", "not a number"),
         (b"I\nnan\n1\n", "gaps"),
         (b"time,I\n0,1\n1,2\n5,3\n", "do not go up evenly"),
         (b"I\n\xff\xfe\n", "damaged"),
@@ -223,8 +245,7 @@ def test_json_in_the_form_of_an_upload(tmp_path: Path) -> None:
                 "date": "2026-11-23T08:00:00+01:00",
                 "sampling_rate": 500,
                 "gain": 200,
-                "leads": [{"name": "I", "signal": [1, 2.5]}],
-                "more": 1,
+                "leads": [{"name": "I", "signal": [1, 2.5], "number_of_samples": 2}],
             },
             indent=2,
         )
@@ -239,6 +260,19 @@ def test_json_that_is_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(text, encoding="latin-1")
     assert "no ECG in JSON" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"leads": [{"name": "I", "signal": [1, 2], "number_of_samples": 3}]}', "3 samples"),
+        ('{"leads": [], "baselin": 1024}', "baselin"),
+    ],
+)
+def test_json_that_says_what_would_be_lost_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    assert says in refusal(path)
 
 
 def test_a_bad_line_of_ndjson_does_not_end_the_others(tmp_path: Path) -> None:
@@ -307,3 +341,26 @@ def test_folders_are_walked_in_order(tmp_path: Path) -> None:
     assert [name for name, _ in find([tmp_path / "b.csv", tmp_path / "a"])] == [
         *("b.csv", "r.hea", "z.csv")
     ]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.csv")
+    assert "no file" in refusal(tmp_path / "a.csv")
+    assert list(find([tmp_path])) == []
+
+
+def test_recordings_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a/x/r.csv", "b/x/r.csv", "b/x/s.csv")]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("1\n")
+
+    def names(*asked: str) -> list[str]:
+        return [source.custom_id for source in find_sources([tmp_path / name for name in asked])]
+
+    assert names("a/x/r.csv", "b/x/s.csv") == ["r.csv", "s.csv"]
+    assert names("a/x/r.csv", "b/x/r.csv") == ["a/x/r.csv", "b/x/r.csv"]
+    assert names("a/x", "b/x") == ["a/x/r.csv", "b/x/r.csv", "b/x/s.csv"]
+    assert names("a/x", "b") == ["x/r.csv", "b/x/r.csv", "b/x/s.csv"]
+    # One file is one recording, however often it is named.
+    assert names("b", "b/x/s.csv") == ["b/x/r.csv", "s.csv"]
