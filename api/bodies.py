@@ -162,6 +162,10 @@ def read_body(
         share.give_back()
         arrival.discard()
         raise
+    except Overloaded:
+        # Others take its part of the budget while the rest is listened to: it must be free.
+        whole.close()
+        raise
     _check_end(arrival, length)
     return whole.getvalue()
 
