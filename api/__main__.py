@@ -5,11 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import redis
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -17,10 +20,12 @@ from granian.log import LogLevels
 
 from api import pace
 from api.app import CHAIRS, EXPORTS, READERS
+from shared.broker import Broker
 from shared.errors import SettingsError
 from shared.settings import Settings
 
 SPARE_THREADS = 32
+BEAT_S = 2.0
 KILL_AFTER_S = 5
 # A slow sender of headers is shown the door; after them, `api.pace` takes over.
 HEADER_TIMEOUT_MS = 15_000
@@ -36,12 +41,33 @@ def load(_target: str) -> Callable[..., Any]:
     from api.routes.desk import desk_of
     from api.wsgi import application
 
+    desk = desk_of(application)
     pace.watch(Settings.from_environ().port)
-    _on_signal(desk_of(application).waiting_room.close)
+    be_silent = _be_heard(desk.broker)
+    _on_signal(be_silent, desk.waiting_room.close)
     return application
 
 
-def _on_signal(act: Callable[[], None]) -> None:
+def _be_heard(broker: Broker) -> Callable[[], None]:
+    """Have the doctor know of this process, until the function given back is called."""
+    name = f"{os.getpid()}@{socket.gethostname()}"
+    is_over = threading.Event()
+
+    def beat() -> None:
+        while True:
+            # Without a broker nobody hears, and nobody needs to be told by us.
+            with suppress(redis.RedisError):
+                broker.beat("api", name)
+            if is_over.wait(BEAT_S):
+                break
+        with suppress(redis.RedisError):
+            broker.say_goodbye("api", name)
+
+    threading.Thread(target=beat, name="heartbeat", daemon=True).start()
+    return is_over.set
+
+
+def _on_signal(*acts: Callable[[], None]) -> None:
     """Act on the first signal that Python handles, whoever handles it."""
     # granian puts its own handlers in place after this; those who wait for news would keep it from
     # ending. A thread, since a handler must not take locks that its own thread may hold.
@@ -51,7 +77,8 @@ def _on_signal(act: Callable[[], None]) -> None:
 
     def listen() -> None:
         os.read(woken, 1)
-        act()
+        for act in acts:
+            act()
 
     threading.Thread(target=listen, name="goodbye", daemon=True).start()
 

@@ -2,7 +2,8 @@
 
 `python -m shared.backup TARGET`, where TARGET is the path of a new SQLite file, or the URL of an
 empty database. What is copied is one moment of the configured database, row for row; both sides
-are then counted and summed up, and compared.
+are then counted and summed up, and compared. Only then is there a copy: whoever is killed before
+leaves no file of that name, and in a database no row.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text, tuple_
 from sqlalchemy.exc import OperationalError
@@ -59,15 +62,17 @@ def copy(source: Engine, target: Engine) -> dict[str, int]:
             raise NotCopied(
                 "The database is at another revision: run `python -m shared.migrations`."
             )
-        _check_empty(target)
-        copied = {}
-        for table in Base.metadata.sorted_tables:
-            with transaction(target) as into:
+        # All tables in one transaction: half a copy is none.
+        with transaction(target) as into:
+            _check_empty(into)
+            for table in Base.metadata.sorted_tables:
                 for rows in _rows(connection, table):
                     into.execute(insert(table), rows)
-            with reading(target) as arrived:
-                copied[table.name] = _compare(connection, arrived, table)
-    _go_on_counting(target)
+            copied = {
+                table.name: _compare(connection, into, table)
+                for table in Base.metadata.sorted_tables
+            }
+            _go_on_counting(into)
     return copied
 
 
@@ -80,11 +85,10 @@ def _one_moment(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def _check_empty(target: Engine) -> None:
-    with reading(target) as connection:
-        for table in Base.metadata.sorted_tables:
-            if connection.scalar(select(func.count()).select_from(table)):
-                raise NotCopied(f"The target is not empty: it has rows in {table.name}.")
+def _check_empty(target: Connection) -> None:
+    for table in Base.metadata.sorted_tables:
+        if target.execute(select(table.primary_key.columns.values()[0]).limit(1)).first():
+            raise NotCopied(f"The target is not empty: it has rows in {table.name}.")
 
 
 def _rows(connection: Connection, table: Table) -> Iterator[list[dict[str, object]]]:
@@ -119,19 +123,46 @@ def _sum_up(connection: Connection, table: Table) -> tuple[int, str]:
     return number, digest.hexdigest()
 
 
-def _go_on_counting(target: Engine) -> None:
+def _go_on_counting(target: Connection) -> None:
     """Have PostgreSQL number new rows after those that were brought along."""
     if target.dialect.name != "postgresql":
         return
-    with transaction(target) as connection:
-        for table in Base.metadata.sorted_tables:
-            [key, *others] = table.primary_key.columns
-            if key.type.python_type is int and not others:
-                most = connection.scalar(select(func.max(key)))
-                sequence = f"pg_get_serial_sequence('{table.name}', '{key.name}')"
-                connection.execute(
-                    text(f"SELECT setval({sequence}, :next, false)"), {"next": (most or 0) + 1}
-                )
+    for table in Base.metadata.sorted_tables:
+        [key, *others] = table.primary_key.columns
+        if key.type.python_type is int and not others:
+            most = target.scalar(select(func.max(key)))
+            sequence = f"pg_get_serial_sequence('{table.name}', '{key.name}')"
+            target.execute(
+                text(f"SELECT setval({sequence}, :next, false)"), {"next": (most or 0) + 1}
+            )
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[Path]:
+    """Where to write a file that gets this path, and is seen there, only once it is whole."""
+    if path.exists():
+        raise NotCopied(f"{path} is there already: name a new file.")
+    try:
+        beside = tempfile.TemporaryDirectory(prefix=f"{path.name}.incomplete-", dir=path.parent)
+    except OSError as error:
+        raise NotCopied(f"The target cannot be used: {error.strerror}: {path.parent}.") from error
+    with beside as folder:
+        unfinished = Path(folder) / path.name
+        yield unfinished
+        with unfinished.open("rb") as written:
+            os.fsync(written.fileno())
+        unfinished.rename(path)
+
+
+def _copy_to(source: Engine, target_url: str) -> dict[str, int]:
+    target = database.connect(target_url, pool_size=1)
+    try:
+        copied = copy(source, target)
+        # What is in SQLite's log belongs into the file that is carried away.
+        database.forget_erased(target)
+    finally:
+        target.dispose()
+    return copied
 
 
 def main(settings: Settings, target_text: str) -> int:
@@ -139,16 +170,18 @@ def main(settings: Settings, target_text: str) -> int:
     target_url = database_url_of(target_text)
     if target_url == settings.database_url:
         raise NotCopied("The target is the database itself.")
+    file = database.sqlite_file_of(target_url)
     source = database.connect(settings.database_url, pool_size=1)
-    target = database.connect(target_url, pool_size=1)
     try:
-        for name, number in copy(source, target).items():
-            print(f"{name:<20} {number:>10} rows, equal on both sides")
-        # What is in SQLite's log belongs into the file that is carried away.
-        database.forget_erased(target)
+        if file is None:
+            copied = _copy_to(source, target_url)
+        else:
+            with _new_file(file) as unfinished:
+                copied = _copy_to(source, database_url_of(str(unfinished)))
     finally:
         source.dispose()
-        target.dispose()
+    for name, number in copied.items():
+        print(f"{name:<20} {number:>10} rows, equal on both sides")
     return 0
 
 

@@ -12,8 +12,8 @@ import redis
 
 from shared.jobs import TAKEN
 
-# Workers beat every two seconds, the relay every second: whoever has not been heard for this long
-# is not there.
+# Workers and the API beat every two seconds, the relay every second: whoever has not been heard for
+# this long is not there.
 HEARD_WITHIN_S = 10.0
 # Whoever has been silent for this long is forgotten.
 FORGOTTEN_AFTER_S = 86_400.0
@@ -22,7 +22,7 @@ FORGOTTEN_AFTER_S = 86_400.0
 REMEMBERED_S = 1.0
 STALE_S = 5.0
 
-Role = Literal["worker", "bulk", "quarantine", "relay"]
+Role = Literal["api", "worker", "bulk", "quarantine", "relay"]
 
 # A sorted set: "role:name", scored with the moment of its last beat by the clock of Redis.
 _HEARTBEATS = "isoline:heartbeats"

@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Double, Engine, create_engine, event
+from sqlalchemy import Connection, Double, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, TimeoutError
 from sqlalchemy.ext.compiler import compiles
@@ -93,6 +94,12 @@ def connect(url: str, *, patience_s: float = 5.0, pool_size: int = 16) -> Engine
     # none of the bounds above.
     _give_up_after(engine, 4 * patience_s)
     return engine
+
+
+def sqlite_file_of(database_url: str) -> Path | None:
+    """The file that a SQLite database is; None for any other."""
+    url = make_url(database_url)
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def _give_up_after(engine: Engine, longest_s: float) -> None:

@@ -15,15 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import NoReturn
 
 import redis
-from sqlalchemy import Connection, Engine, func, make_url, or_, select
+from sqlalchemy import Connection, Engine, false, func, or_, select, update
 
 from shared import database
 from shared.broker import HEARD_WITHIN_S, Broker, Role
-from shared.database import now_s, reading
+from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseUnavailable, SettingsError
 from shared.jobs import BULK, INTERACTIVE, QUARANTINE
 from shared.migrations.schema import current_revision, newest_revision
@@ -88,7 +87,7 @@ _AWAY = {
 
 
 def _examine_database(settings: Settings) -> list[Finding]:
-    file = _sqlite_file(settings)
+    file = database.sqlite_file_of(settings.database_url)
     if file is not None and not file.exists():
         # To ask would make one.
         return [Finding("database", f"{file} is not there", "Start Isoline: it makes one.")]
@@ -105,9 +104,22 @@ def _examine_database(settings: Settings) -> list[Finding]:
                     )
                 ]
             found = [Finding("database", f"answers, at revision {revision}")]
-            return found + _examine_rows(connection)
+            found += _examine_rows(connection)
+        return found + _examine_writing(engine)
     finally:
         engine.dispose()
+
+
+def _examine_writing(engine: Engine) -> list[Finding]:
+    """Whoever can be read need not be one that can be written to; nothing to say when it is."""
+    try:
+        with transaction(engine) as connection:
+            connection.execute(update(Ecg).where(false()).values(attempts=Ecg.attempts))
+    except DatabaseUnavailable:
+        says = "answers, but takes nothing: for seconds it was locked, or it is read-only or full"
+        advice = "Find out who holds it, and end them; until then uploads are answered 503."
+        return [Finding("writing", says, advice)]
+    return []
 
 
 def _examine_rows(connection: Connection) -> list[Finding]:
@@ -198,12 +210,14 @@ def _examine_broker(settings: Settings) -> list[Finding]:
 
 
 _WORDS: dict[Role, str] = {
+    "api": "API",
     "worker": "workers",
     "bulk": "bulk workers",
     "quarantine": "quarantine",
     "relay": "relay",
 }
 _ROLES: dict[Role, str] = {
+    "api": f"Nobody was heard for {HEARD_WITHIN_S:g} s: start `python -m api`. All is shut.",
     "worker": f"Nobody was heard for {HEARD_WITHIN_S:g} s: start `python -m worker`. Uploads wait.",
     "bulk": "Start `python -m worker --bulk`; until then batches wait.",
     "quarantine": "Start `python -m worker --quarantine`; until then workers do its work.",
@@ -212,18 +226,13 @@ _ROLES: dict[Role, str] = {
 
 
 def _examine_disk(settings: Settings) -> list[Finding]:
-    file = _sqlite_file(settings)
+    file = database.sqlite_file_of(settings.database_url)
     if file is None or not file.exists():
         return []
     free_bytes = shutil.disk_usage(file.parent).free
     says = f"{free_bytes / 2**30:.1f} GiB free beside the database"
     advice = "Make room: when there is none, uploads are answered 503."
     return [Finding("disk", says, advice if free_bytes < LEAST_FREE_BYTES else "")]
-
-
-def _sqlite_file(settings: Settings) -> Path | None:
-    url = make_url(settings.database_url)
-    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def _span(seconds: float) -> str:

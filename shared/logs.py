@@ -45,6 +45,9 @@ def configure() -> None:
     # Celery tells of each message twice; our own line tells of each ecg.
     for chatter in ("celery.worker.strategy", "celery.app.trace", "alembic"):
         logging.getLogger(chatter).setLevel(logging.WARNING)
+    if to_a_person:
+        # Who watches a batch of ten thousand wants to see what is wrong, not a line for each ecg.
+        logging.getLogger("worker.tasks").setLevel(logging.WARNING)
 
 
 def _quote_nothing(

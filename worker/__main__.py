@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+
+from celery.platforms import SecurityWarning
 
 from shared.errors import SettingsError
 from shared.jobs import BULK, INTERACTIVE, QUARANTINE
@@ -18,6 +21,8 @@ QUEUES = {(): INTERACTIVE, ("--bulk",): BULK, ("--quarantine",): QUARANTINE}
 NICENESS_OF_BULK = 10
 
 if __name__ == "__main__":
+    # Celery warns root of messages that run code, and of each worker anew. Ours are JSON alone.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     try:
         from worker.app import app, settings
     except SettingsError as error:

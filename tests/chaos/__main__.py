@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.chaos.run import run
-from tests.parts import open_postgresql
+from tests.parts import open_postgresql_server
 
 
 def main() -> int:
@@ -31,9 +31,10 @@ def main() -> int:
     for database in databases:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isoline-chaos-")))
-            url = f"sqlite:///{folder / 'isoline.db'}"
+            url, server = f"sqlite:///{folder / 'isoline.db'}", None
             if database == "postgresql":
-                url = stack.enter_context(open_postgresql())
+                server = stack.enter_context(open_postgresql_server())
+                url = server.url
             outcome = run(
                 folder,
                 url,
@@ -42,6 +43,7 @@ def main() -> int:
                 scale=asked.scale,
                 seed=asked.seed,
                 hasty=asked.hasty,
+                postgresql=server,
             )
             print(outcome.table(database), flush=True)
             is_good = is_good and outcome.is_good

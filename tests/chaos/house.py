@@ -16,14 +16,23 @@ import psutil
 from sqlalchemy import create_engine, text
 
 from shared.jobs import INTERACTIVE
-from tests.parts import Stack, free_port, open_valkey, wait_until
+from tests.parts import PostgreSql, Stack, free_port, open_valkey, wait_until
 
 
 class House(Stack):
     """API, workers, relay and a Valkey; whatever is killed is started again, as one would."""
 
-    def __init__(self, folder: Path, database_url: str, *, poisoned: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str,
+        *,
+        poisoned: bool = False,
+        postgresql: PostgreSql | None = None,
+    ) -> None:
         self.database_url = database_url
+        # The server behind that URL, when it is this house's own.
+        self.postgresql = postgresql
         self._port_of_broker = free_port()
         self.broker, self.redis_url = open_valkey(folder, self._port_of_broker)
         super().__init__(
@@ -88,8 +97,9 @@ class Chaos:
 
     def faults(self) -> dict[str, Callable[[], object]]:
         """What there is, in the order of the report."""
-        return {
+        faults: dict[str, Callable[[], object]] = {
             "worker child killed": self._kill_a_child,
+            "worker's parent killed": self._behead_the_worker,
             "worker killed": lambda: self._kill("worker"),
             "relay killed": lambda: self._kill("relay"),
             "API killed": self._kill_the_api,
@@ -102,11 +112,26 @@ class Chaos:
             "messages doubled": lambda: self._rearrange(lambda messages: messages * 2),
             "messages reordered": lambda: self._rearrange(self._shuffled),
         }
+        if self._house.postgresql is not None:
+            faults["database killed, back after 5 s"] = self._crash_the_database
+        return faults
 
     def _kill_a_child(self) -> None:
         children = psutil.Process(self._house.process("worker").pid).children()
         if children:
             self._chance.choice(children).kill()
+
+    def _behead_the_worker(self) -> None:
+        # Its children go on with what they have begun while another worker is there already.
+        self._house.behead("worker")
+        self._house.start("worker")
+
+    def _crash_the_database(self) -> None:
+        postgresql = self._house.postgresql
+        assert postgresql is not None
+        postgresql.crash()
+        time.sleep(5 * self._scale)
+        postgresql.start()
 
     def _kill(self, name: str) -> None:
         self._house.kill(name)

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, select
 from shared.models import Ecg, Insights
 from tests.chaos.house import Chaos, House
 from tests.chaos.uploads import Clients, Sample, make
-from tests.parts import wait_until
+from tests.parts import PostgreSql, wait_until
 
 THREADS = 8
 PAUSE_S = 1.0
@@ -78,6 +78,7 @@ def run(
     scale: float,
     seed: int,
     hasty: bool,
+    postgresql: PostgreSql | None = None,
 ) -> Outcome:
     """Upload while everything dies, wait until all has settled, and count.
 
@@ -86,8 +87,9 @@ def run(
     rounds : how often each fault happens.
     scale : how long the faults take, of what their names say.
     hasty : with short leases and pauses, instead of those of production.
+    postgresql : the server behind the URL, which then dies as well.
     """
-    house = House(folder, database_url, poisoned=True)
+    house = House(folder, database_url, poisoned=True, postgresql=postgresql)
     if not hasty:
         house.environ["POISON_PATIENTLY"] = "yes"
     with house:

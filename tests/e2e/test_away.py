@@ -16,7 +16,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from tests.chaos.house import House
-from tests.parts import another_database, wait_until
+from tests.chaos.uploads import Clients
+from tests.parts import another_database, open_postgresql_server, wait_until
 
 SMALL = {"leads": [{"name": "I", "signal": [1, -1, 1]}]}
 
@@ -117,6 +118,36 @@ def test_a_database_that_stays_locked_is_a_503_with_nothing_half_written(
     assert len(isoline.get("/ecgs?limit=500").json()["data"]) == before
     # The same request again, and it is there.
     assert isoline.post("/ecgs", json=SMALL).status_code == 201
+
+
+def test_a_postgresql_that_dies_under_load_costs_nobody_more_than_time(tmp_path: Path) -> None:
+    with (
+        open_postgresql_server() as server,
+        House(tmp_path, server.url, postgresql=server) as house,
+    ):
+        with house.client() as client:
+            token = house.register(client, "ada")
+            processes = {name: house.process(name).pid for name in house.MODULES}
+            # They accept nothing but 201, and 503 as often as it takes.
+            clients = Clients(house.url, token, seed=1)
+            clients.start(4)
+            clients.give(range(1, 200))
+            wait_until(lambda: len(clients.accepted) > 20, what="for the first uploads")
+            server.crash()
+            wait_until(lambda: clients.refused.get("503"), what="for a 503")
+            refused = client.post("/ecgs", json=SMALL, headers={"x-user-token": token})
+            assert refused.status_code == 503
+            assert refused.headers["Retry-After"]
+            assert client.get("/health/ready").json()["database"] == "unavailable"
+            server.start()
+            clients.finish()
+            client.headers["x-user-token"] = token
+            ecg_ids = list(clients.accepted.values())
+            assert len(set(ecg_ids)) == 199
+            wait_until(lambda: all_finished(client, ecg_ids), 60, "after the database came back")
+        # Nobody had to be started again.
+        assert {name: house.process(name).pid for name in house.MODULES} == processes
+        assert set(clients.refused) == {"503"}
 
 
 def test_an_api_that_is_killed_in_the_middle_gets_one_ecg_of_a_retry(

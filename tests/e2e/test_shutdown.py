@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from shared.broker import Broker
 from tests.parts import Stack, wait_until
 
 
@@ -91,6 +92,18 @@ def test_a_rolling_restart_of_the_worker_shows_in_no_job(
     assert len(took_s) > 50
     # Quoted, not judged by the clock of a busy machine: nobody waited for a lease or a relay.
     assert max(took_s) < 10, sorted(took_s)[-5:]
+
+
+def test_the_api_is_heard_until_it_ends(stack: Stack, redis_url: str) -> None:
+    def heard() -> int:
+        roll = Broker(redis_url).roll()
+        return roll.online("api") if roll else 0
+
+    wait_until(lambda: heard() == 1, what="for the API to be heard")
+    stack.stop("api")
+    wait_until(lambda: heard() == 0, 5, "for the API to be forgotten")
+    stack.start("api")
+    wait_until(stack.answers, what="for the API")
 
 
 def test_the_relay_ends_at_once_and_is_forgotten(stack: Stack, isoline: httpx.Client) -> None:

@@ -18,7 +18,7 @@ from shared.backup import NotCopied, copy
 from shared.database import reading, transaction
 from shared.models import AuditEntry, Ecg, Insights, Signal, User
 from shared.settings import Settings
-from tests.parts import ADMIN, HOUSE, Door, another_database
+from tests.parts import ADMIN, HOUSE, Door, another_database, wait_until
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -93,6 +93,54 @@ def test_a_target_that_holds_something_is_refused(door: Door, target: Engine) ->
         copy(door.engine, target)
 
 
+def test_a_copy_that_breaks_off_leaves_no_row(
+    door: Door, target: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door.upload(door.user(), [1])
+    rows_of = backup._rows
+
+    def break_off(connection, table):  # type: ignore[no-untyped-def]
+        if table.name == "signals":
+            raise KeyboardInterrupt
+        return rows_of(connection, table)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(backup, "_rows", break_off)
+        with pytest.raises(KeyboardInterrupt):
+            copy(door.engine, target)
+    assert rows(target, User, Ecg, Signal) == [0, 0, 0]
+    # And the same command once more finds nothing in its way.
+    assert copy(door.engine, target)["signals"] == 1
+
+
+def test_a_backup_that_is_killed_does_not_look_like_one(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'isoline.db'}"
+    environ = {**os.environ, "ISOLINE_DATA_DIR": str(tmp_path), "ISOLINE_DATABASE_URL": url}
+    migrations = [sys.executable, "-m", "shared.migrations"]
+    subprocess.run(migrations, env=environ, cwd=HOUSE, check=True)
+    path = tmp_path / "copies" / "backup.db"
+    path.parent.mkdir()
+    command = [sys.executable, "-m", "shared.backup", str(path)]
+    with subprocess.Popen(command, env=environ, cwd=HOUSE) as copying:
+        wait_until(lambda: list(path.parent.glob("*/backup.db")), what="for the copy to begin")
+        copying.kill()
+    assert not path.exists()
+    # What is left says by its name what it is, and is in nobody's way.
+    [left] = path.parent.iterdir()
+    assert left.name.startswith("backup.db.incomplete-")
+    assert run(tmp_path, str(path), **environ).returncode == 0
+    assert path.exists()
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "backup.db"
+    path.write_text("something dear")
+    done = run(tmp_path, str(path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{path} is there already: name a new file.\n"
+    assert path.read_text() == "something dear"
+
+
 def test_a_database_without_tables_is_not_copied(tmp_path: Path, target: Engine) -> None:
     bare = database.connect(f"sqlite:///{tmp_path / 'bare.db'}")
     with pytest.raises(NotCopied, match="another revision"):
@@ -142,11 +190,11 @@ def test_the_command_makes_a_file_for_its_owner_alone(
         backup.main(source, url)
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """The command, as `make backup` gives it."""
     return subprocess.run(
         [sys.executable, "-m", "shared.backup", *arguments],
-        env={**os.environ, "ISOLINE_DATA_DIR": str(folder)},
+        env={**os.environ, "ISOLINE_DATA_DIR": str(folder), **environ},
         cwd=HOUSE,
         capture_output=True,
         text=True,
@@ -166,4 +214,6 @@ def test_whoever_names_no_target_is_told_how_in_one_sentence(
 def test_a_target_that_cannot_be_opened_is_named_in_one_sentence(tmp_path: Path) -> None:
     done = run(tmp_path, str(tmp_path / "not there" / "backup.db"))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "The target cannot be used: unable to open database file.\n"
+    assert done.stderr == (
+        f"The target cannot be used: No such file or directory: {tmp_path / 'not there'}.\n"
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from sqlalchemy import update
+from sqlalchemy import create_engine, event, update
 
 from shared import doctor
 from shared.broker import Broker
@@ -26,7 +26,7 @@ def house(door: Door, redis_url: str, tmp_path: Path) -> Iterator[Settings]:
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
         broker = Broker(redis_url)
-        for role in ("worker", "bulk", "quarantine", "relay"):
+        for role in ("api", "worker", "bulk", "quarantine", "relay"):
             broker.beat(role, "somebody@somewhere")
         yield settings_for(url, redis_url, tmp_path)
         client.flushall()
@@ -72,6 +72,28 @@ def test_what_waits_for_long_is_told_with_what_to_do(
     assert "add workers" in said
 
 
+def test_a_database_that_takes_nothing_is_told_though_it_answers(
+    house: Settings, door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door.upload(door.user(), [1])
+    lock = "LOCK TABLE ecgs IN SHARE MODE"
+    if door.engine.dialect.name == "sqlite":
+        lock = "BEGIN IMMEDIATE"
+    engine = create_engine(door.engine.url)
+    if lock.startswith("BEGIN"):
+        event.listen(engine, "connect", lambda driver, _: setattr(driver, "isolation_level", None))
+    with engine.connect() as somebody:
+        somebody.exec_driver_sql(lock)
+        code, said = page(house, capsys)
+        assert code == 1
+        assert "answers, but takes nothing" in said
+        assert "1 pending" in said
+        if lock.startswith("BEGIN"):
+            somebody.exec_driver_sql("ROLLBACK")
+    engine.dispose()
+    assert page(house, capsys)[0] == 0
+
+
 def test_what_failed_is_told_with_its_reason_and_wakes_nobody(
     house: Settings, door: Door, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,7 +117,7 @@ def test_a_lease_that_nobody_takes_back_is_told(
     assert (code, "1 have run out" in said) == (1, True)
 
 
-@pytest.mark.parametrize("role", ["worker", "bulk", "quarantine", "relay"])
+@pytest.mark.parametrize("role", ["api", "worker", "bulk", "quarantine", "relay"])
 def test_whoever_is_not_heard_is_missed(
     house: Settings, redis_url: str, capsys: pytest.CaptureFixture[str], role: str
 ) -> None:
