@@ -73,7 +73,11 @@ def encode(ecg: Ecg, custom_id: str | None = None) -> bytes:
         "baseline": ecg.baseline,
     }
     known = {name: value for name, value in described.items() if value is not None}
-    leads = [{"name": lead.name, "signal": _plain(lead)} for lead in ecg.leads]
+    # As text a lead takes far less memory than as a list: of those there is one at a time.
+    leads = [
+        {"name": lead.name, "signal": msgspec.Raw(msgspec.json.encode(_plain(lead)))}
+        for lead in ecg.leads
+    ]
     return msgspec.json.encode({**known, "leads": leads})
 
 
@@ -86,8 +90,14 @@ def _plain(lead: Lead) -> list[float]:
         signal = signal.tolist()
     samples: list[float] = list(signal)
     # What is not finite makes the sum so, too; only then is it worth looking at each of them.
-    if not math.isfinite(sum(samples)):
-        for index, sample in enumerate(samples):
-            if not math.isfinite(sample):
-                raise ValueError(f"Lead {lead.name!r}: sample {index} is {sample}.")
+    # And an integer may be larger than any decimal.
+    try:
+        if math.isfinite(sum(samples)):
+            return samples
+        finite = map(math.isfinite, samples)
+        for index, is_finite in enumerate(finite):
+            if not is_finite:
+                raise ValueError(f"Lead {lead.name!r}: sample {index} is {samples[index]}.")
+    except OverflowError:
+        raise ValueError(f"Lead {lead.name!r}: an integer is too large to be one.") from None
     return samples

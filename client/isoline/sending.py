@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from isoline.ecg import encode
 from isoline.errors import UnreadableFile
-from isoline.formats import find, read
+from isoline.escapes import printable
+from isoline.finding import Source
+from isoline.formats import read
 
 READERS = min(4, os.cpu_count() or 1)
 LINES_OF_JSON = {".ndjson", ".jsonl"}
@@ -22,39 +23,11 @@ AHEAD = 2 * READERS
 
 
 @dataclass(frozen=True)
-class Source:
-    """A file with one recording or more."""
-
-    custom_id: str
-    path: Path
-
-
-@dataclass(frozen=True)
 class Unreadable:
     """A recording that could not be read, and why."""
 
     custom_id: str
     reason: str
-
-
-def find_sources(paths: Iterable[Path]) -> list[Source]:
-    """Find what there is to send; several folders are told apart by their names.
-
-    Where names would still be the same, all are called by as much of their paths as tells them
-    apart.
-    """
-    paths = list(paths)
-    sources = []
-    for path in paths:
-        prefix = f"{path.resolve().name}/" if len(paths) > 1 and path.is_dir() else ""
-        sources += [Source(prefix + name, file) for name, file in find([path])]
-    # The same file, named twice, is one.
-    sources = list({source.path.resolve(): source for source in sources}.values())
-    if len({source.custom_id for source in sources}) == len(sources):
-        return sources
-    whole = [source.path.resolve() for source in sources]
-    common = os.path.commonpath([path.parent for path in whole])
-    return [Source(path.relative_to(common).as_posix(), path) for path in whole]
 
 
 def key_of(sources: Iterable[Source], sampling_rate_hz: float | None) -> str:
@@ -126,4 +99,4 @@ def read_file(source: Source, sampling_rate_hz: float | None) -> Iterator[bytes 
         try:
             yield encode(ecg, custom_id)
         except (TypeError, ValueError) as error:
-            yield Unreadable(custom_id, str(error))
+            yield Unreadable(printable(custom_id), printable(str(error)))
