@@ -127,8 +127,7 @@ def _belonging(files: Iterable[Path]) -> tuple[set[Path], set[Path]]:
     stems: set[Path] = set()
     for header in (file.absolute() for file in files if file.suffix == _HEADER):
         stems.add(header.with_suffix(""))
-        # A record that names itself is still one.
-        parts |= {header.parent / name for name in named_files(header)} - {header}
+        parts |= named_files(header)
     return parts, stems
 
 

@@ -15,6 +15,7 @@ from isoline.errors import UnreadableFile
 from isoline.escapes import printable
 from isoline.finding import Source
 from isoline.formats import read
+from isoline.formats.wfdb_headers import named_files
 
 READERS = min(4, os.cpu_count() or 1)
 LINES_OF_JSON = {".ndjson", ".jsonl"}
@@ -34,12 +35,15 @@ def key_of(sources: Iterable[Source], sampling_rate_hz: float | None) -> str:
     """A key that is the same for the same files, as long as none of them changes."""
     digest = hashlib.sha256(repr(sampling_rate_hz).encode())
     for source in sources:
-        try:
-            state = source.path.stat()
-            seen = source.custom_id, state.st_size, state.st_mtime_ns
-        except OSError:
-            seen = source.custom_id, 0, 0
-        digest.update(repr(seen).encode("utf-8", "surrogateescape"))
+        # What a WFDB header names is as much of the recording as the header itself.
+        parts = sorted(named_files(source.path)) if source.path.suffix == ".hea" else []
+        for path in (source.path, *parts):
+            try:
+                state = path.stat()
+                seen = source.custom_id, state.st_size, state.st_mtime_ns
+            except OSError:
+                seen = source.custom_id, 0, 0
+            digest.update(repr(seen).encode("utf-8", "surrogateescape"))
     return f"files-{digest.hexdigest()[:40]}"
 
 

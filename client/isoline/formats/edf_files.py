@@ -89,14 +89,13 @@ def _check_header(path: Path) -> None:
         raise UnreadableFile("Its header is not that of an EDF file.")
     if not _DURATION.fullmatch(header[244:252].strip()) or not float(header[244:252]):
         raise UnreadableFile("Its header does not say how long a record lasts.")
+    size, a_record = path.stat().st_size - header_bytes, 2 * sum(samples)
     # -1: nobody knew how many there would be when it was written.
-    if records != -1 and header_bytes + records * 2 * sum(samples) != path.stat().st_size:
-        much = (
-            "shorter"
-            if header_bytes + records * 2 * sum(samples) > path.stat().st_size
-            else "longer"
-        )
+    if records != -1 and records * a_record != size:
+        much = "shorter" if records * a_record > size else "longer"
         raise UnreadableFile(f"It is {much} than its header says.")
+    # A record holds a sample at least.
+    check_samples(size // max(a_record, 1))
 
 
 def _date(edf: edfio.Edf) -> datetime | None:

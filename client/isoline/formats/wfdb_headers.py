@@ -103,14 +103,25 @@ def parse(path: Path) -> Header:
     )
 
 
-def named_files(path: Path) -> set[str]:
-    """The files that a header names, as far as it can be understood."""
+def named_files(path: Path) -> set[Path]:
+    """The files that a record is made of beside its header, as far as that can be understood."""
     try:
         header = parse(path)
     except (OSError, UnreadableFile):
         return set()
-    segments = {f"{name}.hea" for name, _ in header.segments or ()}
-    return segments | {signal.file for signal in header.signals}
+    files = {path.parent / one.file for one in header.signals}
+    for name, _ in header.segments or ():
+        segment = path.parent / f"{name}.hea"
+        # A segment that consists of segments, or of the record itself, is none.
+        files |= {segment, *(_files_of_segment(segment) if segment not in files else ())}
+    return files - {path}
+
+
+def _files_of_segment(path: Path) -> set[Path]:
+    try:
+        return {path.parent / one.file for one in parse(path).signals}
+    except (OSError, UnreadableFile):
+        return set()
 
 
 def _lines(path: Path) -> list[str]:

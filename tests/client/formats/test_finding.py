@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from isoline.finding import Findings, find_sources
+from isoline.sending import key_of
 
 
 def names(findings: Findings) -> list[str]:
@@ -103,6 +104,17 @@ def test_segments_are_read_once(tmp_path: Path) -> None:
     assert names(find_sources([tmp_path])) == ["r.hea"]
     assert names(find_sources(sorted(tmp_path.iterdir()))) == ["r.hea"]
     assert names(find_sources([tmp_path / "r_1.hea"])) == ["r_1.hea"]
+
+
+def test_samples_that_change_are_another_submission(tmp_path: Path) -> None:
+    make(tmp_path, "r_1.dat")
+    record(tmp_path, "r_1", "r_1 1 250 2\nr_1.dat 16 200 16 0 0 0 0 I\n")
+    record(tmp_path, "r", "r/1 1 250 2\nr_1 2\n")
+    sources = find_sources([tmp_path]).sources
+    before = key_of(sources, None)
+    assert key_of(sources, None) == before
+    (tmp_path / "r_1.dat").write_bytes(bytes(4))
+    assert key_of(sources, None) != before
 
 
 def test_a_record_that_names_itself_is_not_lost(tmp_path: Path) -> None:
