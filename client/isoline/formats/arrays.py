@@ -6,6 +6,7 @@ import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -76,7 +77,8 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
         version = npy.read_magic(file)
         read_it = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, is_fortran, dtype = read_it(file)
-    except ValueError:
+    # What its header is written in is Python.
+    except (ValueError, SyntaxError, TokenError):
         raise UnreadableFile("It is no array of numpy's.") from None
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise UnreadableFile(f"It holds {dtype}, not numbers that can be sent.")

@@ -57,11 +57,12 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
 
 
 def _parse(text: bytes, sampling_rate_hz: float | None) -> tuple[str | None, Ecg]:
+    # Between two samples there is a comma.
+    check_samples(text.count(b","))
     try:
         upload = msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=_Upload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableFile(f"It is no ECG in JSON: {error}.") from None
-    check_samples(sum(len(lead.signal) for lead in upload.leads))
     for lead in upload.leads:
         if lead.number_of_samples not in {None, len(lead.signal)}:
             raise UnreadableFile(

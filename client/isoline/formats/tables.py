@@ -53,7 +53,10 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     of several and goes up in steps that are all the same and no whole numbers.
     """
     check_text(path)
-    layout = _look_at(path)
+    try:
+        layout = _look_at(path)
+    except UnicodeDecodeError:
+        raise UnreadableFile("It is no text in UTF-8.") from None
     table = pd.read_csv(
         path,
         sep=layout.delimiter,

@@ -225,7 +225,7 @@ def test_tables_as_people_write_them(
         (b"'sample #','I'\n'sample #','mV'\n0,5\n", "not a number"),
         (b"I\nnan\n1\n", "gaps"),
         (b"time,I\n0,1\n1,2\n5,3\n", "do not go up evenly"),
-        (b"I\n\xff\xfe\n", "damaged"),
+        (b"I\n\xff\xfe\n", "no text in UTF-8"),
         (b"time (s)\n1\n2\n", "no signal"),
     ],
 )
