@@ -6,7 +6,6 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from isoline.ecg import Ecg, Lead
 from isoline.errors import UnreadableFile
 from isoline.formats import Found
 from isoline.formats.bounds import check_samples, check_text
+from isoline.formats.times import clock, even_steps, is_ramp
 
 # Seconds in the unit that the header of a column of times names.
 _TIME = re.compile(
@@ -28,12 +28,8 @@ _TIME = re.compile(
 _UNITS_S = {"m": 1e-3, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "n": 1e-9, "s": 1.0}
 _INDEX = re.compile(r"|n|index|row|samples?(?: ?(?:#|no\.?|number))?", re.I)
 _LEAD = re.compile(r"(?P<name>.*?)\s*[(\[](?P<unit>m?v|[uµμ]v|adc|counts)[)\]]\s*$", re.I)
-# How much the steps of a column of times may differ from each other.
-_JITTER = 0.01
 # Slower is no ECG: what has no unit is then something else than seconds.
 _LONGEST_STEP_S = 0.1
-# So many rows that go up evenly are not the samples of a lead.
-_RAMP = 16
 _MOST_COLUMNS = 512
 
 
@@ -74,24 +70,30 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     if not len(table):
         raise UnreadableFile("There are no samples in it, only a header.")
     columns = [table[column].to_numpy() for column in table.columns]
-    date = None
-    if has_header and _TIME.match(names[0]) and columns[0].dtype.kind not in "iuf":
-        columns[0], date = _clock(table[table.columns[0]], names[0])
-        names[0] = "time (s)"
-    for name, samples in zip(names, columns, strict=True):
-        _check_numbers(name, samples)
     if has_header and len(columns) > 1 and _INDEX.fullmatch(names[0]):
         # Numbers of rows, as spreadsheets, pandas and PhysioNet's tools write them: no signal.
+        _check_numbers(names[0], columns[0])
         if not (np.diff(columns[0]) == 1).all():
             raise UnreadableFile(f"Column 1 is called {names[0]!r}, and does not count the rows.")
         names, columns = names[1:], columns[1:]
+    date = None
+    if has_header:
+        # One letter in the middle is more likely a lead than a time.
+        at = next((n for n, name in enumerate(names) if _TIME.match(name) and name[1:]), 0)
+        names.insert(0, names.pop(at))
+        columns.insert(0, columns.pop(at))
+        if _TIME.match(names[0]) and columns[0].dtype.kind not in "iuf":
+            columns[0], date = clock(columns[0], names[0])
+            names[0] = "time (s)"
+    for name, samples in zip(names, columns, strict=True):
+        _check_numbers(name, samples)
     rate_hz, first = _find_times(names, columns, has_header, sampling_rate_hz)
     leads, units = [], set()
     for number, (name, samples) in enumerate(zip(names[first:], columns[first:], strict=True)):
-        if samples.size >= _RAMP and _even_step(samples.astype(np.float64)) is not None:
+        if is_ramp(samples):
             raise UnreadableFile(
-                f"Column {name} goes up evenly, as times and numbers of rows do, and its header "
-                "does not say which: 'time (ms)', 'index'?"
+                f"Column {name} only goes up, as times and numbers of rows do, and its header does "
+                "not say which: 'time (ms)', 'index'?"
             )
         named = _LEAD.match(name) if has_header else None
         units.add(named["unit"].lower() if named else None)
@@ -161,28 +163,6 @@ def _check_numbers(name: str, samples: NDArray[Any]) -> None:
         )
 
 
-def _clock(column: pd.Series, name: str) -> tuple[NDArray[np.float64], datetime]:
-    """Times of day and date (ISO 8601) as seconds since the first, and the first."""
-    try:
-        # Where no time zone is named, it is that of the server.
-        moments = pd.to_datetime(column, format="ISO8601", utc=True, errors="raise")
-    except (ValueError, TypeError):
-        raise UnreadableFile(f"Column {name} holds something that is not a number.") from None
-    if moments.isna().any():
-        raise UnreadableFile(f"Column {name} has gaps, and nothing stands for those.")
-    return (moments - moments.iloc[0]).dt.total_seconds().to_numpy(), moments.iloc[
-        0
-    ].to_pydatetime()
-
-
-def _even_step(times: NDArray[np.float64]) -> float | None:
-    """By how much times go up, if they always do by as much."""
-    steps = np.diff(times)
-    step = float(steps.mean())
-    is_even = step > 0 and bool((np.abs(steps - step) <= _JITTER * step).all())
-    return step if is_even else None
-
-
 def _find_times(
     names: list[str],
     columns: list[NDArray[Any]],
@@ -194,20 +174,17 @@ def _find_times(
     named = _TIME.match(names[0]) if has_header else None
     if (has_header and named is None) or len(columns) < 2 or times.size < 2:
         return None, 1 if named else 0
-    step = _even_step(times)
+    steps = even_steps(times)
     if named is None:
-        is_time = step is not None and not step.is_integer()
-        return (_rate_hz(step), 1) if step is not None and is_time else (None, 0)
-    if step is None:
+        is_time = steps is not None and not steps.mean.is_integer()
+        return (steps.rate(1.0), 1) if steps is not None and is_time else (None, 0)
+    if steps is None:
         raise UnreadableFile(f"The times in column {names[0]} do not go up evenly.")
+    if sampling_rate_hz is not None:
+        return sampling_rate_hz, 1
     unit = named["unit"]
-    if unit is None and step > _LONGEST_STEP_S and sampling_rate_hz is None:
+    if unit is None and steps.mean > _LONGEST_STEP_S:
         raise UnreadableFile(
-            f"Column {names[0]} has no unit and steps of {step:g}: call it 'time (ms)'."
+            f"Column {names[0]} has no unit and steps of {steps.mean:g}: call it 'time (ms)'."
         )
-    return _rate_hz(step * _UNITS_S[(unit or "s").lower()[0]]), 1
-
-
-def _rate_hz(step_s: float) -> float:
-    # Times are rounded when they are written.
-    return float(f"{1 / step_s:.6g}")
+    return steps.rate(_UNITS_S[(unit or "s").lower()[0]]), 1

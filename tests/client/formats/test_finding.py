@@ -117,6 +117,15 @@ def test_samples_that_change_are_another_submission(tmp_path: Path) -> None:
     assert key_of(sources, None) != before
 
 
+def test_a_header_that_is_none_ends_no_search(tmp_path: Path) -> None:
+    record(tmp_path, "a", f"a 1 250 {'9' * 5000}\na.dat 16 200\n")
+    record(tmp_path, "b", f"b 1 250 2\nb.dat {'9' * 5000} 200\n")
+    (tmp_path / "c.hea").write_bytes(bytes(range(256)))
+    (tmp_path / "d.hea").touch()
+    assert names(find_sources([tmp_path])) == ["a.hea", "b.hea", "c.hea", "d.hea"]
+    assert key_of(find_sources([tmp_path]).sources, None)
+
+
 def test_a_record_that_names_itself_is_not_lost(tmp_path: Path) -> None:
     record(tmp_path, "r", "r/1 1 250 2\nr 2\n")
     assert names(find_sources([tmp_path])) == ["r.hea"]

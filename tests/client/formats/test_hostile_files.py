@@ -267,6 +267,9 @@ def test_edf_with_nothing_but_annotations(tmp_path: Path) -> None:
             250,
         ),
         ("I\n1\n", [[1]], None),
+        ("I,time\n5,0.0\n6,0.004\n7,0.008\n", [[5, 6, 7]], 250),
+        ("sample,I,time\n0,5,0.0\n1,6,0.004\n", [[5, 6]], 250),
+        ("timestamp,I\n1700000000.000,1\n1700000000.004,2\n", [[1, 2]], 250),
     ],
 )
 def test_tables(tmp_path: Path, text: str, expected: Any, rate: float | None) -> None:
@@ -297,8 +300,8 @@ RAMP = range(20)
         ("time,I\n0,1\n4,2\n8,3\n", "no unit"),
         ("time,I\n2026-01-01,1\n\x1b[2J,2\n", "not a number"),
         ("time,I\n2026-01-01T00:00:01Z,1\n2026-01-01T00:00:00Z,2\n", "do not go up evenly"),
-        ("zeit,I\n" + "".join(f"{4 * n},5\n" for n in RAMP), "goes up evenly"),
-        ("".join(f"{4 * n},5\n" for n in RAMP), "goes up evenly"),
+        ("zeit,I\n" + "".join(f"{4 * n},5\n" for n in RAMP), "only goes up"),
+        ("".join(f"{4 * n},5\n" for n in RAMP), "only goes up"),
         (",".join(map(str, range(5, 2000))) + "\n", "more columns than rows"),
         ("\x1b[2J,II\nx,1\n", "Column \\x1b[2J holds"),
         ('"I\n1\n2\n', ""),
@@ -314,6 +317,23 @@ def test_times_without_a_unit_with_a_rate_that_is_given(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("time,I\n0,1\n4,2\n8,3\n")
     assert outcome(path, 250).sampling_rate == 250
+
+
+@pytest.mark.parametrize("rate", [128, 200, 257, 300, 360, 400])
+@pytest.mark.parametrize("header", ["time,I\n", ""])
+def test_times_that_were_rounded(tmp_path: Path, rate: int, header: str) -> None:
+    path = tmp_path / "a.csv"
+    rows = [f"{n / rate:.3f},{n % 7}\n" for n in range(2000)]
+    path.write_text(header + "".join(rows))
+    assert outcome(path).sampling_rate == rate
+    assert len(outcome(path).leads) == 1
+    for gone in (1, 1000, 1998):
+        path.write_text(header + "".join(rows[:gone] + rows[gone + 1 :]))
+        assert isinstance(outcome(path), UnreadableFile)
+    path.write_text("time,I\n" + "".join(rows[:10]))
+    found = outcome(path)
+    assert isinstance(found, UnreadableFile) or found.sampling_rate == rate
+    assert outcome(path, 360).sampling_rate == 360
 
 
 def test_hundreds_of_columns(tmp_path: Path) -> None:
