@@ -31,6 +31,7 @@ _LEAD = re.compile(r"(?P<name>.*?)\s*[(\[](?P<unit>m?v|[uµμ]v|adc|counts)[)\]]
 # Slower is no ECG: what has no unit is then something else than seconds.
 _LONGEST_STEP_S = 0.1
 _MOST_COLUMNS = 512
+_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     names = [str(name).strip().strip("'") for name in layout.header or table.columns]
     if has_header and len(set(names)) < len(names):
         raise UnreadableFile("Two of its columns have the same name.")
+    if any(len(name) > _LONGEST_NAME for name in names):
+        raise UnreadableFile("The name of a column is longer than any.")
     if not len(table):
         raise UnreadableFile("There are no samples in it, only a header.")
     columns = [table[column].to_numpy() for column in table.columns]

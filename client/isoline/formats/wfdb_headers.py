@@ -15,27 +15,29 @@ from pathlib import Path
 from isoline.errors import UnreadableFile
 
 # Longer numbers are none; Python would not even convert them.
-_NUMBER = r"(?:\d+\.?\d*|\.\d+)"
+_INTEGER = r"\d{1,15}"
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
 _RECORD = re.compile(
-    rf"""[-\w]+ (?:/(?P<segments>\d{{1,15}}))? [ \t]+ (?P<signals>\d{{1,15}})
+    rf"""[-\w]+ (?:/(?P<segments>{_INTEGER}))? [ \t]+ (?P<signals>{_INTEGER})
     (?:[ \t]+ (?P<rate>{_NUMBER}) (?:/-?{_NUMBER} (?:\(-?{_NUMBER}\))?)?
-    (?:[ \t]+ (?P<samples>\d{{1,15}}) (?:[ \t]+ (?P<start>.*))? )? )?""",
+    (?:[ \t]+ (?P<samples>{_INTEGER}) (?:[ \t]+ (?P<start>.*))? )? )?""",
     re.ASCII | re.VERBOSE,
 )
 _SIGNAL = re.compile(
     rf"""(?P<file>~|\w[-\w]*(?:\.\w+)?) [ \t]+
-    (?P<format>\d{{1,15}}) (?:x(?P<frame>\d{{1,15}}))? (?::(?P<skew>\d{{1,15}}))? (?:\+(?P<offset>\d{{1,15}}))?
+    (?P<format>{_INTEGER}) (?:x(?P<frame>{_INTEGER}))? (?::(?P<skew>{_INTEGER}))?
+        (?:\+(?P<offset>{_INTEGER}))?
     (?:[ \t]+ (?P<gain>-?{_NUMBER}(?:e[-+]?\d{{1,4}})?)
-        (?:\((?P<baseline>-?\d{{1,15}})\))? (?:/(?P<unit>[\w^?%/µμ-]+))?
-    (?:[ \t]+ \d{{1,15}}
-    (?:[ \t]+ (?P<zero>-?\d{{1,15}})
-    (?:[ \t]+ (?P<first>-?\d{{1,15}})
-    (?:[ \t]+ -?\d{{1,15}}
-    (?:[ \t]+ \d{{1,15}}
+        (?:\((?P<baseline>-?{_INTEGER})\))? (?:/(?P<unit>[\w^?%/µμ-]+))?
+    (?:[ \t]+ {_INTEGER}
+    (?:[ \t]+ (?P<zero>-?{_INTEGER})
+    (?:[ \t]+ (?P<first>-?{_INTEGER})
+    (?:[ \t]+ -?{_INTEGER}
+    (?:[ \t]+ {_INTEGER}
     (?:[ \t]+ (?P<name>.+))? )? )? )? )? )? )?""",
     re.ASCII | re.VERBOSE,
 )
-_SEGMENT = re.compile(r"(?P<name>~|[-\w]+)[ \t]+(?P<samples>\d{1,15})", re.ASCII)
+_SEGMENT = re.compile(rf"(?P<name>~|[-\w]+)[ \t]+(?P<samples>{_INTEGER})", re.ASCII)
 # Some of these end a line for the library, and are none for an editor.
 _CONTROL = re.compile(rb"[^\t\n\r\x20-\x7e\x80-\xff]")
 LARGEST = 2**20

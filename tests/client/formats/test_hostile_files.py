@@ -305,6 +305,9 @@ RAMP = range(20)
         (",".join(map(str, range(5, 2000))) + "\n", "more columns than rows"),
         ("\x1b[2J,II\nx,1\n", "Column \\x1b[2J holds"),
         ('"I\n1\n2\n', ""),
+        ("t" + "_" * 100_000 + "x,II\n1,2\n", "longer than any"),
+        ("I" + " " * 100_000 + "I,II\n1,2\n", "longer than any"),
+        ("I" * 200_000 + ",II\n1,2\n", "field larger"),
     ],
 )
 def test_tables_that_could_be_read_wrongly(tmp_path: Path, text: str, says: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,15 @@ def test_a_letter_that_the_library_drops_hides_nothing(
 )
 def test_what_cannot_be_true_is_one_sentence(tmp_path: Path, header: str, says: str) -> None:
     assert says in refusal(tmp_path, header)
+
+
+@pytest.mark.parametrize("header", ["r 1 {}x", "r 1 250 2\nr.dat 16 {}x", "r/1 1 250 2\n{}!"])
+def test_endless_lines_take_no_time(tmp_path: Path, header: str) -> None:
+    began = time.monotonic()
+    assert refusal(tmp_path, header.format("1" * 10**6))
+    outcome(tmp_path, header.format("1 " * 10**5))
+    assert refusal(tmp_path, header.format(" " * 10**6))
+    assert time.monotonic() - began < 5
 
 
 def test_a_sparse_file_takes_no_memory(tmp_path: Path) -> None:
