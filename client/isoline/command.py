@@ -19,9 +19,11 @@ from isoline.batch_command import batch
 from isoline.client import Client, new_key
 from isoline.config import Access, Kept, find_access
 from isoline.errors import IsolineError, ProblemError, Unusable
+from isoline.escapes import printable
+from isoline.finding import Source, find_sources
 from isoline.options import FORM, SAMPLING_RATE, client_of
 from isoline.output import Form, Row, say, show
-from isoline.sending import Source, Unreadable, find_sources, read_file
+from isoline.sending import Unreadable, read_file
 from isoline.users_command import users
 from isoline.watching import INTERRUPTED, SOME_FAILED
 
@@ -94,10 +96,13 @@ def upload(
 ) -> None:
     """Upload recordings one by one; print the insights of each."""
     failed: list[str] = []
+    findings = find_sources(files)
+    if left_out := findings.summary():
+        say(left_out)
     with client_of(context) as client:
         rows = (
             row
-            for source in find_sources(files)
+            for source in findings.sources
             for line in read_file(source, fs)
             for row in _upload(client, source, line, wait_s, failed)
         )
@@ -109,7 +114,7 @@ def upload(
 def _upload(
     client: Client, source: Source, line: bytes | Unreadable, wait_s: int, failed: list[str]
 ) -> Iterator[Row]:
-    name = str(source.path)
+    name = printable(str(source.path))
     if isinstance(line, Unreadable):
         say(f"{name}: {line.reason}")
         failed.append(name)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     Samples: TypeAlias = Sequence[float] | NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 
 
+# Samples that are written in one go.
+_PIECE = 2**16
+
+
 @dataclass(frozen=True)
 class Lead:
     """One lead: its name, and its samples in the order of time.
@@ -73,21 +77,37 @@ def encode(ecg: Ecg, custom_id: str | None = None) -> bytes:
         "baseline": ecg.baseline,
     }
     known = {name: value for name, value in described.items() if value is not None}
-    leads = [{"name": lead.name, "signal": _plain(lead)} for lead in ecg.leads]
+    leads = [{"name": lead.name, "signal": _written(lead)} for lead in ecg.leads]
     return msgspec.json.encode({**known, "leads": leads})
 
 
-def _plain(lead: Lead) -> list[float]:
-    """The samples as a list of Python's numbers, all finite."""
+def _written(lead: Lead) -> msgspec.Raw:
+    """The samples as an array of JSON, made in pieces: as numbers of Python's they are large."""
     signal: Any = lead.signal
-    if hasattr(signal, "tolist"):
-        if getattr(signal, "ndim", 1) != 1:
-            raise ValueError(f"Lead {lead.name!r}: a signal has one dimension.")
-        signal = signal.tolist()
-    samples: list[float] = list(signal)
+    if hasattr(signal, "to_numpy"):
+        signal = signal.to_numpy()
+    if getattr(signal, "ndim", 1) != 1:
+        raise ValueError(f"Lead {lead.name!r}: a signal has one dimension.")
+    if not hasattr(signal, "tolist"):
+        signal = list(signal)
+    pieces = []
+    for start in range(0, len(signal), _PIECE):
+        piece = signal[start : start + _PIECE]
+        samples = piece if isinstance(piece, list) else piece.tolist()
+        _check_finite(lead.name, start, samples)
+        pieces.append(msgspec.json.encode(samples)[1:-1])
+    return msgspec.Raw(b"[%b]" % b",".join(pieces))
+
+
+def _check_finite(name: str, start: int, samples: list[float]) -> None:
+    """Raise `ValueError` for the first of some samples that is not finite."""
     # What is not finite makes the sum so, too; only then is it worth looking at each of them.
-    if not math.isfinite(sum(samples)):
-        for index, sample in enumerate(samples):
+    # And an integer may be larger than any decimal.
+    try:
+        if math.isfinite(sum(samples)):
+            return
+        for index, sample in enumerate(samples, start):
             if not math.isfinite(sample):
-                raise ValueError(f"Lead {lead.name!r}: sample {index} is {sample}.")
-    return samples
+                raise ValueError(f"Lead {name!r}: sample {index} is {sample}.")
+    except OverflowError:
+        raise ValueError(f"Lead {name!r}: an integer is too large to be one.") from None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from isoline.escapes import printable
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -22,7 +24,13 @@ class Unusable(IsolineError, ValueError):
 
 
 class UnreadableFile(IsolineError):
-    """A file that holds no recording, or one that cannot be read; the message says why."""
+    """A file that holds no recording, or one that cannot be read; the message says why.
+
+    It may quote the file: what a terminal would obey is written as escapes.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(printable(reason))
 
 
 class Unreachable(IsolineError):

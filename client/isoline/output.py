@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from isoline.answers import Batch, Insights
+from isoline.escapes import printable
 
 Form = Literal["table", "json", "csv"]
 Row = Mapping[str, Any]
@@ -34,8 +35,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def say(text: str) -> None:
-    """Tell the person in front of the terminal."""
-    print(text, file=sys.stderr)
+    """Tell the person in front of the terminal, which obeys nothing of what is quoted."""
+    print("\n".join(map(printable, text.split("\n"))), file=sys.stderr)
 
 
 def show(rows: Iterable[Row], form: Form, *, columns: Sequence[str] = ()) -> None:
@@ -99,7 +100,7 @@ def _show_table(rows: Iterable[Row], columns: Sequence[str]) -> None:
 def _written(cell: Any) -> str:
     if cell is None:
         return ""
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.4g}" if isinstance(cell, float) else printable(str(cell))
 
 
 def lead_rows(insights: Insights, **first: Any) -> Iterator[Row]:

@@ -9,24 +9,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from isoline.ecg import encode
 from isoline.errors import UnreadableFile
-from isoline.formats import find, read
+from isoline.escapes import printable
+from isoline.finding import Source
+from isoline.formats import read
+from isoline.formats.wfdb_headers import named_files
 
 READERS = min(4, os.cpu_count() or 1)
 LINES_OF_JSON = {".ndjson", ".jsonl"}
 # How many files are read ahead of the one that is being sent.
 AHEAD = 2 * READERS
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file with one recording or more."""
-
-    custom_id: str
-    path: Path
 
 
 @dataclass(frozen=True)
@@ -37,36 +31,19 @@ class Unreadable:
     reason: str
 
 
-def find_sources(paths: Iterable[Path]) -> list[Source]:
-    """Find what there is to send; several folders are told apart by their names.
-
-    Where names would still be the same, all are called by as much of their paths as tells them
-    apart.
-    """
-    paths = list(paths)
-    sources = []
-    for path in paths:
-        prefix = f"{path.resolve().name}/" if len(paths) > 1 and path.is_dir() else ""
-        sources += [Source(prefix + name, file) for name, file in find([path])]
-    # The same file, named twice, is one.
-    sources = list({source.path.resolve(): source for source in sources}.values())
-    if len({source.custom_id for source in sources}) == len(sources):
-        return sources
-    whole = [source.path.resolve() for source in sources]
-    common = os.path.commonpath([path.parent for path in whole])
-    return [Source(path.relative_to(common).as_posix(), path) for path in whole]
-
-
 def key_of(sources: Iterable[Source], sampling_rate_hz: float | None) -> str:
     """A key that is the same for the same files, as long as none of them changes."""
     digest = hashlib.sha256(repr(sampling_rate_hz).encode())
     for source in sources:
-        try:
-            state = source.path.stat()
-            seen = source.custom_id, state.st_size, state.st_mtime_ns
-        except OSError:
-            seen = source.custom_id, 0, 0
-        digest.update(repr(seen).encode("utf-8", "surrogateescape"))
+        # What a WFDB header names is as much of the recording as the header itself.
+        parts = sorted(named_files(source.path)) if source.path.suffix == ".hea" else []
+        for path in (source.path, *parts):
+            try:
+                state = path.stat()
+                seen = source.custom_id, state.st_size, state.st_mtime_ns
+            except OSError:
+                seen = source.custom_id, 0, 0
+            digest.update(repr(seen).encode("utf-8", "surrogateescape"))
     return f"files-{digest.hexdigest()[:40]}"
 
 
@@ -126,4 +103,4 @@ def read_file(source: Source, sampling_rate_hz: float | None) -> Iterator[bytes 
         try:
             yield encode(ecg, custom_id)
         except (TypeError, ValueError) as error:
-            yield Unreadable(custom_id, str(error))
+            yield Unreadable(printable(custom_id), printable(str(error)))

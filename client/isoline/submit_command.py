@@ -13,10 +13,11 @@ from isoline import unfinished
 from isoline.client import new_key
 from isoline.config import Access
 from isoline.errors import Conflict, IsolineError
+from isoline.finding import find_sources
 from isoline.options import FORM, SAMPLING_RATE, client_of
 from isoline.output import Form, batch_row, progress, say, show
 from isoline.retries import PASSING
-from isoline.sending import Unreadable, find_sources, key_of, read_lines
+from isoline.sending import Unreadable, key_of, read_lines
 from isoline.watching import INTERRUPTED, MOST_SHOWN, SOME_FAILED, show_some_errors, watch
 
 # A server that is started anew is back within it.
@@ -49,7 +50,10 @@ def submit(
     The same command again goes on where it was interrupted; when all had come, it finds the batch
     that there is. What each recording is called is its path within the folder.
     """
-    sources = find_sources(paths)
+    findings = find_sources(paths)
+    sources = findings.sources
+    if left_out := findings.summary():
+        say(left_out)
     if not sources:
         raise IsolineError("There is no recording in it.")
     access: Access = context.obj

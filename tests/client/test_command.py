@@ -95,6 +95,32 @@ def test_one_bad_file_does_not_keep_the_others(run: Run, tmp_path: Path) -> None
     assert "finished" in done.stdout
 
 
+def test_what_is_no_recording_is_named_and_nothing_in_a_name_is_obeyed(
+    run: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    np.array([1, -1], "<i2").tofile(folder / "r.dat")
+    (folder / "r.hea").write_text("r 1 250 2\nr.dat 16 200 16 0 0 0 0 I\x1b[2J\n")
+    np.array([1, -1], "<i2").tofile(folder / "s.dat")
+    (folder / "s.hea").write_text("s 1 250 2\ns.dat 16 200 16 0 0 0 0 I\n")
+    (folder / "README.txt").touch()
+    (folder / "\x1b[31m.csv").write_text("\x1b[2J\nx\n")
+    (folder / os.fsdecode(b"\xff.csv")).write_text("I\n1\n-1\n")
+    done = run("batch", "submit", folder, "--watch")
+    assert done.returncode == 3
+    assert "1 file is no recording and was left out: .txt (1).\n" in done.stderr
+    assert "r.hea: There are control characters in it" in done.stderr
+    assert r"\x1b[31m.csv: Column \x1b[2J holds something that is not a number." in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    done = run("upload", *sorted(folder.iterdir()), "--csv")
+    assert done.returncode == 3
+    assert "README.txt: Its name does not end like that of a recording" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    uploaded = [Path(row["file"]).name for row in csv.DictReader(io.StringIO(done.stdout))]
+    assert uploaded == ["s.hea", r"\udcff.csv"]
+
+
 def test_an_archive_in_and_a_table_out(run: Run, archive: Path) -> None:
     done = run("batch", "submit", archive, "--watch", "--json")
     assert done.returncode == 3

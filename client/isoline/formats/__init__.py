@@ -6,8 +6,7 @@ that a file claims are held against its real size before memory is taken.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
@@ -30,34 +29,6 @@ MODULES = {
     ".npy": "arrays",
     ".npz": "arrays",
 }
-# Parts of a WFDB record, and what people write beside recordings: not read by themselves.
-SILENT = {".dat", ".mat", ".atr", ".qrs", ".ecg", ".xws", ".md", ".txt", ".html", ".pdf"}
-
-
-def find(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
-    """Find recordings in files and folders, in the order of their names.
-
-    Hidden files are left out, and in folders also what is no recording by its name.
-
-    Parameters
-    ----------
-    paths : a file, or a folder that is walked.
-
-    Yields
-    ------
-    What to call it, the path relative to the folder that was named; and where it is.
-    """
-    for path in paths:
-        if not path.is_dir():
-            yield path.name, path
-            continue
-        for parent, folders, names in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                file = Path(parent) / name
-                is_known = not name.startswith(".") and file.suffix.lower() in MODULES
-                if is_known and file.is_file():
-                    yield file.relative_to(path).as_posix(), file
 
 
 def read(path: Path, sampling_rate_hz: float | None = None) -> Iterator[Found]:
@@ -93,6 +64,8 @@ def read(path: Path, sampling_rate_hz: float | None = None) -> Iterator[Found]:
 def _reader(path: Path) -> Reader:
     name = MODULES.get(path.suffix.lower())
     if name is None:
+        if path.with_suffix(".hea").is_file():
+            raise UnreadableFile(f"It is a part of {path.stem}.hea: name that.")
         known = ", ".join(sorted(MODULES))
         raise UnreadableFile(f"Its name does not end like that of a recording ({known}).")
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -14,11 +16,11 @@ from numpy.typing import NDArray
 from isoline.ecg import Ecg, Lead
 from isoline.errors import UnreadableFile
 from isoline.formats import Found
+from isoline.formats.bounds import check_samples
 
 # Names in a `.npz` that stand for what they say, and for no lead.
 _RATES = ("sampling_rate", "sampling_rate_hz", "fs")
 _NUMBERS = {*_RATES, "gain", "baseline"}
-MOST_BYTES = 2**30
 
 
 def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
@@ -28,8 +30,11 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
             arrays = {"": _load(file, path.stat().st_size)}
     else:
         arrays = _load_all(path)
-    numbers = {name: float(arrays.pop(name)) for name in _NUMBERS & arrays.keys()}
-    rate = next((numbers[name] for name in _RATES if name in numbers), None)
+    numbers = {name: _number(name, arrays.pop(name)) for name in _NUMBERS & arrays.keys()}
+    rates = {numbers[name] for name in _RATES if name in numbers}
+    if len(rates) > 1:
+        raise UnreadableFile("It gives more than one sampling rate.")
+    rate = rates.pop() if rates else None
     leads = [lead for name, array in arrays.items() for lead in _leads(name, array)]
     if not leads:
         raise UnreadableFile("There is no signal in it.")
@@ -45,37 +50,64 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
 
 
 def _load_all(path: Path) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an archive, having added up what their headers claim."""
     try:
         with zipfile.ZipFile(path) as archive:
-            arrays = {}
-            for member in archive.infolist():
+            members = archive.infolist()
+            names = [member.filename.removesuffix(".npy") for member in members]
+            if len(set(names)) < len(names):
+                raise UnreadableFile("Two of its arrays have the same name.")
+            claimed = 0
+            for member in members:
                 with archive.open(member) as file:
-                    arrays[member.filename.removesuffix(".npy")] = _load(file, member.file_size)
+                    claimed += math.prod(_read_header(file)[0])
+            check_samples(claimed)
+            arrays = {}
+            for name, member in zip(names, members, strict=True):
+                with archive.open(member) as file:
+                    arrays[name] = _load(file, member.file_size)
             return arrays
     except zipfile.BadZipFile:
-        raise UnreadableFile("It is no .npz file.") from None
+        raise UnreadableFile("It is no .npz file, or damaged.") from None
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether it is in Fortran's order, and type; nothing but numbers is let through."""
+    try:
+        version = npy.read_magic(file)
+        read_it = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, is_fortran, dtype = read_it(file)
+    # What its header is written in is Python.
+    except (ValueError, SyntaxError, TokenError):
+        raise UnreadableFile("It is no array of numpy's.") from None
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise UnreadableFile(f"It holds {dtype}, not numbers that can be sent.")
+    if any(length < 0 for length in shape):
+        raise UnreadableFile("It is no array of numpy's.")
+    return shape, is_fortran, dtype
 
 
 def _load(file: IO[bytes], size: int) -> NDArray[Any]:
     """Read one array, having held what its header claims against its size."""
-    try:
-        version = npy.read_magic(file)
-        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, is_fortran, dtype = header(file)
-    except ValueError:
-        raise UnreadableFile("It is no array of numpy's.") from None
-    if dtype.kind not in "iuf":
-        raise UnreadableFile(f"It holds {dtype}, not numbers.")
-    claimed = dtype.itemsize
-    for length in shape:
-        claimed *= length
-    if claimed > min(size, MOST_BYTES):
-        raise UnreadableFile("It is shorter than its header says, or larger than a gigabyte.")
+    shape, is_fortran, dtype = _read_header(file)
+    claimed = math.prod(shape) * dtype.itemsize
+    if claimed > size:
+        raise UnreadableFile("It is shorter than its header says.")
+    check_samples(math.prod(shape))
     content = file.read(claimed)
     if len(content) != claimed:
         raise UnreadableFile("It is shorter than its header says.")
+    if file.read(1):
+        raise UnreadableFile("It is longer than its header says.")
     order = "F" if is_fortran else "C"
     return np.frombuffer(content, dtype).reshape(shape, order=order)  # type: ignore[call-overload,no-any-return]
+
+
+def _number(name: str, array: NDArray[Any]) -> float:
+    number = float(array.reshape(-1)[0]) if array.size == 1 else math.nan
+    if not math.isfinite(number) or (number <= 0 and name != "baseline"):
+        raise UnreadableFile(f"Its {name} is not one number that can be used.")
+    return number
 
 
 def _leads(name: str, array: NDArray[Any]) -> Iterator[Lead]:
@@ -86,6 +118,10 @@ def _leads(name: str, array: NDArray[Any]) -> Iterator[Lead]:
     if array.ndim == 1:
         yield Lead(name or "1", array)
         return
+    if array.shape[0] == array.shape[1] > 1:
+        raise UnreadableFile(
+            "It is as long as it is wide: nothing says which axis is that of time."
+        )
     by_lead = array.T if array.shape[0] >= array.shape[1] else array
     for number, samples in enumerate(by_lead, start=1):
         yield Lead(f"{name} {number}".strip(), samples)

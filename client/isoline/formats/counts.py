@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoline.ecg import Ecg, Lead
+from isoline.errors import UnreadableFile
+
+_PER_MILLIVOLT = {"v": 1e-3, "mv": 1.0, "uv": 1e3, "µv": 1e3, "μv": 1e3, "nv": 1e6}
+# What an upload can carry, less what a subtraction may add.
+_LARGEST = 2**30
+
+
+def per_millivolt(unit: str) -> float | None:
+    """How many of the unit a millivolt is, or None when it is no unit of voltage."""
+    return _PER_MILLIVOLT.get(unit.strip().lower())
 
 
 @dataclass(frozen=True)
@@ -20,44 +30,78 @@ class Channel:
 
     counts : ndarray of integers, shape (number_of_samples,)
         What the ADC gave.
-    gain : counts per millivolt, or None when unknown.
+    gain : counts per millivolt, or None when unknown; negative when the lead is upside down.
     zero : the count that stands for zero, exact.
+    is_voltage : whether its unit is one of voltage.
     """
 
     name: str
     counts: NDArray[np.integer[Any]]
     gain: float | None
     zero: float
+    is_voltage: bool
 
 
 def as_ecg(
     channels: Sequence[Channel], *, sampling_rate_hz: float | None, date: datetime | None
 ) -> Ecg:
-    """Make a recording whose samples are counts still.
+    """Make one recording of the leads in volts, or of all when none is; samples are counts still.
 
     Where the zeros of the leads differ, each lead's own is subtracted from it, and the recording's
-    is 0. Where the gains differ, none is given: the counts have no common unit then.
+    is 0. Where the gains differ, the samples are millivolts, as decimals: the counts have no unit
+    in common then. A lead whose gain is negative is turned over.
+
+    Raises
+    ------
+    UnreadableFile : a gain or a zero is no number to count with, or differing gains are not known.
     """
-    gains = {channel.gain for channel in channels}
-    zero_of = [_nearest_count(channel) for channel in channels]
-    zeros = set(zero_of)
-    gain = gains.pop() if len(gains) == 1 else None
-    baseline = zeros.pop() if len(zeros) == 1 else None
-    leads = [
-        Lead(
-            channel.name,
-            channel.counts if baseline is not None else channel.counts.astype(np.int64) - zero,
-        )
-        for channel, zero in zip(channels, zero_of, strict=True)
+    channels = [_turned(one) for one in channels if one.is_voltage] or [
+        _turned(one) for one in channels
     ]
+    zeros = [_nearest_count(channel) for channel in channels]
+    gains = [channel.gain for channel in channels]
+    if len(set(gains)) > 1:
+        return Ecg(
+            [
+                Lead(one.name, _millivolts(one, zero))
+                for one, zero in zip(channels, zeros, strict=True)
+            ],
+            date=date,
+            sampling_rate=sampling_rate_hz,
+            unit="mV",
+        )
+    if len(set(zeros)) > 1:
+        channels = [
+            replace(one, counts=one.counts.astype(np.int64) - zero, zero=0)
+            for one, zero in zip(channels, zeros, strict=True)
+        ]
+        zeros = [0]
     return Ecg(
-        leads,
+        [Lead(one.name, one.counts) for one in channels],
         date=date,
         sampling_rate=sampling_rate_hz,
         unit="adc",
-        gain=gain,
-        baseline=baseline or 0,
+        gain=gains[0],
+        baseline=zeros[0],
     )
+
+
+def _turned(channel: Channel) -> Channel:
+    """The same lead with a gain above zero, if it has one, and a zero that can be counted."""
+    gain = channel.gain
+    if not abs(channel.zero) < _LARGEST or (gain is not None and not 1e-9 < abs(gain) < 1e15):
+        raise UnreadableFile(f"Gain or baseline of lead {channel.name} cannot be true.")
+    if gain is None or gain > 0:
+        return channel
+    turned = -channel.counts.astype(np.int64)
+    return replace(channel, counts=turned, gain=-gain, zero=-channel.zero)
+
+
+def _millivolts(channel: Channel, zero: int) -> NDArray[np.float64]:
+    if channel.gain is None:
+        raise UnreadableFile(f"Lead {channel.name} has no gain, other leads have one.")
+    # Integers first: what is zero, and on which side of it the others are, stays exact.
+    return (channel.counts.astype(np.int64) - zero) / channel.gain
 
 
 def _nearest_count(channel: Channel) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,24 +14,30 @@ import numpy as np
 
 from isoline.errors import UnreadableFile
 from isoline.formats import Found
-from isoline.formats.counts import Channel, as_ecg
+from isoline.formats.bounds import check_samples
+from isoline.formats.counts import Channel, as_ecg, per_millivolt
 
-# https://www.edfplus.info/specs/edf.html: bytes 184-191, 236-243 and 252-255 of the header.
+# https://www.edfplus.info/specs/edf.html: its size, the number of records, and that of signals.
 _HEADER = 256
-_PER_MILLIVOLT = {"mv": 1.0, "uv": 1000.0, "µv": 1000.0, "v": 0.001, "nv": 1_000_000.0}
+_NUMBERS = ((184, 192), (236, 244), (252, 256))
+_INTEGER = re.compile(rb"-?\d+")
+_DURATION = re.compile(rb"\d+\.?\d*|\.\d+")
 
 
 def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     """Read the leads of a file: those in volts, or all when none is."""
-    _check_size(path)
-    edf = edfio.read_edf(path, lazy_load_data=True)
-    signals = [s for s in edf.signals if s.physical_dimension.lower() in _PER_MILLIVOLT]
-    signals = signals or list(edf.signals)
-    if not signals:
+    _check_header(path)
+    with warnings.catch_warnings():
+        # The last record of a recording that was not closed may be cut.
+        warnings.simplefilter("ignore")
+        edf = edfio.read_edf(path, lazy_load_data=True, header_encoding="latin-1")
+    signals = [s for s in edf.signals if per_millivolt(_unit(s)) is not None] or list(edf.signals)
+    if not signals or not edf.num_data_records:
         raise UnreadableFile("There is no signal in it.")
     rates = {signal.sampling_frequency for signal in signals}
     if len(rates) > 1:
         raise UnreadableFile("Its signals have different sampling rates.")
+    check_samples(edf.num_data_records * sum(s.samples_per_data_record for s in signals))
     channels = [_channel(signal) for signal in signals]
     yield (
         None,
@@ -36,46 +45,57 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     )
 
 
+def _unit(signal: edfio.EdfSignal) -> str:
+    # What was written as UTF-8 has a letter more than what was written as Latin-1.
+    return signal.physical_dimension.replace("Âµ", "µ").replace("Î¼", "µ")
+
+
 def _channel(signal: edfio.EdfSignal) -> Channel:
     low, high = signal.digital_range
     physical_low, physical_high = signal.physical_range
+    if not math.isfinite(physical_high - physical_low):
+        raise UnreadableFile(f"Lead {signal.label} says nothing of what its counts stand for.")
     if physical_high == physical_low or high <= low:
         raise UnreadableFile(f"Lead {signal.label} says nothing of what its counts stand for.")
     counts_a_unit = (high - low) / (physical_high - physical_low)
-    scale = _PER_MILLIVOLT.get(signal.physical_dimension.lower())
-    # Upside down, as some devices write it.
-    is_inverted = counts_a_unit < 0
-    counts = np.asarray(signal.digital).astype(np.int32)
-    zero = low - physical_low * counts_a_unit
+    scale = per_millivolt(_unit(signal))
     return Channel(
         signal.label,
-        -counts if is_inverted else counts,
-        abs(counts_a_unit) * scale if scale else None,
-        -zero if is_inverted else zero,
+        np.asarray(signal.digital).astype(np.int32),
+        counts_a_unit * scale if scale else None,
+        low - physical_low * counts_a_unit,
+        scale is not None,
     )
 
 
-def _check_size(path: Path) -> None:
-    """Refuse what claims more records than the file holds."""
+def _check_header(path: Path) -> None:
+    """Refuse what claims more or less than the file holds, and what has gaps."""
     with path.open("rb") as file:
         header = file.read(_HEADER)
-    # https://www.edfplus.info/specs/edfplus.html: bytes 192-235 say what kind of EDF it is.
-    if header[192:197] == b"EDF+D":
-        raise UnreadableFile("It has gaps (EDF+D), and nothing stands for those.")
-    try:
-        header_bytes, records, signals = (
-            int(header[start:end]) for start, end in ((184, 192), (236, 244), (252, 256))
-        )
-        with path.open("rb") as file:
-            whole = file.read(min(header_bytes, _HEADER * (signals + 1)))
-        at = _HEADER + 216 * signals
-        samples = [int(whole[at + 8 * n : at + 8 * n + 8]) for n in range(signals)]
-    except ValueError:
-        raise UnreadableFile("Its header is not that of an EDF file.") from None
-    if header_bytes != _HEADER * (signals + 1) or min(samples, default=0) < 0:
+        # https://www.edfplus.info/specs/edfplus.html: bytes 192-235 say what kind of EDF it is.
+        if header[192:197] == b"EDF+D":
+            raise UnreadableFile("It has gaps (EDF+D), and nothing stands for those.")
+        fields = [header[start:end].strip() for start, end in _NUMBERS]
+        if not all(map(_INTEGER.fullmatch, fields)) or not header.startswith(b"0 "):
+            raise UnreadableFile("Its header is not that of an EDF file.")
+        header_bytes, records, signals = map(int, fields)
+        described = file.read(_HEADER * max(signals, 0))
+    at = 216 * signals
+    lengths = [described[at + 8 * n : at + 8 * n + 8].strip() for n in range(signals)]
+    if header_bytes != _HEADER * (signals + 1) or not all(map(_INTEGER.fullmatch, lengths)):
         raise UnreadableFile("Its header is not that of an EDF file.")
-    if header_bytes + max(records, 0) * 2 * sum(samples) > path.stat().st_size:
-        raise UnreadableFile("It is shorter than its header says.")
+    samples = [int(length) for length in lengths]
+    if min(samples, default=1) < 1:
+        raise UnreadableFile("Its header is not that of an EDF file.")
+    if not _DURATION.fullmatch(header[244:252].strip()) or not float(header[244:252]):
+        raise UnreadableFile("Its header does not say how long a record lasts.")
+    size, a_record = path.stat().st_size - header_bytes, 2 * sum(samples)
+    # -1: nobody knew how many there would be when it was written.
+    if records != -1 and records * a_record != size:
+        much = "shorter" if records * a_record > size else "longer"
+        raise UnreadableFile(f"It is {much} than its header says.")
+    # A record holds a sample at least.
+    check_samples(size // max(a_record, 1))
 
 
 def _date(edf: edfio.Edf) -> datetime | None:

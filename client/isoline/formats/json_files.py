@@ -12,6 +12,7 @@ from msgspec import Struct
 from isoline.ecg import Ecg, Lead
 from isoline.errors import UnreadableFile
 from isoline.formats import Found
+from isoline.formats.bounds import MOST_TEXT_BYTES, check_samples, check_text
 
 NUMBER = int | float
 
@@ -36,19 +37,28 @@ class _Upload(Struct, forbid_unknown_fields=True):
 def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     """Read one recording, or one from each line; a line that is none does not end the others."""
     if path.suffix.lower() == ".json":
+        check_text(path)
         yield _parse(path.read_bytes(), sampling_rate_hz)
         return
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(MOST_TEXT_BYTES):
+            number += 1
             try:
-                yield _parse(line, sampling_rate_hz)
+                if len(line) == MOST_TEXT_BYTES:
+                    # Read to its end, and the others go on.
+                    while line and not line.endswith(b"\n"):
+                        line = file.readline(2**20)
+                    raise UnreadableFile("It is too large for an upload.")
+                if line.strip():
+                    yield _parse(line, sampling_rate_hz)
             except UnreadableFile as error:
                 yield None, UnreadableFile(f"Line {number}: {error}")
 
 
 def _parse(text: bytes, sampling_rate_hz: float | None) -> tuple[str | None, Ecg]:
+    # Between two samples there is a comma.
+    check_samples(text.count(b","))
     try:
         upload = msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=_Upload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -3,157 +3,157 @@
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isoline.errors import UnreadableFile
 from isoline.formats import Found
-from isoline.formats.counts import Channel, as_ecg
+from isoline.formats.bounds import check_samples
+from isoline.formats.counts import Channel, as_ecg, per_millivolt
+from isoline.formats.wfdb_headers import NONE, Header, Signal, parse
 
 with warnings.catch_warnings():
     # What its tables of annotation codes are made with, pandas calls old-fashioned.
     warnings.simplefilter("ignore")
     import wfdb
 
-# header(5): record line, signal lines; https://physionet.org/physiotools/wag/header-5.htm
-_RECORD = re.compile(
-    r"[\w-]+(?:/(?P<segments>\d+))?\s+(?P<signals>\d+)(?:\s+\S+)?(?:\s+(?P<n>\d+))?"
-)
-_FORMAT = re.compile(r"(?P<format>\d+)(?:x(?P<frame>\d+))?(?::\d+)?(?:\+(?P<offset>\d+))?$")
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-# Of each format: bytes a sample.
-_BYTES = {
-    8: 1.0,
-    16: 2.0,
-    24: 3.0,
-    32: 4.0,
-    61: 2.0,
-    80: 1.0,
-    160: 2.0,
-    212: 1.5,
-    310: 4 / 3,
-    311: 4 / 3,
+# signal(5), https://physionet.org/physiotools/wag/signal-5.htm: of each format, how many bytes hold
+# that many samples, and the count that marks a missing one.
+_BYTES = {8: 1, 16: 2, 24: 3, 32: 4, 61: 2, 80: 1, 160: 2, 212: 1.5, 310: 4 / 3, 311: 4 / 3}
+_FLAC = (508, 516, 524)
+_MARKS = {
+    16: -(2**15),
+    61: -(2**15),
+    160: -(2**15),
+    516: -(2**15),
+    80: -(2**7),
+    508: -(2**7),
+    212: -(2**11),
+    310: -(2**9),
+    311: -(2**9),
+    24: -(2**23),
+    524: -(2**23),
+    32: -(2**31),
 }
-LARGEST_HEADER = 2**20
-_NO_SEGMENT = "~"
-_PER_MILLIVOLT = {"mv": 1.0, "uv": 1000.0, "µv": 1000.0, "v": 0.001}
 
 
 def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     """Read a record: what the ADC gave, as integers."""
-    _check_header(path)
-    record = wfdb.rdrecord(str(path.absolute().with_suffix("")), physical=False, return_res=32)
+    if path.suffix != ".hea":
+        raise UnreadableFile("The end of its name is not read in capitals: it must be .hea.")
+    if "::" in str(path.absolute()):
+        # The library would look for an archive there, and for something else in it.
+        raise UnreadableFile("There are two colons in its path, which is not read.")
+    header = parse(path)
+    signals, counts = _join(path, header) if header.segments else _read(path, header)
     channels = []
-    for number, name in enumerate(record.sig_name):
-        counts = record.d_signal[:, number]
-        format_ = record.fmt[number] if record.fmt else "32"
-        _check_all_valid(counts, str(format_), name)
-        scale = _PER_MILLIVOLT.get(str(record.units[number]).lower())
-        gain = record.adc_gain[number] / scale if scale else None
-        channels.append(Channel(str(name), counts, gain, float(record.baseline[number])))
-    yield (
-        None,
-        as_ecg(channels, sampling_rate_hz=sampling_rate_hz or float(record.fs), date=_date(record)),
-    )
+    for signal, samples in zip(signals, counts, strict=True):
+        scale = per_millivolt(signal.unit)
+        gain = signal.gain * scale if signal.gain is not None and scale is not None else None
+        channels.append(Channel(signal.name, samples, gain, signal.zero, scale is not None))
+    # header(5): "If it is not specified, the default is 250".
+    rate_hz = sampling_rate_hz or header.sampling_rate_hz or 250.0
+    yield None, as_ecg(channels, sampling_rate_hz=rate_hz, date=header.date)
 
 
-def _check_all_valid(counts: np.ndarray, format_: str, name: str) -> None:
-    """A sample that WFDB marks as missing is the lowest number of its format: not a number."""
-    marks = {"80": -128, "310": -512, "311": -512, "212": -2048, "24": -(2**23), "32": -(2**31)}
-    mark = marks.get(format_, -(2**15))
-    missing = int(np.count_nonzero(counts == mark))
-    if missing:
-        raise UnreadableFile(
-            f"Of lead {name}, {missing} samples are marked as missing, and nothing stands for that."
-        )
-
-
-def _date(record: wfdb.Record) -> datetime | None:
-    if record.base_date is None:
-        return None
-    # WFDB knows no time zone.
-    time = record.base_time or datetime.min.time()
-    return datetime.combine(record.base_date, time, UTC)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One signal line of a header."""
-
-    file: Path
-    format: int
-    offset: int
-
-
-def _check_header(path: Path, *, is_segment: bool = False) -> None:
-    """Refuse a header that points outside its folder, or claims more than its files hold."""
-    try:
-        with path.open("rb") as header:
-            text = header.read(LARGEST_HEADER).decode("utf-8", errors="replace")
-    except FileNotFoundError:
-        raise UnreadableFile(f"There is no {path.name}.") from None
-    first, *others = [line for line in text.splitlines() if line.strip() and line[0] != "#"] or [""]
-    record = _RECORD.match(first)
-    if record is None:
-        raise UnreadableFile("Its first line is not that of a WFDB header.")
-    if record["segments"] is not None:
-        if is_segment:
+def _join(path: Path, whole: Header) -> tuple[tuple[Signal, ...], list[NDArray[Any]]]:
+    """The segments of a record, one after the other; all must have the same signals."""
+    # One without samples tells how signals that may come and go are laid out, and nothing else.
+    segments = [(name, samples) for name, samples in whole.segments or () if samples]
+    total = sum(samples for _, samples in segments)
+    if NONE in dict(segments):
+        raise UnreadableFile("A stretch of it is missing, and nothing stands for that.")
+    if not segments or len(dict(segments)) < len(segments) or whole.samples not in {None, total}:
+        raise UnreadableFile("The segments that the header names are not what it promises.")
+    check_samples(total * whole.number_of_signals)
+    pieces, described = [], set()
+    for name, samples in segments:
+        file = _beside(path, f"{name}.hea")
+        part = parse(file)
+        if part.segments is not None:
             raise UnreadableFile("A segment consists of segments.")
-        _check_segments(path, others, int(record["segments"]))
-        return
-    signals, samples = int(record["signals"]), int(record["n"] or 0)
-    if not signals:
-        raise UnreadableFile("The header names no signals.")
-    if len(others) < signals:
-        raise UnreadableFile(f"The header promises {signals} signals and describes {len(others)}.")
-    parts = [_part(path, line) for line in others[:signals]]
-    for file in {part.file for part in parts}:
-        alike = [part for part in parts if part.file == file]
-        needed = max(part.offset for part in alike) + math.floor(
-            sum(_BYTES[part.format] * samples for part in alike)
-        )
-        if needed > file.stat().st_size + 2:
+        if (part.samples, part.number_of_signals) != (samples, whole.number_of_signals):
+            raise UnreadableFile(f"Segment {name} is not what the header promises.")
+        leads = tuple((one.name, one.gain, one.zero, one.unit) for one in part.signals)
+        described.add((leads, part.sampling_rate_hz or whole.sampling_rate_hz))
+        if len(described | {(leads, whole.sampling_rate_hz)}) > 1:
+            raise UnreadableFile("Its segments differ in leads, gain, baseline or sampling rate.")
+        signals, counts = _read(file, part)
+        pieces.append(counts)
+    return signals, [np.concatenate(lead) for lead in zip(*pieces, strict=True)]
+
+
+def _read(path: Path, header: Header) -> tuple[tuple[Signal, ...], list[NDArray[Any]]]:
+    """The samples of a record that is not made of segments; each of its files is long enough."""
+    signals = header.signals
+    groups = [(name, list(group)) for name, group in groupby(signals, lambda one: one.file)]
+    if len({name for name, _ in groups}) < len(groups):
+        raise UnreadableFile("Signals of one file do not stand together in the header.")
+    lengths = {_length(path, name, group, header.samples) for name, group in groups}
+    if len(lengths) > 1:
+        raise UnreadableFile("Its files are not of one length, and the header names none.")
+    samples = lengths.pop()
+    # Of format 8 there are only differences.
+    if any(one.format == 8 and abs(one.first) + 128 * samples >= 2**31 for one in signals):
+        raise UnreadableFile("Its samples might be larger than can be counted.")
+    record = wfdb.rdrecord(str(path.absolute().with_suffix("")), physical=False, return_res=32)
+    if record.d_signal.shape != (samples, len(signals)):
+        raise UnreadableFile("Its files do not hold what the header promises.")
+    counts = list(record.d_signal.T)
+    for signal, lead in zip(signals, counts, strict=True):
+        mark = _MARKS.get(signal.format, -math.inf)
+        # The library trusts bits that belong to no sample to be 0.
+        if lead.max() >= -mark:
+            raise UnreadableFile(f"Lead {signal.name} holds what is no number of its format.")
+        missing = int(np.count_nonzero(lead == mark))
+        if missing:
             raise UnreadableFile(
-                f"The header promises {samples} samples a signal, and {file.name} is too short."
+                f"Of lead {signal.name}, {missing} samples are marked as missing, and nothing "
+                "stands for that."
             )
+    return signals, counts
 
 
-def _check_segments(path: Path, lines: list[str], number: int) -> None:
-    names = [line.split()[0] for line in lines[:number]]
-    if len(names) < number:
-        raise UnreadableFile(f"The header promises {number} segments and names {len(names)}.")
-    for name in names:
-        if name == _NO_SEGMENT:
-            raise UnreadableFile("A stretch of it is missing, and nothing stands for that.")
-        _check_header(_beside(path, f"{name}.hea"), is_segment=True)
-
-
-def _part(path: Path, line: str) -> _Part:
-    words = line.split()
-    if len(words) < 2:
-        raise UnreadableFile(f"The line of a signal cannot be read: {line[:60]!r}.")
-    if words[0] == _NO_SEGMENT:
-        # The layout of a record whose signals come and go: it has no samples of its own.
-        return _Part(path, 8, 0)
-    format_ = _FORMAT.match(words[1])
-    if format_ is None or int(format_["format"]) not in _BYTES:
-        raise UnreadableFile(f"Format {words[1][:20]!r} of a signal is not read here.")
-    if int(format_["frame"] or 1) != 1:
-        raise UnreadableFile("Its signals have different sampling rates.")
-    return _Part(_beside(path, words[0]), int(format_["format"]), int(format_["offset"] or 0))
+def _length(path: Path, name: str, group: list[Signal], promised: int | None) -> int:
+    """How many samples of each signal a file holds: as many as were promised, if they were."""
+    if name == NONE:
+        raise UnreadableFile("The header is a layout without samples of its own.")
+    file = _beside(path, name)
+    format_, offset = group[0].format, group[0].offset
+    if any((one.format, one.offset) != (format_, offset) for one in group):
+        raise UnreadableFile(f"Signals of {name} differ in format or offset.")
+    if format_ in _FLAC:
+        if promised is None:
+            raise UnreadableFile("The header does not say how many samples there are.")
+        check_samples(promised * len(group))
+        return promised
+    if format_ not in _BYTES:
+        raise UnreadableFile(f"Format {format_} of a signal is not read here.")
+    size = file.stat().st_size - offset
+    held = math.floor(size / _BYTES[format_] / len(group) + 1e-9)
+    if promised is None:
+        promised = held
+    needed = math.ceil(promised * len(group) * _BYTES[format_] - 1e-9)
+    if format_ == 310:
+        # It is made of words of two bytes.
+        needed += needed % 2
+    if promised < 1 or needed > size:
+        raise UnreadableFile(
+            f"The header promises {promised} samples a signal, and {name} is too short."
+        )
+    check_samples(promised * len(group))
+    return promised
 
 
 def _beside(path: Path, name: str) -> Path:
     """The file of this name in the folder of the header, and nowhere else."""
     file = path.parent / name
-    if not _PLAIN_NAME.fullmatch(name):
-        raise UnreadableFile(f"The header points to {name[:60]!r}, which is no file beside it.")
     if not file.is_file():
         raise UnreadableFile(f"The header names {name}, which is not there.")
     if file.is_symlink() and file.resolve().parent != path.parent.resolve():

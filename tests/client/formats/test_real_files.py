@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from isoline.ecg import Ecg
-from isoline.formats import find, read
+from isoline.finding import find_sources
+from isoline.formats import read
 from tests.parts import HOUSE
 from worker.insights import zero_crossings
 
@@ -69,12 +69,13 @@ def test_the_twins_of_one_recording_cross_zero_as_often() -> None:
 
 
 def test_in_a_folder_each_recording_is_found_once() -> None:
-    found = dict(find([DATA]))
+    findings = find_sources([DATA])
+    found = {source.custom_id for source in findings.sources}
     assert len([name for name in found if name.startswith("mitdb/")]) == 25
-    assert {"cpsc2018/A0001.hea", "cpsc2018/A0001.edf", "cpsc2018/A0001.csv"} <= found.keys()
+    assert {"cpsc2018/A0001.hea", "cpsc2018/A0001.edf", "cpsc2018/A0001.csv"} <= found
     assert not any(name.endswith((".dat", ".atr", ".mat")) for name in found)
 
 
 def test_all_of_them_can_be_read() -> None:
-    outcomes: dict[str, Any] = {name: list(read(path)) for name, path in find([DATA])}
-    assert all(isinstance(ecg, Ecg) for found in outcomes.values() for _, ecg in found)
+    for source in find_sources([DATA]).sources:
+        assert all(isinstance(ecg, Ecg) for _, ecg in read(source.path)), source

@@ -15,8 +15,7 @@ import pytest
 
 from isoline.ecg import Ecg
 from isoline.errors import UnreadableFile
-from isoline.formats import find, read
-from isoline.sending import find_sources
+from isoline.formats import read
 
 
 def outcome(path: Path, **options: Any) -> Ecg | UnreadableFile:
@@ -58,10 +57,10 @@ def test_a_record_in_format_16(tmp_path: Path) -> None:
 
 
 def test_leads_with_zeros_of_their_own_are_brought_to_one(tmp_path: Path) -> None:
-    header = "r 2 250 2\nr.dat 16 200(5)/mV 16 0 0 0 0 I\nr.dat 16 100(-5)/mV 16 0 0 0 0 II\n"
+    header = "r 2 250 2\nr.dat 16 200(5)/mV 16 0 0 0 0 I\nr.dat 16 200(-5)/mV 16 0 0 0 0 II\n"
     ecg = recording(wfdb_record(tmp_path, header, [5, 5, 6, 6]))
     assert signals(ecg) == [[0, 1], [10, 11]]
-    assert (ecg.gain, ecg.baseline) == (None, 0)
+    assert (ecg.unit, ecg.gain, ecg.baseline) == ("adc", 200, 0)
 
 
 def test_a_record_of_two_segments(tmp_path: Path) -> None:
@@ -111,7 +110,7 @@ def test_a_link_to_another_folder_is_not_followed(tmp_path: Path) -> None:
         ("r 0 250 0\n", "no signals"),
         ("r/2 1 250 4\nr 2\n", "promises 2 segments"),
         ("r/2 1 250 4\n~ 2\n~ 2\n", "missing"),
-        ("r/1 1 250 4\nr 2\n", "consists of segments"),
+        ("r/1 1 250 2\nr 2\n", "consists of segments"),
     ],
 )
 def test_a_header_that_promises_what_is_not_there(tmp_path: Path, header: str, says: str) -> None:
@@ -226,7 +225,7 @@ def test_tables_as_people_write_them(
         (b"'sample #','I'\n'sample #','mV'\n0,5\n", "not a number"),
         (b"I\nnan\n1\n", "gaps"),
         (b"time,I\n0,1\n1,2\n5,3\n", "do not go up evenly"),
-        (b"I\n\xff\xfe\n", "damaged"),
+        (b"I\n\xff\xfe\n", "no text in UTF-8"),
         (b"time (s)\n1\n2\n", "no signal"),
     ],
 )
@@ -333,34 +332,6 @@ def test_what_has_no_name_that_is_known(tmp_path: Path) -> None:
     assert "cannot be opened" in refusal(tmp_path / "b.csv")
 
 
-def test_folders_are_walked_in_order(tmp_path: Path) -> None:
-    for name in ("b.csv", "a/z.csv", "a/r.hea", "a/r.dat", "a/r.atr", ".hidden/c.csv", "a/.d.csv"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    assert [name for name, _ in find([tmp_path])] == ["b.csv", "a/r.hea", "a/z.csv"]
-    assert [name for name, _ in find([tmp_path / "b.csv", tmp_path / "a"])] == [
-        *("b.csv", "r.hea", "z.csv")
-    ]
-
-
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.csv")
     assert "no file" in refusal(tmp_path / "a.csv")
-    assert list(find([tmp_path])) == []
-
-
-def test_recordings_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
-    paths = [tmp_path / name for name in ("a/x/r.csv", "b/x/r.csv", "b/x/s.csv")]
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("1\n")
-
-    def names(*asked: str) -> list[str]:
-        return [source.custom_id for source in find_sources([tmp_path / name for name in asked])]
-
-    assert names("a/x/r.csv", "b/x/s.csv") == ["r.csv", "s.csv"]
-    assert names("a/x/r.csv", "b/x/r.csv") == ["a/x/r.csv", "b/x/r.csv"]
-    assert names("a/x", "b/x") == ["a/x/r.csv", "b/x/r.csv", "b/x/s.csv"]
-    assert names("a/x", "b") == ["x/r.csv", "b/x/r.csv", "b/x/s.csv"]
-    # One file is one recording, however often it is named.
-    assert names("b", "b/x/s.csv") == ["b/x/r.csv", "s.csv"]

@@ -1,0 +1,140 @@
+"""Which files are recordings, what each is called, and what was left out."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from isoline.escapes import printable
+from isoline.formats import MODULES
+from isoline.formats.wfdb_headers import named_files
+
+_HEADER = ".hea"
+_MOST_KINDS = 8
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file with one recording or more."""
+
+    custom_id: str
+    path: Path
+
+
+@dataclass
+class Findings:
+    """What there is to send, and how many files of each kind are no recordings.
+
+    Not counted is what belongs to a recording that is sent: the files that its header names, and
+    what bears its name, such as annotations.
+    """
+
+    sources: list[Source] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def summary(self) -> str | None:
+        """One sentence on what was left out, if anything was."""
+        number = self.left_out.total()
+        if not number:
+            return None
+        kinds = [f"{kind} ({count})" for kind, count in self.left_out.most_common(_MOST_KINDS)]
+        more = ["…"] if len(self.left_out) > _MOST_KINDS else []
+        what = (
+            "1 file is no recording and was"
+            if number == 1
+            else (f"{number} files are no recordings and were")
+        )
+        return f"{what} left out: {', '.join([*kinds, *more])}."
+
+
+def find_sources(paths: Iterable[Path]) -> Findings:
+    """Find what there is to send in files and folders; several folders are told apart by names.
+
+    A file that was named is always taken, unless it belongs to a record that was named too; in
+    folders only what is called like a recording. Where names would still be the same, all are
+    called by as much of their paths as tells them apart.
+    """
+    paths = list(paths)
+    findings = Findings()
+    found: list[Source] = []
+    for path in paths:
+        if path.is_dir():
+            prefix = f"{path.resolve().name}/" if len(paths) > 1 else ""
+            for name, file in _walk(path, findings.left_out):
+                found.append(Source(printable(prefix + name), file))
+        else:
+            found.append(Source(printable(path.name), path))
+    if not all(path.is_dir() for path in paths):
+        belonging = _belonging(source.path for source in found)
+        found = [source for source in found if not _belongs(source.path, belonging)]
+    # The same file, named twice, is one.
+    sources = list({source.path.resolve(): source for source in found}.values())
+    if len({source.custom_id for source in sources}) < len(sources):
+        whole = [source.path.resolve() for source in sources]
+        common = os.path.commonpath([path.parent for path in whole])
+        sources = [Source(printable(path.relative_to(common).as_posix()), path) for path in whole]
+    findings.sources = sources
+    return findings
+
+
+def _walk(folder: Path, left_out: Counter[str]) -> Iterator[tuple[str, Path]]:
+    """Find recordings below a folder, in the order of their names."""
+
+    def count_folder(_: OSError) -> None:
+        left_out["folders that cannot be opened"] += 1
+
+    root = folder.resolve()
+    for parent, folders, names in os.walk(folder, onerror=count_folder):
+        here = Path(parent)
+        hidden = [name for name in (*folders, *names) if name.startswith(".")]
+        left_out["hidden"] += len(hidden)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        linked = [name for name in folders if (here / name).is_symlink()]
+        left_out["links to folders"] += len(linked)
+        files = [here / name for name in sorted(names) if not name.startswith(".")]
+        belonging = _belonging(files)
+        for file in files:
+            if _belongs(file, belonging):
+                continue
+            kind = _kind(file, root)
+            if kind is None:
+                yield file.relative_to(folder).as_posix(), file
+            else:
+                left_out[kind] += 1
+    # Nothing counted is nothing to tell.
+    for kind in [kind for kind, number in left_out.items() if not number]:
+        del left_out[kind]
+
+
+def _kind(file: Path, root: Path) -> str | None:
+    """What a file is instead of a recording, or None when it looks like one."""
+    if file.is_symlink() and not file.resolve().is_relative_to(root):
+        # Whoever made the folder has not necessarily the right to send what it points to.
+        return "links out of the folder"
+    if not file.is_file():
+        return "no files"
+    if file.suffix.lower() in MODULES:
+        return None
+    return printable(file.suffix.lower()) or "without an ending"
+
+
+def _belonging(files: Iterable[Path]) -> tuple[set[Path], set[Path]]:
+    """The files that WFDB headers among these name, and the headers without their ending."""
+    parts: set[Path] = set()
+    stems: set[Path] = set()
+    for header in (file.absolute() for file in files if file.suffix == _HEADER):
+        stems.add(header.with_suffix(""))
+        parts |= named_files(header)
+    return parts, stems
+
+
+def _belongs(file: Path, belonging: tuple[set[Path], set[Path]]) -> bool:
+    """Whether a file is part of a record: a segment, its samples, or annotations beside them."""
+    parts, stems = belonging
+    file = file.absolute()
+    if file.suffix.lower() in MODULES:
+        return file.suffix == _HEADER and file in parts
+    return file in parts or file.with_suffix("") in stems
