@@ -29,6 +29,10 @@ class Unreachable(IsolineError):
     """The server did not answer, each time it was tried."""
 
 
+class NotIsoline(IsolineError):
+    """Something else answers at the server's address, or on the way to it."""
+
+
 class ProblemError(IsolineError):
     """The server refused; what it said is in here (RFC 9457)."""
 
@@ -73,7 +77,7 @@ class TakenOver(Conflict):
 
 
 class Unavailable(ProblemError):
-    """The server cannot at the moment, each time it was tried: 503."""
+    """The server cannot at the moment, each time it was tried: 503; 502 and 504 of a proxy."""
 
     retry_after_s: float = 0.0
 
