@@ -17,6 +17,7 @@ from isoline.formats import find, read
 
 READERS = min(4, os.cpu_count() or 1)
 LINES_OF_JSON = {".ndjson", ".jsonl"}
+HEADER, LARGEST_HEADER = ".hea", 2**20
 # How many files are read ahead of the one that is being sent.
 AHEAD = 2 * READERS
 
@@ -61,13 +62,35 @@ def key_of(sources: Iterable[Source], sampling_rate_hz: float | None) -> str:
     """A key that is the same for the same files, as long as none of them changes."""
     digest = hashlib.sha256(repr(sampling_rate_hz).encode())
     for source in sources:
-        try:
-            state = source.path.stat()
-            seen = source.custom_id, state.st_size, state.st_mtime_ns
-        except OSError:
-            seen = source.custom_id, 0, 0
-        digest.update(repr(seen).encode("utf-8", "surrogateescape"))
+        for file in (source.path, *_companions(source.path)):
+            try:
+                state = file.stat()
+                seen = source.custom_id, file.name, state.st_size, state.st_mtime_ns
+            except OSError:
+                seen = source.custom_id, file.name, 0, 0
+            digest.update(repr(seen).encode("utf-8", "surrogateescape"))
     return f"files-{digest.hexdigest()[:40]}"
+
+
+def _companions(path: Path, *, is_segment: bool = False) -> Iterator[Path]:
+    """The files beside a WFDB header that it names: with its samples, or its segments' headers."""
+    if path.suffix.lower() != HEADER or not path.is_file():
+        return
+    try:
+        with path.open("rb") as header:
+            lines = header.read(LARGEST_HEADER).decode("latin-1").splitlines()
+    except OSError:
+        return
+    first_words = (line.split()[0] for line in lines if line.strip() and line[0] != "#")
+    for name in dict.fromkeys(first_words):
+        if "/" in name or "\0" in name:
+            # The record's own line, with its number of segments; or what is no header at all.
+            continue
+        yield path.parent / name
+        segment = path.parent / f"{name}{HEADER}"
+        if not is_segment and segment != path and segment.is_file():
+            yield segment
+            yield from _companions(segment, is_segment=True)
 
 
 def read_lines(
@@ -122,6 +145,11 @@ def read_file(source: Source, sampling_rate_hz: float | None) -> Iterator[bytes 
         custom_id = name or (f"{source.custom_id}#{number}" if has_several else source.custom_id)
         if isinstance(ecg, UnreadableFile):
             yield Unreadable(source.custom_id, str(ecg))
+            continue
+        try:
+            custom_id.encode()
+        except UnicodeEncodeError:
+            yield Unreadable(custom_id, "Its name is not UTF-8; call it something else.")
             continue
         try:
             yield encode(ecg, custom_id)
