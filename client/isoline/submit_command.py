@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,11 +14,19 @@ from isoline import unfinished
 from isoline.client import new_key
 from isoline.config import Access
 from isoline.errors import Conflict, IsolineError
-from isoline.options import FORM, SAMPLING_RATE, client_of
+from isoline.options import FORM, SAMPLING_RATE, access_of, client_of
 from isoline.output import Form, batch_row, progress, say, show
 from isoline.retries import PASSING
+from isoline.screen import visible
 from isoline.sending import Unreadable, find_sources, key_of, read_lines
-from isoline.watching import INTERRUPTED, MOST_SHOWN, SOME_FAILED, show_some_errors, watch
+from isoline.watching import (
+    INTERRUPTED,
+    MOST_SHOWN,
+    SOME_FAILED,
+    how_to_go_on,
+    show_some_errors,
+    watch,
+)
 
 # A server that is started anew is back within it.
 PATIENCE_S = 60.0
@@ -52,7 +61,7 @@ def submit(
     sources = find_sources(paths)
     if not sources:
         raise IsolineError("There is no recording in it.")
-    access: Access = context.obj
+    access = access_of(context)
     is_own = key is not None
     if key is not None:
         to_go_on = "type the same command again"
@@ -73,7 +82,10 @@ def submit(
             unreadable.append(found)
             if len(unreadable) <= MOST_SHOWN:
                 bar.console.print(
-                    f"{found.custom_id}: {found.reason}", highlight=False, markup=False
+                    visible(f"{found.custom_id}: {found.reason}"),
+                    highlight=False,
+                    markup=False,
+                    soft_wrap=True,
                 )
 
         def lines() -> Iterator[bytes]:
@@ -98,7 +110,7 @@ def submit(
             say(f"Interrupted. {to_go_on}")
             context.exit(INTERRUPTED)
         except PASSING as error:
-            raise IsolineError(f"{error}\n{to_go_on}") from None
+            raise IsolineError(f"{error} {to_go_on}") from None
         except Conflict as error:
             unfinished.end(access.url, key)
             raise IsolineError(f"{error} With --new a new one is begun.") from None
@@ -111,6 +123,12 @@ def submit(
     show([batch_row(submitted)], form)
     if is_watched:
         show_some_errors(context, submitted)
+    elif submitted.counts.rejected:
+        say(f"{submitted.counts.rejected} lines were rejected: isoline batch errors {submitted.id}")
+    if sys.stderr.isatty():
+        if not submitted.has_ended:
+            say(f"To wait for it: isoline batch watch {submitted.id}")
+        say(f"What it brings: isoline batch results {submitted.id} --csv > table.csv")
     if unreadable or submitted.counts.rejected or submitted.counts.failed:
         context.exit(SOME_FAILED)
 
@@ -122,10 +140,5 @@ def _name_earlier(access: Access) -> None:
         newest = islice(client.batches(), NEWEST)
         waiting = [found for found in newest if found.status == "receiving"]
         for found in waiting[:1]:
-            key = unfinished.find_key(access.url, found.created_at)
             more = f" So do {len(waiting) - 1} more." if len(waiting) > 1 else ""
-            say(
-                f"Batch {found.id} still waits for lines; {found.counts.total} have come. To go on "
-                f"with it, submit its files with {f'--key {key}' if key else 'its --key'}; to end "
-                f"it: isoline batch cancel {found.id}.{more}"
-            )
+            say(f"{how_to_go_on(found, access)}{more}")
