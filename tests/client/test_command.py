@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
 import pty
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -375,6 +379,74 @@ def test_a_part_of_the_results_says_that_it_is_one(
     whole = run("batch", "results", batch_id, "--csv")
     assert (whole.returncode, whole.stderr) == (0, "")
     assert run("batch", "results", batch_id, "--csv", "--after", "1").stdout == ""
+
+
+def test_watching_says_that_nobody_sends_any_more(
+    environ: dict[str, str], stack: Stack, token: str
+) -> None:
+    with Client(stack.url, token) as client:
+        cut = httpx.post(
+            f"{stack.url}/batches",
+            headers={
+                "x-user-token": token,
+                "Content-Type": "application/x-ndjson",
+                "Content-Encoding": "gzip",
+                "Idempotency-Key": "cut",
+            },
+            # Without its end.
+            content=gzip.compress(b'{"leads": []}\n')[:-8],
+        )
+        assert cut.status_code == 400
+        abandoned = next(client.batches())
+        assert abandoned.status == "receiving"
+    program = (
+        "from isoline import watching; watching.SILENCE_S = 1; "
+        "from isoline.__main__ import main; main()"
+    )
+    watching = subprocess.Popen(
+        [sys.executable, "-c", program, "batch", "watch", abandoned.id],
+        env=environ,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stderr is not None
+    said = watching.stderr.readline()
+    assert f"Batch {abandoned.id} still waits for lines" in said
+    assert f"isoline batch cancel {abandoned.id}" in said
+    assert re.search(r"None has come since \d\d:\d\d:\d\d", said)
+    assert watching.poll() is None
+    with Client(stack.url, token) as client:
+        client.cancel_batch(abandoned.id)
+    watching.communicate(timeout=20)
+    assert watching.returncode in {0, 3}
+
+
+@pytest.mark.parametrize("after_s", [0.03, 0.1, 0.3, 1.0])
+def test_interrupted_at_any_moment_it_says_one_thing(
+    environ: dict[str, str], stack: Stack, tmp_path: Path, after_s: float
+) -> None:
+    np.save(tmp_path / "a.npy", np.array([1, -1]))
+    # A server that never answers.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = subprocess.Popen(
+            [sys.executable, "-c", BEGUN, "upload", str(tmp_path / "a.npy")],
+            env={**environ, "ISOLINE_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(after_s)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert re.fullmatch("(Interrupted|Stopped at)[^\n]*\n", said)
+
+
+# Python itself takes its time, too, until it can be interrupted with grace.
+BEGUN = "import isoline.__main__ as it; print('begun', flush=True); it.main()"
 
 
 def test_names_are_shown_and_not_obeyed(run: Run, tmp_path: Path) -> None:
