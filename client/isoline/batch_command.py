@@ -14,7 +14,7 @@ from isoline.answers import ErrorLine, Insights
 from isoline.client import Client
 from isoline.options import FORM, client_of
 from isoline.output import Form, batch_row, lead_rows, say, show, show_bytes
-from isoline.screen import Row
+from isoline.screen import Row, typed
 from isoline.submit_command import submit
 from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED, show_some_errors, watch
 
@@ -123,12 +123,13 @@ def _part_or_all(
         say(
             f"This is a part: of {counts.total} lines {counts.total - counts.pending} have ended, "
             "and what is printed goes to the first that has not. For the rest, once it has come "
-            f"(isoline batch watch {found.id}): the same command with --after {seen[-1]}, and "
-            ">> in place of >."
+            f"({typed(f'isoline batch watch {found.id}')}): the same command with "
+            f"--after {seen[-1]}, and >> in place of >."
         )
         context.exit(NOT_FINISHED)
     if wrong and context.info_name == "results":
-        say(f"{wrong} of {counts.total} lines have no insights: isoline batch errors {found.id}")
+        errors = typed(f"isoline batch errors {found.id}")
+        say(f"{wrong} of {counts.total} lines have no insights: {errors}")
 
 
 def _noting(lines: Iterable[L], seen: list[int]) -> Iterator[L]:

@@ -53,7 +53,11 @@ class ProblemError(IsolineError):
 
     def __str__(self) -> str:
         """The sentence, and each fault with its place."""
-        return "; ".join([str(self.args[0]), *(f"{f.pointer} {f.detail}" for f in self.faults)])
+        sentence = str(self.args[0])
+        if not self.faults:
+            return sentence
+        faults = "; ".join(f"{fault.pointer} {fault.detail}" for fault in self.faults)
+        return f"{sentence.rstrip('.')}: {faults}"
 
 
 class BadRequest(ProblemError):

@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.text import Text
 
 from isoline.answers import Batch, Insights
-from isoline.screen import Row, table_lines, visible, visible_json
+from isoline.screen import Row, sentence, table_lines, visible, visible_json
 
 Form = Literal["table", "json", "csv"]
 
@@ -34,8 +34,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def say(text: str) -> None:
-    """Tell the person in front of the terminal: one line, whatever names are in it."""
-    print(visible(text), file=sys.stderr)
+    """Tell the person in front of the terminal; whatever names are in it, it is one sentence."""
+    width = Console(stderr=True).width if sys.stderr.isatty() else sys.maxsize
+    print(sentence(text, width), file=sys.stderr)
 
 
 def show(rows: Iterable[Row], form: Form, *, columns: Sequence[str] = ()) -> None:

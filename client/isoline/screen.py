@@ -24,6 +24,7 @@ _REPEATED = {"lead", "name"}
 _SENTENCES = {"detail"}
 _SENTENCE_WIDTH = 36
 _GAP = "  "
+_HARD_SPACE = "\xa0"
 
 
 def visible(text: str) -> str:
@@ -32,6 +33,18 @@ def visible(text: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def typed(command: str) -> str:
+    """A command in a sentence: it stays on one line where that has room, to be copied whole."""
+    return command.replace(" ", _HARD_SPACE)
+
+
+def sentence(text: str, width: int) -> str:
+    """A sentence as it is shown, folded between words and never within a command."""
+    shown = _HARD_SPACE.join(map(visible, text.split(_HARD_SPACE)))
+    lines = textwrap.wrap(shown, width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace(_HARD_SPACE, " ")
 
 
 def visible_json(text: str) -> str:

@@ -17,7 +17,7 @@ from isoline.errors import Conflict, IsolineError
 from isoline.options import FORM, SAMPLING_RATE, access_of, client_of
 from isoline.output import Form, batch_row, progress, say, show
 from isoline.retries import PASSING
-from isoline.screen import visible
+from isoline.screen import typed
 from isoline.sending import Unreadable, find_sources, key_of, read_lines
 from isoline.watching import (
     INTERRUPTED,
@@ -67,10 +67,10 @@ def submit(
         to_go_on = "type the same command again"
     elif new:
         key = new_key()
-        to_go_on = f"type the command again with --key {key} in place of --new"
+        to_go_on = f"type the command again with {typed(f'--key {key}')} in place of --new"
     else:
         key = key_of(sources, fs)
-        to_go_on = f"type the same command again (or use --key {key})"
+        to_go_on = f"type the same command again (or use {typed(f'--key {key}')})"
     if not is_own and not unfinished.is_known(access.url, key):
         _name_earlier(access)
     to_go_on = f"What has arrived stays, and is worked on. To go on, {to_go_on}."
@@ -81,12 +81,7 @@ def submit(
         def note(found: Unreadable) -> None:
             unreadable.append(found)
             if len(unreadable) <= MOST_SHOWN:
-                bar.console.print(
-                    visible(f"{found.custom_id}: {found.reason}"),
-                    highlight=False,
-                    markup=False,
-                    soft_wrap=True,
-                )
+                say(f"{found.custom_id}: {found.reason}")
 
         def lines() -> Iterator[bytes]:
             unreadable.clear()
@@ -124,11 +119,13 @@ def submit(
     if is_watched:
         show_some_errors(context, submitted)
     elif submitted.counts.rejected:
-        say(f"{submitted.counts.rejected} lines were rejected: isoline batch errors {submitted.id}")
+        errors = typed(f"isoline batch errors {submitted.id}")
+        say(f"{submitted.counts.rejected} lines were rejected: {errors}")
     if sys.stderr.isatty():
         if not submitted.has_ended:
-            say(f"To wait for it: isoline batch watch {submitted.id}")
-        say(f"What it brings: isoline batch results {submitted.id} --csv > table.csv")
+            say(f"To wait for it: {typed(f'isoline batch watch {submitted.id}')}")
+        results = typed(f"isoline batch results {submitted.id} --csv > table.csv")
+        say(f"What it brings: {results}")
     if unreadable or submitted.counts.rejected or submitted.counts.failed:
         context.exit(SOME_FAILED)
 
@@ -140,5 +137,5 @@ def _name_earlier(access: Access) -> None:
         newest = islice(client.batches(), NEWEST)
         waiting = [found for found in newest if found.status == "receiving"]
         for found in waiting[:1]:
-            more = f" So do {len(waiting) - 1} more." if len(waiting) > 1 else ""
-            say(f"{how_to_go_on(found, access)}{more}")
+            more = f"{len(waiting)} of your batches wait for lines. " if len(waiting) > 1 else ""
+            say(f"{more}{how_to_go_on(found, access)}")

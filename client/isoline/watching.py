@@ -11,6 +11,7 @@ from isoline.answers import Batch, ErrorLine
 from isoline.config import Access
 from isoline.options import access_of, client_of
 from isoline.output import progress, say
+from isoline.screen import typed
 
 SOME_FAILED, NOT_FINISHED, INTERRUPTED = 3, 4, 130
 # Of what went wrong, as many lines are shown as one reads.
@@ -44,12 +45,7 @@ def watch(context: click.Context, batch_id: str) -> Batch:
                 if found.status == "receiving" and silent_s > SILENCE_S and not is_told:
                     is_told = True
                     said_at = time.strftime("%H:%M:%S", time.localtime(time.time() - silent_s))
-                    bar.console.print(
-                        f"{how_to_go_on(found, access)} None has come since {said_at}, or longer.",
-                        highlight=False,
-                        markup=False,
-                        soft_wrap=True,
-                    )
+                    say(f"None has come since {said_at}, or longer. {how_to_go_on(found, access)}")
                 # A bar that moves: a look every second, or as soon as it has ended.
                 found = client.batch(found.id, wait_s=1)
         except KeyboardInterrupt:
@@ -59,7 +55,7 @@ def watch(context: click.Context, batch_id: str) -> Batch:
             else:
                 say(
                     "Interrupted. The batch goes on by itself; to see how far it is: "
-                    f"isoline batch watch {batch_id}"
+                    + typed(f"isoline batch watch {batch_id}")
                 )
             context.exit(INTERRUPTED)
             raise
@@ -68,11 +64,11 @@ def watch(context: click.Context, batch_id: str) -> Batch:
 def how_to_go_on(found: Batch, access: Access) -> str:
     """Say that a batch still waits for lines, and how it gets them, or an end."""
     key = unfinished.find_key(access.url, found.created_at)
-    with_key = f"--key {key}" if key else "the --key it was begun with"
+    with_key = typed(f"--key {key}") if key else "the --key it was begun with"
     return (
         f"Batch {found.id} still waits for lines; {found.counts.total} have come, and it has not "
         f"ended before the last has. To go on with it, submit its files again with {with_key}; "
-        f"to end it: isoline batch cancel {found.id}."
+        f"to end it: {typed(f'isoline batch cancel {found.id}')}"
     )
 
 
@@ -84,7 +80,7 @@ def show_some_errors(context: click.Context, found: Batch) -> None:
     with client_of(context) as client:
         for number, error in enumerate(client.batch_errors(found.id)):
             if number == MOST_SHOWN:
-                say(f"… and {wrong - MOST_SHOWN} more: isoline batch errors {found.id}")
+                say(f"… and {wrong - MOST_SHOWN} more: {typed(f'isoline batch errors {found.id}')}")
                 break
             say(_sentence(error))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from isoline.screen import Row, table_lines, visible, visible_json
+from isoline.screen import Row, sentence, table_lines, typed, visible, visible_json
 
 ID = "01a20abc-2b62-7314-b407-ca860a0d2250"
 BATCH = {"id": ID, "status": "finished", "total": 1000000, "pending": 0, "finished": 1000000}
@@ -88,3 +88,13 @@ def test_what_a_terminal_would_obey_is_written_out() -> None:
         r"a\x1b[31m\n\x7f\x9b\u202e\udcff é 心"
     )
     assert visible_json('"\x7f\x9b\u202e\U000e0041é"') == r'"\u007f\u009b\u202e\udb40\udc41é"'
+
+
+def test_a_sentence_is_one_and_a_command_in_it_is_copied_whole() -> None:
+    command = f"isoline batch cancel {ID}"
+    said = f"{'word ' * 20}to\nend it: {typed(command)}"
+    lines = sentence(said, 60).splitlines()
+    assert lines[-1] == command
+    assert max(map(len, lines)) <= 60
+    assert sentence(said, sys.maxsize) == f"{'word ' * 20}to\\nend it: {command}"
+    assert sentence("a" * 100, 60) == "a" * 100
