@@ -139,7 +139,7 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
+def progress(*, is_wanted: bool = True) -> Iterator[Progress]:
     """A bar with rate and time left, on standard error, when that is a terminal."""
     console = Console(file=sys.stderr)
     columns = (
@@ -151,5 +151,7 @@ def progress() -> Iterator[Progress]:
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
+    is_shown = is_wanted and console.is_terminal
+    # Data that is printed meanwhile goes where it should, and not to the bar.
+    with Progress(*columns, console=console, disable=not is_shown, redirect_stdout=False) as shown:
         yield shown

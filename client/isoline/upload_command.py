@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,9 +46,12 @@ def upload(
         raise IsolineError("There is no recording in it.")
     stopped: list[tuple[Source, BaseException]] = []
 
+    # Rows that are printed as they come are progress enough.
+    is_quiet = len(sources) > 1 and not (form == "json" and sys.stdout.isatty())
+
     def rows(client: Client) -> Iterator[Row]:
-        with progress() as bar:
-            task = bar.add_task("uploading", total=len(sources), note="", visible=len(sources) > 1)
+        with progress(is_wanted=is_quiet) as bar:
+            task = bar.add_task("uploading", total=len(sources), note="")
             for source in sources:
                 try:
                     for line in read_file(source, fs):

@@ -252,9 +252,23 @@ def test_a_bar_on_a_terminal_and_none_elsewhere(
     environ: dict[str, str], run: Run, archive: Path
 ) -> None:
     assert "━" not in run("batch", "submit", archive, "--new").stderr
+    command = ["batch", "submit", str(archive), "--new", "--watch"]
+    plain, printed = on_a_terminal(environ, command)
+    assert printed
+    assert re.search(r"sending .*23/23 .*/s", plain)
+    assert re.search(r"computing .*100%.*23/23", plain)
+    assert "1 without insights" in plain
+    files = sorted((archive / "day").iterdir())[:3]
+    plain, printed = on_a_terminal(environ, ["upload", *map(str, files), "--json"])
+    assert re.search(r"uploading .*3/3", plain)
+    assert [json.loads(line)["status"] for line in printed.splitlines()] == ["finished"] * 3
+
+
+def on_a_terminal(environ: dict[str, str], command: list[str]) -> tuple[str, bytes]:
+    """What standard error shows when it is a terminal; and standard output, which is a pipe."""
     terminal, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "isoline", "batch", "submit", str(archive), "--new", "--watch"],
+        [sys.executable, "-m", "isoline", *command],
         env={**environ, "TERM": "xterm-256color", "COLUMNS": "120"},
         stdout=subprocess.PIPE,
         stderr=theirs,
@@ -269,12 +283,9 @@ def test_a_bar_on_a_terminal_and_none_elsewhere(
         if not piece:
             break
         shown += piece
-    assert process.communicate(timeout=20)[0]
+    printed = process.communicate(timeout=20)[0]
     os.close(terminal)
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    assert re.search(r"sending .*23/23 .*/s", plain)
-    assert re.search(r"computing .*100%.*23/23", plain)
-    assert "1 without insights" in plain
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()), printed
 
 
 def test_a_login_is_kept_for_its_owner_alone(
