@@ -37,6 +37,8 @@ _ERRORS: dict[int, type[ProblemError]] = {
     504: Unavailable,
 }
 FIRST_SERVER_ERROR = 500
+# Said without a problem, they are the whole server's word, and not one on this request.
+_NOBODY_HERE = {401, 403, 404, 405}
 _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 _TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
 
@@ -225,7 +227,12 @@ def _error(response: httpx.Response) -> ProblemError | NotIsoline:
     try:
         problem = msgspec.json.decode(response.content, type=Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        problem = Problem(detail=str(_not_isoline(response)))
+        problem = Problem()
+    if not problem.detail:
+        foreign = _not_isoline(response)
+        if response.status_code in _NOBODY_HERE:
+            return foreign
+        problem = Problem(detail=str(foreign))
     status, name = response.status_code, problem.type.rpartition("/")[2]
     kind = _ERRORS.get(status, ServerFault if status >= FIRST_SERVER_ERROR else BadRequest)
     if name == "batch-taken-over":

@@ -35,6 +35,8 @@ class Misbehaving(BaseHTTPRequestHandler):
             self._answer(int(how), b"<html>", {})
         elif how == "not found":
             self._answer(404, b"<html>", {})
+        elif how == "other JSON":
+            self._answer(404, b'{"error": "no"}', {})
         elif how == "404":
             self._answer(404, b'{"type": "/problems/not-found", "detail": "no"}', {})
         elif how == "page":
@@ -188,9 +190,10 @@ def test_what_is_not_isoline_is_named(isoline: Client, pauses: list[float]) -> N
             Misbehaving.script.append(how)
             with pytest.raises(NotIsoline, match=words):
                 ask()
-    Misbehaving.script.append("not found")
-    with pytest.raises(NotFound, match="answers 404, but not as Isoline does"):
-        isoline.batch("x")
+    for how in ("not found", "other JSON"):
+        Misbehaving.script.append(how)
+        with pytest.raises(NotIsoline, match="answers 404, but not as Isoline does"):
+            isoline.batch("x")
     assert pauses == []
 
 
