@@ -120,9 +120,11 @@ def _part_or_all(
     counts = found.counts
     wrong = counts.failed + counts.rejected
     if not found.has_ended:
+        coming = ", more are still to come" if found.status == "receiving" else ""
         say(
-            f"This is a part: of {counts.total} lines {counts.total - counts.pending} have ended, "
-            "and what is printed goes to the first that has not. For the rest, once it has come "
+            f"This is a part: of {counts.total} lines {counts.total - counts.pending} have ended"
+            f"{coming}, and "
+            "what is printed goes to the first that has not. For the rest, once it has come "
             f"({typed(f'isoline batch watch {found.id}')}): the same command with "
             f"--after {seen[-1]}, and >> in place of >."
         )

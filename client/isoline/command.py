@@ -18,10 +18,11 @@ from click.shell_completion import get_completion_class
 from isoline.batch_command import batch
 from isoline.client import Client
 from isoline.config import Access, Given
-from isoline.errors import IsolineError, Unusable
+from isoline.errors import IsolineError, Unauthenticated, Unusable
 from isoline.login_command import login
 from isoline.options import FORM, access_of, client_of
 from isoline.output import Form, lead_rows, say, show
+from isoline.screen import typed
 from isoline.upload_command import upload
 from isoline.users_command import users
 from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED
@@ -155,6 +156,12 @@ def run(act: Callable[[], Any]) -> int:
     except Unusable as error:
         say(f"{error}")
         return USAGE
+    except Unauthenticated as error:
+        say(
+            f"{error} {typed('isoline login')} keeps one, with {typed('--admin')} the "
+            "administrator's; --token and ISOLINE_TOKEN give one for once."
+        )
+        return 1
     except (IsolineError, TimeoutError) as error:
         say(f"{error}")
         return 1
