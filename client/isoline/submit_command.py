@@ -13,7 +13,7 @@ import click
 from isoline import unfinished
 from isoline.client import new_key
 from isoline.config import Access
-from isoline.errors import Conflict, IsolineError
+from isoline.errors import Conflict, IsolineError, Unreachable
 from isoline.options import FORM, SAMPLING_RATE, access_of, client_of
 from isoline.output import Form, batch_row, progress, say, show
 from isoline.retries import PASSING
@@ -105,7 +105,8 @@ def submit(
             say(f"Interrupted. {to_go_on}")
             context.exit(INTERRUPTED)
         except PASSING as error:
-            raise IsolineError(f"{error} {to_go_on}") from None
+            kind = Unreachable if isinstance(error, Unreachable) else IsolineError
+            raise kind(f"{error} {to_go_on}") from None
         except Conflict as error:
             unfinished.end(access.url, key)
             raise IsolineError(f"{error} With --new a new one is begun.") from None

@@ -25,6 +25,7 @@ from click.testing import CliRunner, Result
 
 from isoline import Client
 from isoline.command import cli
+from isoline.screen import sentence
 from tests.parts import ADMIN_TOKEN, HOUSE, Stack, free_port, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -245,7 +246,9 @@ def test_a_server_that_is_away_is_waited_for_and_then_it_says_how_to_go_on(
     monkeypatch.setattr("time.sleep", lambda _: None)
     monkeypatch.setattr("isoline.submit_command.PATIENCE_S", 0)
     done = submit(f"http://127.0.0.1:{free_port()}")
-    assert "same command again (or use --key files-" in str(done.exception)
+    said = sentence(str(done.exception), sys.maxsize)
+    assert "same command again (or use --key files-" in said
+    assert "The address comes from --url" in said
 
 
 def test_a_bar_on_a_terminal_and_none_elsewhere(
