@@ -237,9 +237,14 @@ class Stack:
         subprocess.run(
             [sys.executable, "-m", "shared.migrations"], env=self.environ, check=True, cwd=HOUSE
         )
-        for name in self.MODULES:
-            self.start(name)
-        wait_until(self.answers, what="for the API")
+        try:
+            for name in self.MODULES:
+                self.start(name)
+            wait_until(self.answers, what="for the API")
+        except BaseException:
+            # Whoever never came in is never let out.
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -92,4 +92,4 @@ class Transport(redis.Transport):
     Channel = Channel
     # Whoever is told to end waits for the answer to the last question before he hands back what he
     # was given last: a second by default, which an upload would have to wait for him.
-    brpop_timeout = 0.2
+    brpop_timeout: float = 0.2  # type: ignore[assignment]

@@ -7,25 +7,30 @@
 1
 """
 
-from isoline.answers import Batch, EcgSummary, ErrorLine, Insights, LeadInsights
-from isoline.client import Client
-from isoline.ecg import Ecg, Lead
-from isoline.errors import (
-    BadRequest,
-    Conflict,
-    Fault,
-    Interrupted,
-    IsolineError,
-    NotFound,
-    ProblemError,
-    ServerFault,
-    TakenOver,
-    Unauthenticated,
-    Unavailable,
-    Unreachable,
-    UnreadableFile,
-    Unusable,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isoline.answers import Batch, EcgSummary, ErrorLine, Insights, LeadInsights
+    from isoline.client import Client
+    from isoline.ecg import Ecg, Lead
+    from isoline.errors import (
+        BadRequest,
+        Conflict,
+        Fault,
+        Interrupted,
+        IsolineError,
+        NotFound,
+        NotIsoline,
+        ProblemError,
+        ServerFault,
+        TakenOver,
+        Unauthenticated,
+        Unavailable,
+        Unreachable,
+        UnreadableFile,
+        Unusable,
+    )
 
 __all__ = [
     "BadRequest",
@@ -42,6 +47,7 @@ __all__ = [
     "Lead",
     "LeadInsights",
     "NotFound",
+    "NotIsoline",
     "ProblemError",
     "ServerFault",
     "TakenOver",
@@ -51,3 +57,15 @@ __all__ = [
     "UnreadableFile",
     "Unusable",
 ]
+
+_MODULES = ("answers", "client", "ecg", "errors")
+
+
+def __getattr__(name: str) -> Any:
+    """What is asked for, from its module: the command begins before any of them is there."""
+    if name in __all__:
+        for module in _MODULES:
+            found = vars(import_module(f"isoline.{module}"))
+            if name in found:
+                return found[name]
+    raise AttributeError(f"module 'isoline' has no attribute {name!r}")

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import csv
 import sys
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Literal, TypeVar
 
 import click
 
-from isoline.answers import ErrorLine
+from isoline.answers import ErrorLine, Insights
 from isoline.client import Client
 from isoline.options import FORM, client_of
-from isoline.output import Form, Row, batch_row, lead_rows, show
+from isoline.output import Form, batch_row, lead_rows, say, show, show_bytes
+from isoline.screen import Row, typed
 from isoline.submit_command import submit
-from isoline.watching import SOME_FAILED, show_some_errors, watch
+from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED, show_some_errors, watch
+
+# Whatever the server holds for a name: none is refused here.
+LONGEST_CELL = 2**31 - 1
+
+L = TypeVar("L", Insights, ErrorLine)
 
 
-@click.group()
+@click.group(epilog="Example: isoline batch submit archive/ --watch")
 def batch() -> None:
     """Submit archives, watch them, take the results."""
 
@@ -44,12 +53,15 @@ def watch_batch(context: click.Context, batch_id: str, form: Form) -> None:
 @FORM
 @click.pass_context
 def results(context: click.Context, batch_id: str, after: int, form: Form) -> None:
-    """Print the insights, one row for each lead."""
-    with client_of(context) as client:
+    """Print the insights, one row for each lead.
+
+    While the batch runs that is a part, which standard error says; the exit code is 4 then.
+    """
+    with client_of(context) as client, _part_or_all(context, client, batch_id, after) as seen:
         if form == "csv":
-            _copy(client, batch_id, "insights", after)
+            _copy(client, batch_id, "insights", after, seen)
             return
-        found = client.batch_insights(batch_id, after=after)
+        found = _noting(client.batch_insights(batch_id, after=after), seen)
         if form == "json":
             show(({name: getattr(line, name) for name in _LINE} for line in found), form)
             return
@@ -70,12 +82,13 @@ _LINE = ("line", "custom_id", "ecg_id", "status", "leads")
 @FORM
 @click.pass_context
 def errors(context: click.Context, batch_id: str, after: int, form: Form) -> None:
-    """Print what was rejected or has failed, and why."""
-    with client_of(context) as client:
+    """Print what was rejected or has failed, and why; while it runs, a part, with exit code 4."""
+    with client_of(context) as client, _part_or_all(context, client, batch_id, after) as seen:
         if form == "csv":
-            _copy(client, batch_id, "errors", after)
+            _copy(client, batch_id, "errors", after, seen)
             return
-        rows = (_error_row(line, form) for line in client.batch_errors(batch_id, after=after))
+        found = _noting(client.batch_errors(batch_id, after=after), seen)
+        rows = (_error_row(line, form) for line in found)
         show(rows, form, columns=["line", "custom_id", "verdict", "detail"])
 
 
@@ -91,11 +104,65 @@ def _error_row(error: ErrorLine, form: Form) -> Row:
     }
 
 
-def _copy(client: Client, batch_id: str, what: Literal["insights", "errors"], after: int) -> None:
+@contextmanager
+def _part_or_all(
+    context: click.Context, client: Client, batch_id: str, after: int
+) -> Iterator[list[int]]:
+    """Say what is missing in what is printed; the last line that is, goes into the list."""
+    # Asked before: what ends meanwhile may be missing in what comes, too.
+    found = client.batch(batch_id)
+    seen = [after]
+    try:
+        yield seen
+    except KeyboardInterrupt:
+        say("Interrupted: what was printed is a part. For all, type the same command again.")
+        context.exit(INTERRUPTED)
+    counts = found.counts
+    wrong = counts.failed + counts.rejected
+    if not found.has_ended:
+        coming = ", more are still to come" if found.status == "receiving" else ""
+        say(
+            f"This is a part: of {counts.total} lines {counts.total - counts.pending} have ended"
+            f"{coming}, and "
+            "what is printed goes to the first that has not. For the rest, once it has come "
+            f"({typed(f'isoline batch watch {found.id}')}): the same command with "
+            f"--after {seen[-1]}, and >> in place of >."
+        )
+        context.exit(NOT_FINISHED)
+    if wrong and context.info_name == "results":
+        errors = typed(f"isoline batch errors {found.id}")
+        say(f"{wrong} of {counts.total} lines have no insights: {errors}")
+
+
+def _noting(lines: Iterable[L], seen: list[int]) -> Iterator[L]:
+    for line in lines:
+        yield line
+        seen[:] = [line.line or seen[-1]]
+
+
+def _copy(
+    client: Client,
+    batch_id: str,
+    what: Literal["insights", "errors"],
+    after: int,
+    seen: list[int],
+) -> None:
     """The server's own table, byte for byte."""
-    for piece in client.batch_csv(batch_id, what=what, after=after):
-        sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
+
+    def lines() -> Iterator[str]:
+        rest = b""
+        for piece in client.batch_csv(batch_id, what=what, after=after):
+            *whole, rest = (rest + piece).split(b"\n")
+            for line in whole:
+                show_bytes(line + b"\n")
+                yield line.decode() + "\n"
+
+    csv.field_size_limit(LONGEST_CELL)
+    # A cell may hold line breaks: what begins a row only a reader of CSV knows.
+    for row in csv.reader(lines()):
+        if row[0].isdigit():
+            seen[:] = [int(row[0])]
+    sys.stdout.flush()
 
 
 @batch.command(epilog="Example: isoline batch cancel 01a208f9-aad6-728b-860f-e3721aa89d31")

@@ -217,7 +217,7 @@ class Client:
 
     def frame(self, batch_id: str) -> pandas.DataFrame:
         """The insights of a batch as a pandas frame, one row for each lead."""
-        return as_frame(b"".join(self.batch_csv(batch_id)))
+        return as_frame(self.batch_insights(batch_id), self.catalogue())
 
     # What there is to know, and who there is.
 

@@ -1,36 +1,40 @@
 """The `isoline` command: it speaks HTTP to a server, and nothing else.
 
 Exit codes: 0 all is well, 1 an error, 2 a wrong command line, 3 some recordings or lines failed,
-130 interrupted.
+4 not finished yet, 130 interrupted.
 """
 
 from __future__ import annotations
 
+import io
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import get_completion_class
 
-from isoline import config, output
 from isoline.batch_command import batch
-from isoline.client import Client, new_key
-from isoline.config import Access, Kept, find_access
-from isoline.errors import IsolineError, ProblemError, Unusable
-from isoline.escapes import printable
-from isoline.finding import Source, find_sources
-from isoline.options import FORM, SAMPLING_RATE, client_of
-from isoline.output import Form, Row, say, show
-from isoline.sending import Unreadable, read_file
+from isoline.client import Client
+from isoline.config import Access, Given
+from isoline.errors import IsolineError, Unauthenticated, Unusable
+from isoline.login_command import login
+from isoline.options import FORM, access_of, client_of
+from isoline.output import Form, lead_rows, say, show
+from isoline.screen import typed
+from isoline.upload_command import upload
 from isoline.users_command import users
-from isoline.watching import INTERRUPTED, SOME_FAILED
+from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED
 
 USAGE = 2
 
 
-@click.group(epilog="Exit codes: 0 well, 1 error, 2 usage, 3 some failed, 130 interrupted.")
+@click.group(
+    epilog="Exit codes: 0 all is well, 1 an error, 2 a wrong command line, 3 some recordings or "
+    "lines failed, 4 not finished yet (what was printed is a part), 130 interrupted. "
+    "Example: isoline upload recording.edf"
+)
 @click.option("--url", envvar="ISOLINE_URL", help="The server [env ISOLINE_URL].")
 @click.option("--token", envvar="ISOLINE_TOKEN", help="Your token [env ISOLINE_TOKEN].")
 @click.option(
@@ -47,94 +51,14 @@ def cli(
 
     Which server and which token come from these options, the environment, or `isoline login`.
     """
-    context.obj = find_access(url, token, admin_token)
+    is_typed = context.get_parameter_source("url") is ParameterSource.COMMANDLINE
+    context.obj = Given(url, "--url" if is_typed else "ISOLINE_URL", token, admin_token)
 
 
+cli.add_command(login)
+cli.add_command(upload)
 cli.add_command(batch)
 cli.add_command(users)
-
-
-@cli.command(epilog="Example: isoline login http://localhost:8000")
-@click.argument("url", required=False)
-@click.option("--admin", is_flag=True, help="Keep the administrator's token instead of a user's.")
-@click.option("--token-stdin", is_flag=True, help="Read the token from standard input.")
-@click.pass_obj
-def login(access: Access, url: str | None, admin: bool, token_stdin: bool) -> None:
-    """Keep server and token in a file that only you can read."""
-    given = access.admin_token if admin else access.token
-    url = (url or access.url).rstrip("/")
-    if token_stdin:
-        token = sys.stdin.readline().strip()
-    elif given and url == access.url:
-        token = given
-    else:
-        token = click.prompt("Token", hide_input=True, err=True).strip()
-    with Client(url, None if admin else token, admin_token=token if admin else None) as client:
-        # Whoever has typed it wrong should learn it now.
-        next(iter(client.users() if admin else client.ecgs()), None)
-    kept = config.load()
-    if kept.url != url:
-        kept = Kept(url=url)
-    if admin:
-        kept.admin_token = token
-    else:
-        kept.token = token
-    config.keep(kept)
-    say(f"Kept in {config.path()}.")
-
-
-@cli.command(epilog="Example: isoline upload records/100.hea holter.edf")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--wait", "wait_s", default=20, show_default=True, help="Seconds to wait for insights."
-)
-@SAMPLING_RATE
-@FORM
-@click.pass_context
-def upload(
-    context: click.Context, files: tuple[Path, ...], wait_s: int, fs: float | None, form: Form
-) -> None:
-    """Upload recordings one by one; print the insights of each."""
-    failed: list[str] = []
-    findings = find_sources(files)
-    if left_out := findings.summary():
-        say(left_out)
-    with client_of(context) as client:
-        rows = (
-            row
-            for source in findings.sources
-            for line in read_file(source, fs)
-            for row in _upload(client, source, line, wait_s, failed)
-        )
-        show(rows, form, columns=["file", "ecg_id", "status"])
-    if failed:
-        context.exit(SOME_FAILED)
-
-
-def _upload(
-    client: Client, source: Source, line: bytes | Unreadable, wait_s: int, failed: list[str]
-) -> Iterator[Row]:
-    name = printable(str(source.path))
-    if isinstance(line, Unreadable):
-        say(f"{name}: {line.reason}")
-        failed.append(name)
-        return
-    try:
-        accepted = client.upload(line, wait_s=wait_s, idempotency_key=new_key())
-    except ProblemError as error:
-        if error.status in {401, 503}:
-            raise
-        say(f"{name}: {error}")
-        failed.append(name)
-        return
-    first = {"file": name, "ecg_id": accepted.id, "status": accepted.status}
-    if accepted.insights is None or not accepted.insights.leads:
-        yield first
-    else:
-        yield from output.lead_rows(accepted.insights, **first)
-    if accepted.insights is not None and accepted.insights.status == "failed":
-        say(f"{name}: {accepted.insights.detail}")
-        failed.append(name)
 
 
 @cli.command(epilog="Example: isoline insights 01a208f9-aad6-728b-860f-e3721aa89d31 --json")
@@ -148,11 +72,11 @@ def insights(context: click.Context, ecg_id: str, wait_s: int, form: Form) -> No
         found = client.insights(ecg_id, wait_s=wait_s)
     if found.status != "finished":
         say(f"{found.status}: {found.detail}")
-        context.exit(1 if found.status == "pending" else SOME_FAILED)
+        context.exit(NOT_FINISHED if found.status == "pending" else SOME_FAILED)
     if form == "json":
         show([{"ecg_id": found.ecg_id, "status": found.status, "leads": found.leads}], form)
     else:
-        show(output.lead_rows(found), form, columns=["lead", "name"])
+        show(lead_rows(found), form, columns=["lead", "name"])
 
 
 ADVICE = {
@@ -166,7 +90,7 @@ ADVICE = {
 @click.pass_context
 def doctor(context: click.Context) -> None:
     """Say whether the server is fit for work, and whether your token opens it."""
-    access: Access = context.obj
+    access = access_of(context)
     with client_of(context) as client:
         ready = client.ready()
         findings = {
@@ -221,14 +145,23 @@ def run(act: Callable[[], Any]) -> int:
     try:
         code = act()
     except click.exceptions.Abort:
-        say("Interrupted.")
+        say("Interrupted. Type the same command again.")
         return INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        for line in shown.getvalue().splitlines():
+            say(line)
         return error.exit_code
     except Unusable as error:
         say(f"{error}")
         return USAGE
+    except Unauthenticated as error:
+        say(
+            f"{error} {typed('isoline login')} keeps one, with {typed('--admin')} the "
+            "administrator's; --token and ISOLINE_TOKEN give one for once."
+        )
+        return 1
     except (IsolineError, TimeoutError) as error:
         say(f"{error}")
         return 1

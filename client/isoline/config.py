@@ -32,6 +32,8 @@ class Access:
     url: str
     token: str | None
     admin_token: str | None
+    # What names the server, for whoever wonders why it is this one.
+    url_from: str
 
     def client(self, *, most_attempts: int = MOST_ATTEMPTS, patience_s: float = 0.0) -> Client:
         """A client for this server, with this patience for batches."""
@@ -52,17 +54,21 @@ def path() -> Path:
 
 
 def load() -> Kept:
-    """Read the file; nothing when there is none."""
+    """Read the file; nothing when there is none. Raises `IsolineError` when it is damaged."""
     try:
         kept = msgspec.json.decode(path().read_bytes(), type=Kept)
     except FileNotFoundError:
         return Kept()
     except (OSError, msgspec.DecodeError) as error:
         raise IsolineError(
-            f"{path()} cannot be read ({error}); `isoline login` makes it anew."
+            f"{path()} cannot be read ({_reason(error)}); `isoline login URL` writes it anew."
         ) from None
     # Whoever writes the file by hand ends a token with a line break easily.
     return Kept(kept.url, _stripped(kept.token), _stripped(kept.admin_token))
+
+
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _stripped(token: str | None) -> str | None:
@@ -70,23 +76,41 @@ def _stripped(token: str | None) -> str | None:
 
 
 def keep(kept: Kept) -> None:
-    """Write the file, for its owner alone."""
+    """Write the file, for its owner alone: all of it, or none."""
     target = path()
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside = target.with_suffix(".new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(kept)))
-    beside.replace(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        beside.unlink(missing_ok=True)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(kept)))
+        beside.replace(target)
+    except OSError as error:
+        raise IsolineError(f"{target} cannot be written ({_reason(error)}).") from None
 
 
-def find_access(url: str | None, token: str | None, admin_token: str | None) -> Access:
-    """Put together what was given and what was kept; a token is for the server it was kept for."""
-    kept = load()
-    is_the_kept_one = url is None or url.rstrip("/") == kept.url
-    return Access(
-        url=(url or kept.url or DEFAULT_URL).strip().rstrip("/"),
-        token=token or (kept.token if is_the_kept_one else None),
-        admin_token=admin_token or (kept.admin_token if is_the_kept_one else None),
-    )
+@dataclass(frozen=True)
+class Given:
+    """What options and environment say; each goes before what is kept."""
+
+    url: str | None
+    # "--url" or "ISOLINE_URL", where one of them says it.
+    url_from: str
+    token: str | None
+    admin_token: str | None
+
+    def access(self, kept: Kept | None = None) -> Access:
+        """Put it together with what is kept; a token is for the server it was kept for.
+
+        Only a command that asks a server needs this: help is there however damaged the file is.
+        """
+        kept = load() if kept is None else kept
+        url = (self.url or kept.url or DEFAULT_URL).strip().rstrip("/")
+        is_the_kept_one = url == kept.url
+        return Access(
+            url=url,
+            token=self.token or (kept.token if is_the_kept_one else None),
+            admin_token=self.admin_token or (kept.admin_token if is_the_kept_one else None),
+            url_from=self.url_from if self.url else (str(path()) if kept.url else ""),
+        )

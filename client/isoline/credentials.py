@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.request import getproxies, proxy_bypass
+
 import httpx
 
 from isoline.errors import Unusable
@@ -19,6 +21,17 @@ def check_url(url: str) -> str:
     if not host:
         raise Unusable(f"{url!r} names no server.")
     return url
+
+
+def by_way_of(url: str) -> str:
+    """Words on the proxy that the environment puts before a server; none where there is none."""
+    parsed = httpx.URL(url)
+    proxies = getproxies()
+    name = parsed.scheme if parsed.scheme in proxies else "all"
+    if name not in proxies or proxy_bypass(parsed.host):
+        return ""
+    # Its own password, if it has one, is nobody's business.
+    return f" (by way of the proxy {proxies[name].rpartition('@')[2]}, see {name.upper()}_PROXY)"
 
 
 def check_token(whose: str, token: str | None) -> str | None:

@@ -37,6 +37,10 @@ class Unreachable(IsolineError):
     """The server did not answer, each time it was tried."""
 
 
+class NotIsoline(IsolineError):
+    """Something else answers at the server's address, or on the way to it."""
+
+
 class ProblemError(IsolineError):
     """The server refused; what it said is in here (RFC 9457)."""
 
@@ -57,7 +61,11 @@ class ProblemError(IsolineError):
 
     def __str__(self) -> str:
         """The sentence, and each fault with its place."""
-        return "; ".join([str(self.args[0]), *(f"{f.pointer} {f.detail}" for f in self.faults)])
+        sentence = str(self.args[0])
+        if not self.faults:
+            return sentence
+        faults = "; ".join(f"{fault.pointer} {fault.detail}" for fault in self.faults)
+        return f"{sentence.rstrip('.')}: {faults}"
 
 
 class BadRequest(ProblemError):
@@ -81,7 +89,7 @@ class TakenOver(Conflict):
 
 
 class Unavailable(ProblemError):
-    """The server cannot at the moment, each time it was tried: 503."""
+    """The server cannot at the moment, each time it was tried: 503; 502 and 504 of a proxy."""
 
     retry_after_s: float = 0.0
 

@@ -1,21 +1,45 @@
-"""Tables of the server as pandas frames."""
+"""The insights of a batch as a pandas frame."""
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from isoline.answers import Definition, Insights
 
 if TYPE_CHECKING:
     import pandas
 
+_FIRST = ("line", "custom_id", "ecg_id", "lead", "name")
+_TEXTS = ("custom_id", "ecg_id", "name")
 
-def as_frame(table: bytes) -> pandas.DataFrame:
-    """Read the CSV of a batch; raises `ImportError` where there is no pandas."""
+
+def as_frame(lines: Iterable[Insights], catalogue: Sequence[Definition]) -> pandas.DataFrame:
+    """Put lines into the columns of the server's CSV; raises `ImportError` without pandas.
+
+    Not from the CSV itself: there, some names have an apostrophe in front that is not theirs.
+    """
     try:
         import pandas
     except ImportError:
         raise ImportError("A frame needs pandas: pip install 'isoline[formats]'") from None
-    texts = {"custom_id": "string", "ecg_id": "string", "name": "string"}
-    # A lead may be called NA.
-    missing = {"keep_default_na": False, "na_values": [""]}
-    return pandas.read_csv(io.BytesIO(table), dtype=texts, **missing)
+    sources = {
+        f"{definition.name}_{column}": (definition.name, column)
+        for definition in catalogue
+        for column in ("version", *definition.figures, "problem")
+    }
+    columns: dict[str, list[Any]] = {name: [] for name in (*_FIRST, *sources)}
+    for line in lines:
+        for number, lead in enumerate(line.leads):
+            for name, value in zip(
+                _FIRST, (line.line, line.custom_id, line.ecg_id, number, lead.name), strict=True
+            ):
+                columns[name].append(value)
+            for name, (insight, column) in sources.items():
+                figures = lead.insights.get(insight, {})
+                value = figures.get(column)
+                if column == "problem":
+                    value = figures.get("not_computable", value)
+                columns[name].append(value)
+    texts = [*_TEXTS, *(name for name in sources if name.endswith("_problem"))]
+    return pandas.DataFrame(columns).astype(dict.fromkeys(texts, "string"))

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from isoline.client import Client
-from isoline.config import Access
+from isoline.config import Access, Given
+from isoline.errors import NotIsoline, Unreachable
+
+
+def _finite(context: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no sampling rate.")
+    return value
+
 
 SAMPLING_RATE = click.option(
     "--fs",
     type=click.FloatRange(min=0, min_open=True),
+    callback=_finite,
     help="Sampling rate in Hz; goes before what a file says.",
 )
 
@@ -29,7 +40,21 @@ def FORM(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802 - an 
     return command
 
 
-def client_of(context: click.Context, patience_s: float = 0.0) -> Client:
-    """A client for the server that was asked for."""
-    access: Access = context.obj
-    return access.client(patience_s=patience_s)
+def access_of(context: click.Context) -> Access:
+    """The server that was asked for; raises `IsolineError` when the kept one cannot be read."""
+    given: Given = context.obj
+    return given.access()
+
+
+@contextmanager
+def client_of(context: click.Context, patience_s: float = 0.0) -> Iterator[Client]:
+    """A client for the server that was asked for; when it is not there, say who named it."""
+    access = access_of(context)
+    try:
+        with access.client(patience_s=patience_s) as client:
+            yield client
+    except (Unreachable, NotIsoline) as error:
+        raise type(error)(
+            f"{error} The address comes from {access.url_from or 'nowhere: it is the default'}; "
+            "--url, ISOLINE_URL or `isoline login URL` give another."
+        ) from None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -20,14 +21,13 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 from isoline.answers import Batch, Insights
 from isoline.escapes import printable
+from isoline.screen import Row, sentence, table_lines, visible_json
 
 Form = Literal["table", "json", "csv"]
-Row = Mapping[str, Any]
 
 # A table on the screen; whoever wants more wants it as CSV.
 MOST_ROWS = 200
@@ -35,8 +35,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def say(text: str) -> None:
-    """Tell the person in front of the terminal, which obeys nothing of what is quoted."""
-    print("\n".join(map(printable, text.split("\n"))), file=sys.stderr)
+    """Tell the person in front of the terminal; whatever names are in it, it is one sentence."""
+    width = Console(stderr=True).width if sys.stderr.isatty() else sys.maxsize
+    print(sentence(text, width), file=sys.stderr)
 
 
 def show(rows: Iterable[Row], form: Form, *, columns: Sequence[str] = ()) -> None:
@@ -48,7 +49,8 @@ def show(rows: Iterable[Row], form: Form, *, columns: Sequence[str] = ()) -> Non
     """
     if form == "json":
         for row in rows:
-            print(msgspec.json.encode(row).decode())
+            line = msgspec.json.encode(row).decode()
+            print(visible_json(line) if sys.stdout.isatty() else line)
     elif form == "csv":
         _show_csv(rows, columns)
     else:
@@ -57,10 +59,21 @@ def show(rows: Iterable[Row], form: Form, *, columns: Sequence[str] = ()) -> Non
 
 def _show_csv(rows: Iterable[Row], columns: Sequence[str]) -> None:
     all_rows = list(rows)
-    writer = csv.DictWriter(sys.stdout, _columns(all_rows, columns))
-    writer.writeheader()
-    for row in all_rows:
-        writer.writerow({name: _tamed(cell) for name, cell in row.items()})
+    names = _columns(all_rows, columns)
+    header: list[Any] = list(names)
+    for cells in [header, *([row.get(name) for name in names] for row in all_rows)]:
+        line = io.StringIO()
+        csv.writer(line).writerow([_tamed(cell) for cell in cells])
+        show_bytes(line.getvalue().encode())
+    sys.stdout.flush()
+
+
+def show_bytes(line: bytes) -> None:
+    """Print a line of a table as it is; on a terminal, without what a terminal would obey."""
+    if sys.stdout.isatty():
+        print(printable(line.decode().rstrip("\r\n")))
+        return
+    sys.stdout.buffer.write(line)
 
 
 def _columns(rows: Iterable[Row], columns: Sequence[str]) -> list[str]:
@@ -76,31 +89,19 @@ def _tamed(cell: Any) -> Any:
 def _show_table(rows: Iterable[Row], columns: Sequence[str]) -> None:
     first: list[Row] = []
     left_out = 0
+    is_screen = sys.stdout.isatty()
     for row in rows:
-        if len(first) < MOST_ROWS:
+        if len(first) < MOST_ROWS or not is_screen:
             first.append(row)
         else:
             left_out += 1
-    columns = _columns(first, columns)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        is_number = all(isinstance(row.get(column), int | float | None) for row in first)
-        justify: Literal["left", "right"] = "right" if is_number and first else "left"
-        # An id is for copying: whatever else is folded, it is not.
-        table.add_column(column, justify=justify, no_wrap=column.endswith("id"), overflow="fold")
-    for row in first:
-        table.add_row(*(Text(_written(row.get(column))) for column in columns))
-    # What goes into a file is not cut to the width of a terminal that is not there.
-    console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False)
-    console.print(table)
+    console = Console(highlight=False)
+    # What goes into a file is not folded to the width of a terminal that is not there.
+    width = console.width if is_screen else sys.maxsize
+    for line, is_header in table_lines(first, _columns(first, columns), width):
+        console.print(Text(line, style="bold" if is_header else ""), soft_wrap=True)
     if left_out:
         say(f"… and {left_out} more; --csv or --json gives all.")
-
-
-def _written(cell: Any) -> str:
-    if cell is None:
-        return ""
-    return f"{cell:.4g}" if isinstance(cell, float) else printable(str(cell))
 
 
 def lead_rows(insights: Insights, **first: Any) -> Iterator[Row]:
@@ -110,7 +111,8 @@ def lead_rows(insights: Insights, **first: Any) -> Iterator[Row]:
         for name, figures in lead.insights.items():
             for figure, value in figures.items():
                 if not isinstance(value, dict | list):
-                    row[f"{name}_{figure}"] = value
+                    column = "problem" if figure == "not_computable" else figure
+                    row[f"{name}_{column}"] = value
         yield row
 
 
@@ -125,7 +127,7 @@ def batch_row(batch: Batch) -> Row:
         "finished": counts.finished,
         "failed": counts.failed,
         "rejected": counts.rejected,
-        "created_at": f"{batch.created_at:%Y-%m-%d %H:%M}",
+        "created_at": batch.created_at,
     }
 
 
@@ -138,7 +140,7 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
+def progress(*, is_wanted: bool = True) -> Iterator[Progress]:
     """A bar with rate and time left, on standard error, when that is a terminal."""
     console = Console(file=sys.stderr)
     columns = (
@@ -150,5 +152,7 @@ def progress() -> Iterator[Progress]:
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
+    is_shown = is_wanted and console.is_terminal
+    # Data that is printed meanwhile goes where it should, and not to the bar.
+    with Progress(*columns, console=console, disable=not is_shown, redirect_stdout=False) as shown:
         yield shown

@@ -37,12 +37,12 @@ def key_of(sources: Iterable[Source], sampling_rate_hz: float | None) -> str:
     for source in sources:
         # What a WFDB header names is as much of the recording as the header itself.
         parts = sorted(named_files(source.path)) if source.path.suffix == ".hea" else []
-        for path in (source.path, *parts):
+        for file in (source.path, *parts):
             try:
-                state = path.stat()
-                seen = source.custom_id, state.st_size, state.st_mtime_ns
+                state = file.stat()
+                seen = source.custom_id, file.name, state.st_size, state.st_mtime_ns
             except OSError:
-                seen = source.custom_id, 0, 0
+                seen = source.custom_id, file.name, 0, 0
             digest.update(repr(seen).encode("utf-8", "surrogateescape"))
     return f"files-{digest.hexdigest()[:40]}"
 
@@ -99,6 +99,11 @@ def read_file(source: Source, sampling_rate_hz: float | None) -> Iterator[bytes 
         custom_id = name or (f"{source.custom_id}#{number}" if has_several else source.custom_id)
         if isinstance(ecg, UnreadableFile):
             yield Unreadable(source.custom_id, str(ecg))
+            continue
+        try:
+            custom_id.encode()
+        except UnicodeEncodeError:
+            yield Unreadable(custom_id, "Its name is not UTF-8; call it something else.")
             continue
         try:
             yield encode(ecg, custom_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,13 +13,21 @@ import click
 from isoline import unfinished
 from isoline.client import new_key
 from isoline.config import Access
-from isoline.errors import Conflict, IsolineError
+from isoline.errors import Conflict, IsolineError, Unreachable
 from isoline.finding import find_sources
-from isoline.options import FORM, SAMPLING_RATE, client_of
+from isoline.options import FORM, SAMPLING_RATE, access_of, client_of
 from isoline.output import Form, batch_row, progress, say, show
 from isoline.retries import PASSING
+from isoline.screen import typed
 from isoline.sending import Unreadable, key_of, read_lines
-from isoline.watching import INTERRUPTED, MOST_SHOWN, SOME_FAILED, show_some_errors, watch
+from isoline.watching import (
+    INTERRUPTED,
+    MOST_SHOWN,
+    SOME_FAILED,
+    how_to_go_on,
+    show_some_errors,
+    watch,
+)
 
 # A server that is started anew is back within it.
 PATIENCE_S = 60.0
@@ -56,16 +65,16 @@ def submit(
         say(left_out)
     if not sources:
         raise IsolineError("There is no recording in it.")
-    access: Access = context.obj
+    access = access_of(context)
     is_own = key is not None
     if key is not None:
         to_go_on = "type the same command again"
     elif new:
         key = new_key()
-        to_go_on = f"type the command again with --key {key} in place of --new"
+        to_go_on = f"type the command again with {typed(f'--key {key}')} in place of --new"
     else:
         key = key_of(sources, fs)
-        to_go_on = f"type the same command again (or use --key {key})"
+        to_go_on = f"type the same command again (or use {typed(f'--key {key}')})"
     if not is_own and not unfinished.is_known(access.url, key):
         _name_earlier(access)
     to_go_on = f"What has arrived stays, and is worked on. To go on, {to_go_on}."
@@ -76,9 +85,7 @@ def submit(
         def note(found: Unreadable) -> None:
             unreadable.append(found)
             if len(unreadable) <= MOST_SHOWN:
-                bar.console.print(
-                    f"{found.custom_id}: {found.reason}", highlight=False, markup=False
-                )
+                say(f"{found.custom_id}: {found.reason}")
 
         def lines() -> Iterator[bytes]:
             unreadable.clear()
@@ -102,7 +109,8 @@ def submit(
             say(f"Interrupted. {to_go_on}")
             context.exit(INTERRUPTED)
         except PASSING as error:
-            raise IsolineError(f"{error}\n{to_go_on}") from None
+            kind = Unreachable if isinstance(error, Unreachable) else IsolineError
+            raise kind(f"{error} {to_go_on}") from None
         except Conflict as error:
             unfinished.end(access.url, key)
             raise IsolineError(f"{error} With --new a new one is begun.") from None
@@ -115,6 +123,14 @@ def submit(
     show([batch_row(submitted)], form)
     if is_watched:
         show_some_errors(context, submitted)
+    elif submitted.counts.rejected:
+        errors = typed(f"isoline batch errors {submitted.id}")
+        say(f"{submitted.counts.rejected} lines were rejected: {errors}")
+    if sys.stderr.isatty():
+        if not submitted.has_ended:
+            say(f"To wait for it: {typed(f'isoline batch watch {submitted.id}')}")
+        results = typed(f"isoline batch results {submitted.id} --csv > table.csv")
+        say(f"What it brings: {results}")
     if unreadable or submitted.counts.rejected or submitted.counts.failed:
         context.exit(SOME_FAILED)
 
@@ -126,10 +142,5 @@ def _name_earlier(access: Access) -> None:
         newest = islice(client.batches(), NEWEST)
         waiting = [found for found in newest if found.status == "receiving"]
         for found in waiting[:1]:
-            key = unfinished.find_key(access.url, found.created_at)
-            more = f" So do {len(waiting) - 1} more." if len(waiting) > 1 else ""
-            say(
-                f"Batch {found.id} still waits for lines; {found.counts.total} have come. To go on "
-                f"with it, submit its files with {f'--key {key}' if key else 'its --key'}; to end "
-                f"it: isoline batch cancel {found.id}.{more}"
-            )
+            more = f"{len(waiting)} of your batches wait for lines. " if len(waiting) > 1 else ""
+            say(f"{more}{how_to_go_on(found, access)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -11,17 +12,19 @@ import httpx
 import msgspec
 
 from isoline.answers import ErrorLine, Insights, Page, Problem
-from isoline.credentials import check_token
+from isoline.credentials import by_way_of, check_token
 from isoline.errors import (
     BadRequest,
     Conflict,
     NotFound,
+    NotIsoline,
     ProblemError,
     ServerFault,
     TakenOver,
     Unauthenticated,
     Unavailable,
     Unreachable,
+    Unusable,
 )
 from isoline.retries import insist, pause_s, retry_after_s
 
@@ -29,9 +32,15 @@ _ERRORS: dict[int, type[ProblemError]] = {
     401: Unauthenticated,
     404: NotFound,
     409: Conflict,
+    502: Unavailable,
     503: Unavailable,
+    504: Unavailable,
 }
 FIRST_SERVER_ERROR = 500
+# Said without a problem, they are the whole server's word, and not one on this request.
+_NOBODY_HERE = {401, 403, 404, 405}
+_ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
 
 T = TypeVar("T")
 L = TypeVar("L", Insights, ErrorLine)
@@ -56,8 +65,16 @@ class Transport:
         self._admin_token = check_token("The administrator's", admin_token)
         self._most_attempts = most_attempts
         self._patience_s = patience_s
-        # Never to another address with the token: redirects are not followed.
-        self._http = httpx.Client(base_url=url, timeout=timeout_s, follow_redirects=False)
+        self._url = url
+        try:
+            # Never to another address with the token: redirects are not followed.
+            self._http = httpx.Client(base_url=url, timeout=timeout_s, follow_redirects=False)
+        except (ValueError, ImportError, OSError) as error:
+            # A proxy or a file of certificates that the environment names.
+            raise Unusable(
+                f"A connection cannot be prepared as HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or "
+                f"SSL_CERT_FILE ask for it: {error}"
+            ) from None
 
     def close(self) -> None:
         """Close all connections."""
@@ -102,7 +119,7 @@ class Transport:
         ----------
         also : status codes that are no errors here.
         """
-        with _reached():
+        with self._reached():
             response = self._http.request(
                 method, path, headers={**self._credentials(path), **(headers or {})}, **options
             )
@@ -139,7 +156,7 @@ class Transport:
                 params = {"format": "ndjson", "after": str(after)}
                 with self.streamed(path, params) as response:
                     for text in filter(None, response.iter_lines()):
-                        line = decoder.decode(text)
+                        line = _decoded(decoder, text, response)
                         after, attempt = line.line or after, 0
                         yield line
                 return
@@ -153,7 +170,7 @@ class Transport:
     def streamed(self, path: str, params: dict[str, str]) -> Iterator[httpx.Response]:
         """An answer that is read while it comes."""
         with (
-            _reached(),
+            self._reached(),
             self._http.stream(
                 "GET", path, params=params, headers=self._credentials(path)
             ) as response,
@@ -161,31 +178,61 @@ class Transport:
             if not response.is_success:
                 response.read()
                 raise _error(response)
+            wanted = _TYPES[params["format"]]
+            if not response.headers.get("Content-Type", "").startswith(wanted):
+                raise _not_isoline(response)
             yield response
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise Unreachable(
+                f"{self._url}{by_way_of(self._url)} did not answer: "
+                f"{_ERRNO.sub('', str(error)) or type(error).__name__}."
+            ) from None
 
 
 def read(response: httpx.Response, kind: type[T]) -> T:
-    """An answer as a type; raises `Unreachable` when somebody else has answered."""
+    """An answer as a type; raises `NotIsoline` when somebody else has answered."""
     try:
         return msgspec.json.decode(response.content, type=kind)
-    except msgspec.DecodeError:
-        raise Unreachable(f"{response.url.host} answers, but not as Isoline does.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise _not_isoline(response) from None
 
 
-@contextmanager
-def _reached() -> Iterator[None]:
+def _decoded(decoder: msgspec.json.Decoder[L], text: str, response: httpx.Response) -> L:
     try:
-        yield
-    except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise Unreachable(f"The server did not answer: {error or type(error).__name__}.") from None
+        return decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise _not_isoline(response) from None
 
 
-def _error(response: httpx.Response) -> ProblemError:
+def _not_isoline(response: httpx.Response) -> NotIsoline:
+    url = response.request.url
+    if response.is_redirect:
+        return NotIsoline(
+            f"{url} answers {response.status_code} and points to "
+            f"{response.headers.get('Location', '')}: no token is sent there unasked. If that "
+            "is the server, name its address yourself."
+        )
+    return NotIsoline(f"{url} answers {response.status_code}, but not as Isoline does.")
+
+
+def _error(response: httpx.Response) -> ProblemError | NotIsoline:
     """What the server said, as an error."""
+    if response.is_redirect:
+        return _not_isoline(response)
     try:
         problem = msgspec.json.decode(response.content, type=Problem)
-    except msgspec.DecodeError:
-        problem = Problem(detail=f"The server answered {response.status_code}.")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        problem = Problem()
+    if not problem.detail:
+        foreign = _not_isoline(response)
+        if response.status_code in _NOBODY_HERE:
+            return foreign
+        problem = Problem(detail=str(foreign))
     status, name = response.status_code, problem.type.rpartition("/")[2]
     kind = _ERRORS.get(status, ServerFault if status >= FIRST_SERVER_ERROR else BadRequest)
     if name == "batch-taken-over":

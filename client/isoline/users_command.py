@@ -8,7 +8,7 @@ from isoline.options import FORM, client_of
 from isoline.output import Form, say, show
 
 
-@click.group()
+@click.group(epilog="Example: isoline users add ada | isoline login --token-stdin")
 def users() -> None:
     """Administer users; needs the administrator's token."""
 
@@ -20,8 +20,7 @@ def list_users(context: click.Context, form: Form) -> None:
     """List the users by name."""
     with client_of(context) as client:
         rows = (
-            {"username": user.username, "created_at": str(user.created_at)}
-            for user in client.users()
+            {"username": user.username, "created_at": user.created_at} for user in client.users()
         )
         show(rows, form, columns=["username", "created_at"])
 

@@ -2,51 +2,74 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
+from isoline import unfinished
 from isoline.answers import Batch, ErrorLine
-from isoline.options import client_of
+from isoline.config import Access
+from isoline.options import access_of, client_of
 from isoline.output import progress, say
+from isoline.screen import typed
 
-SOME_FAILED, INTERRUPTED = 3, 130
+SOME_FAILED, NOT_FINISHED, INTERRUPTED = 3, 4, 130
 # Of what went wrong, as many lines are shown as one reads.
 MOST_SHOWN = 10
+# So long without a new line, and whoever watches is told that nobody may be sending any more.
+SILENCE_S = 10.0
 
 
 def watch(context: click.Context, batch_id: str) -> Batch:
     """Show how far a batch is until it has ended."""
+    access = access_of(context)
     with client_of(context) as client, progress() as bar:
         found = client.batch(batch_id)
+        total, since_s, is_told = found.counts.total, time.monotonic(), False
         try:
             task = bar.add_task("computing", total=found.counts.total, note="")
             while True:
                 counts = found.counts
                 wrong = counts.failed + counts.rejected
+                note = f"{wrong} without insights" if wrong else ""
+                if found.status == "receiving" and not counts.pending:
+                    note = "waiting for lines"
                 bar.update(
-                    task,
-                    total=counts.total,
-                    completed=counts.total - counts.pending,
-                    note=f"{wrong} without insights" if wrong else "",
+                    task, total=counts.total, completed=counts.total - counts.pending, note=note
                 )
                 if found.has_ended:
                     return found
-                if found.status == "receiving" and not counts.pending and not bar.disable:
-                    bar.update(task, note="waiting for more lines")
+                if counts.total != total:
+                    total, since_s, is_told = counts.total, time.monotonic(), False
+                silent_s = time.monotonic() - since_s
+                if found.status == "receiving" and silent_s > SILENCE_S and not is_told:
+                    is_told = True
+                    said_at = time.strftime("%H:%M:%S", time.localtime(time.time() - silent_s))
+                    say(f"None has come since {said_at}, or longer. {how_to_go_on(found, access)}")
                 # A bar that moves: a look every second, or as soon as it has ended.
                 found = client.batch(found.id, wait_s=1)
         except KeyboardInterrupt:
             bar.stop()
             if found.status == "receiving":
-                say(
-                    "Interrupted. The batch still waits for lines, and has not ended before the "
-                    "last has come: type the command again that submitted it, or"
-                )
-                say(f"  isoline batch cancel {batch_id}")
+                say(f"Interrupted. {how_to_go_on(found, access)}")
             else:
-                say("Interrupted. The batch goes on by itself; to see how far it is:")
-                say(f"  isoline batch watch {batch_id}")
+                say(
+                    "Interrupted. The batch goes on by itself; to see how far it is: "
+                    + typed(f"isoline batch watch {batch_id}")
+                )
             context.exit(INTERRUPTED)
             raise
+
+
+def how_to_go_on(found: Batch, access: Access) -> str:
+    """Say that a batch still waits for lines, and how it gets them, or an end."""
+    key = unfinished.find_key(access.url, found.created_at)
+    with_key = typed(f"--key {key}") if key else "the --key it was begun with"
+    return (
+        f"Batch {found.id} still waits for lines; {found.counts.total} have come, and it has not "
+        f"ended before the last has. To go on with it, submit its files again with {with_key}; "
+        f"to end it: {typed(f'isoline batch cancel {found.id}')}"
+    )
 
 
 def show_some_errors(context: click.Context, found: Batch) -> None:
@@ -57,7 +80,7 @@ def show_some_errors(context: click.Context, found: Batch) -> None:
     with client_of(context) as client:
         for number, error in enumerate(client.batch_errors(found.id)):
             if number == MOST_SHOWN:
-                say(f"… and {wrong - MOST_SHOWN} more: isoline batch errors {found.id}")
+                say(f"… and {wrong - MOST_SHOWN} more: {typed(f'isoline batch errors {found.id}')}")
                 break
             say(_sentence(error))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -127,6 +128,21 @@ def test_a_batch_from_a_generator(isoline: Client, compression: int) -> None:
     isoline.erase_batch(batch.id)
     with pytest.raises(NotFound):
         isoline.batch(batch.id)
+
+
+def test_a_frame_has_the_names_as_they_are(isoline: Client) -> None:
+    pandas = pytest.importorskip("pandas")
+    items = [("=1+1", Ecg([Lead("-V1", [1, -1]), Lead("'+x", []), Lead("NA", [1])]))]
+    batch = isoline.wait_for_batch(isoline.submit_batch([*items, ("@", Ecg([]))]).id)
+    frame = isoline.frame(batch.id)
+    assert frame["custom_id"].tolist() == ["=1+1"] * 3
+    assert frame["name"].tolist() == ["-V1", "'+x", "NA"]
+    # Whatever else is as in the table that the server writes.
+    table = pandas.read_csv(io.BytesIO(b"".join(isoline.batch_csv(batch.id))))
+    assert list(frame.columns) == list(table.columns)
+    assert frame["zero_crossings_count"].tolist() == table["zero_crossings_count"].tolist()
+    empty = isoline.frame(isoline.wait_for_batch(isoline.submit_batch([]).id).id)
+    assert list(empty.columns) == list(table.columns)
 
 
 def test_lines_that_are_ready_and_lines_that_are_bad(isoline: Client) -> None:

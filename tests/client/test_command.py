@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
 import pty
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from isoline import Client
 from isoline.command import cli
+from isoline.screen import sentence
 from tests.parts import ADMIN_TOKEN, HOUSE, Stack, free_port, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -205,7 +210,10 @@ def test_interrupted_it_says_how_to_go_on_and_does(
     while "computing" not in shown:
         shown += watching.stderr.read(1)
     watching.send_signal(signal.SIGINT)
-    assert "still waits for lines, and has not ended before" in watching.communicate(timeout=20)[1]
+    said_then = watching.communicate(timeout=20)[1]
+    assert "still waits for lines" in said_then
+    assert f"isoline batch cancel {earlier}" in said_then
+    assert watching.returncode == 130
     [key] = re.findall(rf"Batch {earlier} still waits for lines.*--key (files-\w+)", other.stderr)
     assert f"isoline batch cancel {earlier}" in other.stderr
     assert key in said
@@ -264,16 +272,32 @@ def test_a_server_that_is_away_is_waited_for_and_then_it_says_how_to_go_on(
     monkeypatch.setattr("time.sleep", lambda _: None)
     monkeypatch.setattr("isoline.submit_command.PATIENCE_S", 0)
     done = submit(f"http://127.0.0.1:{free_port()}")
-    assert "same command again (or use --key files-" in str(done.exception)
+    said = sentence(str(done.exception), sys.maxsize)
+    assert "same command again (or use --key files-" in said
+    assert "The address comes from --url" in said
 
 
 def test_a_bar_on_a_terminal_and_none_elsewhere(
     environ: dict[str, str], run: Run, archive: Path
 ) -> None:
     assert "━" not in run("batch", "submit", archive, "--new").stderr
+    command = ["batch", "submit", str(archive), "--new", "--watch"]
+    plain, printed = on_a_terminal(environ, command)
+    assert printed
+    assert re.search(r"sending .*23/23 .*/s", plain)
+    assert re.search(r"computing .*100%.*23/23", plain)
+    assert "1 without insights" in plain
+    files = sorted((archive / "day").iterdir())[:3]
+    plain, printed = on_a_terminal(environ, ["upload", *map(str, files), "--json"])
+    assert re.search(r"uploading .*3/3", plain)
+    assert [json.loads(line)["status"] for line in printed.splitlines()] == ["finished"] * 3
+
+
+def on_a_terminal(environ: dict[str, str], command: list[str]) -> tuple[str, bytes]:
+    """What standard error shows when it is a terminal; and standard output, which is a pipe."""
     terminal, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "isoline", "batch", "submit", str(archive), "--new", "--watch"],
+        [sys.executable, "-m", "isoline", *command],
         env={**environ, "TERM": "xterm-256color", "COLUMNS": "120"},
         stdout=subprocess.PIPE,
         stderr=theirs,
@@ -288,12 +312,9 @@ def test_a_bar_on_a_terminal_and_none_elsewhere(
         if not piece:
             break
         shown += piece
-    assert process.communicate(timeout=20)[0]
+    printed = process.communicate(timeout=20)[0]
     os.close(terminal)
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    assert re.search(r"sending .*23/23 .*/s", plain)
-    assert re.search(r"computing .*100%.*23/23", plain)
-    assert "1 without insights" in plain
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()), printed
 
 
 def test_a_login_is_kept_for_its_owner_alone(
@@ -319,9 +340,174 @@ def test_a_login_is_kept_for_its_owner_alone(
     assert run("users", "erase", "dora", "--yes", environ=bare).returncode == 0
     # What opens one server is not shown to another.
     other = run("--url", "http://127.0.0.1:9", "batch", "list", environ=bare)
-    assert "did not answer" in other.stderr
+    assert "http://127.0.0.1:9 did not answer: Connection refused." in other.stderr
+    assert "comes from --url" in other.stderr.splitlines()[-1]
+
+
+def test_a_damaged_login_is_named_and_made_anew(
+    run: Run, environ: dict[str, str], stack: Stack, token: str, tmp_path: Path
+) -> None:
+    bare = {name: text for name, text in environ.items() if not name.startswith("ISOLINE_")}
+    kept = tmp_path / "config" / "isoline" / "config.json"
+    kept.parent.mkdir(parents=True)
     kept.write_text("{")
-    assert run("batch", "list", environ=bare).returncode == 1
+    kept.chmod(0o644)
+    for arguments in (["batch", "list"], ["upload", "x"], ["doctor"], ["login"]):
+        refused = run(*arguments, environ=bare)
+        assert refused.returncode == 1
+        assert f"{kept} cannot be read" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    assert run("batch", "list", "--help", environ=bare).returncode == 0
+    made = run("login", stack.url, "--token-stdin", input=f"{token}\n", environ=bare)
+    assert made.returncode == 0
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert run("batch", "list", environ=bare).returncode == 0
+    assert run("login", "--token-stdin", input="\n", environ=bare).returncode == 1
+    kept.unlink()
+    kept.mkdir()
+    refused = run("login", stack.url, "--token-stdin", input=f"{token}\n", environ=bare)
+    assert refused.returncode == 1
+    assert "cannot be written" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_who_names_a_server_that_is_not_there(run: Run, environ: dict[str, str]) -> None:
+    proxied = {
+        **{name: text for name, text in environ.items() if name.lower() != "no_proxy"},
+        "ISOLINE_URL": "http://isoline.invalid",
+        "HTTP_PROXY": "http://me:hidden@127.0.0.1:9",
+    }
+    away = run("users", "list", environ=proxied)
+    assert away.returncode == 1
+    assert "by way of the proxy 127.0.0.1:9, see HTTP_PROXY" in away.stderr
+    assert "comes from ISOLINE_URL" in away.stderr
+    assert "hidden" not in away.stderr
+    for name, text in (("HTTP_PROXY", "x://y"), ("SSL_CERT_FILE", "/nowhere")):
+        refused = run("users", "list", environ={**environ, name: text})
+        assert refused.returncode == 2
+        assert name in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+
+
+def test_a_token_of_somebody_who_was_erased_opens_nothing(
+    run: Run, environ: dict[str, str], stack: Stack, tmp_path: Path
+) -> None:
+    with Client(stack.url, admin_token=ADMIN_TOKEN) as admin:
+        token = admin.register("erased").token
+        admin.erase_user("erased")
+    np.save(tmp_path / "a.npy", np.array([1, -1]))
+    done = run("upload", tmp_path / "a.npy", environ={**environ, "ISOLINE_TOKEN": token})
+    assert done.returncode == 1
+    assert "A valid user token is needed" in done.stderr
+
+
+def test_a_part_of_the_results_says_that_it_is_one(
+    run: Run, stack: Stack, isoline: Client, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "a.npy", np.array([1, -1]))
+    stack.stop("bulk")
+    batch_id = json.loads(run("batch", "submit", tmp_path / "a.npy", "--json").stdout)["id"]
+    for form in ("--csv", "--json", "--table"):
+        for what in ("results", "errors"):
+            part = run("batch", what, batch_id, form)
+            assert part.returncode == 4
+            assert "of 1 lines 0 have ended" in part.stderr
+            assert "with --after 0" in part.stderr
+            assert "part" not in part.stdout
+    stack.start("bulk")
+    wait_until(lambda: isoline.batch(batch_id).has_ended, what="for the batch")
+    whole = run("batch", "results", batch_id, "--csv")
+    assert (whole.returncode, whole.stderr) == (0, "")
+    assert run("batch", "results", batch_id, "--csv", "--after", "1").stdout == ""
+
+
+def test_watching_says_that_nobody_sends_any_more(
+    environ: dict[str, str], stack: Stack, token: str
+) -> None:
+    with Client(stack.url, token) as client:
+        cut = httpx.post(
+            f"{stack.url}/batches",
+            headers={
+                "x-user-token": token,
+                "Content-Type": "application/x-ndjson",
+                "Content-Encoding": "gzip",
+                "Idempotency-Key": "cut",
+            },
+            # Without its end.
+            content=gzip.compress(b'{"leads": []}\n')[:-8],
+        )
+        assert cut.status_code == 400
+        abandoned = next(client.batches())
+        assert abandoned.status == "receiving"
+    program = (
+        "from isoline import watching; watching.SILENCE_S = 1; "
+        "from isoline.__main__ import main; main()"
+    )
+    watching = subprocess.Popen(
+        [sys.executable, "-c", program, "batch", "watch", abandoned.id],
+        env=environ,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stderr is not None
+    said = watching.stderr.readline()
+    assert f"Batch {abandoned.id} still waits for lines" in said
+    assert f"isoline batch cancel {abandoned.id}" in said
+    assert re.search(r"None has come since \d\d:\d\d:\d\d", said)
+    assert watching.poll() is None
+    with Client(stack.url, token) as client:
+        client.cancel_batch(abandoned.id)
+    watching.communicate(timeout=20)
+    assert watching.returncode in {0, 3}
+
+
+@pytest.mark.parametrize("after_s", [0.03, 0.1, 0.3, 1.0])
+def test_interrupted_at_any_moment_it_says_one_thing(
+    environ: dict[str, str], stack: Stack, tmp_path: Path, after_s: float
+) -> None:
+    np.save(tmp_path / "a.npy", np.array([1, -1]))
+    # A server that never answers.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = subprocess.Popen(
+            [sys.executable, "-c", BEGUN, "upload", str(tmp_path / "a.npy")],
+            env={**environ, "ISOLINE_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(after_s)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert re.fullmatch("(Interrupted|Stopped at)[^\n]*\n", said)
+
+
+# Python itself takes its time, too, until it can be interrupted with grace.
+BEGUN = "import isoline.__main__ as it; print('begun', flush=True); it.main()"
+
+
+def test_names_are_shown_and_not_obeyed(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    good, bad = folder / "a\x1b[31m\u202e.csv", folder / "b\n\x9b31m.csv"
+    good.write_text("I\n1\n-1\n")
+    bad.write_text("I\nx\n")
+    (folder / os.fsdecode(b"c\xff.csv")).write_text("I\n1\n")
+    files = sorted(folder.iterdir())
+    shown = run("upload", *files)
+    assert shown.returncode == 3
+    for text in (shown.stdout, shown.stderr, run("batch", "submit", folder).stderr):
+        assert all(letter.isprintable() for letter in text.replace("\n", ""))
+    assert r"a\x1b[31m\u202e.csv" in shown.stdout
+    assert r"b\n\x9b31m.csv: Column I" in shown.stderr
+    assert r"c\udcff.csv: Its name is not UTF-8" in shown.stderr
+    assert json.loads(run("upload", good, "--json").stdout)["file"] == str(good)
+    missing = run("batch", "submit", "no\x1b[1m")
+    assert missing.returncode == 2
+    assert r"no\x1b[1m" in missing.stderr
 
 
 @pytest.mark.parametrize(
@@ -385,6 +571,8 @@ def test_a_wrong_command_line_is_two(run: Run, tmp_path: Path) -> None:
         ["batch", "submit"],
         ["batch", "submit", tmp_path / "nothing"],
         ["upload", "--fs", "0", "x"],
+        ["upload", "--fs", "nan", "x"],
+        ["upload", "--fs", "inf", "x"],
     ):
         assert run(*arguments).returncode == 2
     assert run("batch", "submit", tmp_path).returncode == 1

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
 import pytest
 
-from isoline import Client, Ecg, NotFound, Unavailable, Unreachable, retries
+from isoline import Client, Ecg, NotFound, NotIsoline, Unavailable, Unreachable, retries
 
 PENDING = b'{"ecg_id": "x", "status": "pending", "detail": ""}'
 LINE = b'{"line": %d, "ecg_id": "x", "status": "finished", "leads": []}\n'
+
+
+LINES = {"Transfer-Encoding": "chunked", "Content-Type": "application/x-ndjson"}
 
 
 class Misbehaving(BaseHTTPRequestHandler):
@@ -28,6 +31,12 @@ class Misbehaving(BaseHTTPRequestHandler):
             self.connection.close()
         elif how == "503":
             self._answer(503, b'{"detail": "away"}', {"Retry-After": "7"})
+        elif how in {"502", "504"}:
+            self._answer(int(how), b"<html>", {})
+        elif how == "not found":
+            self._answer(404, b"<html>", {})
+        elif how == "other JSON":
+            self._answer(404, b'{"error": "no"}', {})
         elif how == "404":
             self._answer(404, b'{"type": "/problems/not-found", "detail": "no"}', {})
         elif how == "page":
@@ -35,12 +44,12 @@ class Misbehaving(BaseHTTPRequestHandler):
         elif how == "elsewhere":
             self._answer(302, b"", {"Location": "http://127.0.0.1:9/"})
         elif how == "cut":
-            self._begin(200, {"Transfer-Encoding": "chunked"})
+            self._begin(200, LINES)
             self._chunk(LINE % 1)
             self._chunk((LINE % 2)[:20])
             self.close_connection = True
         elif how == "lines":
-            self._begin(200, {"Transfer-Encoding": "chunked"})
+            self._begin(200, LINES)
             self._chunk(LINE % 2)
             self._chunk(LINE % 3)
             self._chunk(b"")
@@ -157,11 +166,40 @@ def test_with_patience_it_goes_on_for_that_long_after_it_last_got_further(
 
 
 def test_what_does_not_pass_is_said_at_once(isoline: Client, pauses: list[float]) -> None:
-    for how, error in (("404", NotFound), ("page", Unreachable)):
+    for how, error in (("404", NotFound), ("page", NotIsoline)):
         Misbehaving.script.append(how)
         with pytest.raises(error):
             isoline.insights("x")
-    assert [pause for pause in pauses if pause] == [] or len(pauses) <= 3
+    assert pauses == []
+
+
+def test_what_is_not_isoline_is_named(isoline: Client, pauses: list[float]) -> None:
+    asks: list[Callable[[], object]] = [
+        lambda: isoline.batch("x"),
+        lambda: list(isoline.batches()),
+        lambda: list(isoline.batch_insights("x")),
+        lambda: list(isoline.batch_csv("x")),
+        lambda: isoline.upload(Ecg([])),
+        lambda: isoline.submit_batch([]),
+    ]
+    for how, words in (
+        ("page", f"{isoline.url}/.* answers 200, but not as Isoline does"),
+        ("elsewhere", f"{isoline.url}/.* answers 302 and points to http://127.0.0.1:9/"),
+    ):
+        for ask in asks:
+            Misbehaving.script.append(how)
+            with pytest.raises(NotIsoline, match=words):
+                ask()
+    for how in ("not found", "other JSON"):
+        Misbehaving.script.append(how)
+        with pytest.raises(NotIsoline, match="answers 404, but not as Isoline does"):
+            isoline.batch("x")
+    assert pauses == []
+
+
+def test_a_proxy_whose_server_is_away_is_tried_again(isoline: Client) -> None:
+    Misbehaving.script += ["502", "504", "fine"]
+    assert isoline.insights("x").status == "pending"
 
 
 def test_a_token_does_not_travel_elsewhere(isoline: Client) -> None:

@@ -108,6 +108,9 @@ def parse(path: Path) -> Header:
 
 def named_files(path: Path) -> set[Path]:
     """The files that a record is made of beside its header, as far as that can be understood."""
+    if not path.is_file():
+        # A pipe would keep its reader waiting for ever.
+        return set()
     try:
         header = parse(path)
     except (OSError, UnreadableFile):
@@ -121,6 +124,8 @@ def named_files(path: Path) -> set[Path]:
 
 
 def _files_of_segment(path: Path) -> set[Path]:
+    if not path.is_file():
+        return set()
     try:
         return {path.parent / one.file for one in parse(path).signals}
     except (OSError, UnreadableFile):

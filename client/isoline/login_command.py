@@ -1,0 +1,52 @@
+"""`isoline login`: keeps which server, and what opens it."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from isoline import config
+from isoline.config import Access, Given, Kept
+from isoline.errors import IsolineError
+from isoline.output import say
+
+
+@click.command(epilog="Example: isoline login http://localhost:8000")
+@click.argument("url", required=False)
+@click.option("--admin", is_flag=True, help="Keep the administrator's token instead of a user's.")
+@click.option("--token-stdin", is_flag=True, help="Read the token from standard input.")
+@click.pass_obj
+def login(given: Given, url: str | None, admin: bool, token_stdin: bool) -> None:
+    """Keep server and token in a file that only you can read."""
+    try:
+        kept = config.load()
+    except IsolineError as error:
+        # The one command that mends it; but which server it was nobody knows any more.
+        if not (url or given.url):
+            raise
+        say(f"{error}")
+        kept = Kept()
+    access = given.access(kept)
+    known = access.admin_token if admin else access.token
+    url = (url or access.url).strip().rstrip("/")
+    if token_stdin:
+        token = sys.stdin.readline().strip()
+        if not token:
+            raise IsolineError("There was no token on standard input.")
+    elif known and url == access.url:
+        token = known
+    else:
+        token = click.prompt("Token", hide_input=True, err=True).strip()
+    tried = Access(url, None if admin else token, token if admin else None, url_from="")
+    with tried.client() as client:
+        # Whoever has typed it wrong should learn it now.
+        next(iter(client.users() if admin else client.ecgs()), None)
+    if kept.url != url:
+        kept = Kept(url=url)
+    if admin:
+        kept.admin_token = token
+    else:
+        kept.token = token
+    config.keep(kept)
+    say(f"Kept in {config.path()}.")

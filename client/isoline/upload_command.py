@@ -1,0 +1,107 @@
+"""`isoline upload`: recordings one by one, and their insights."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from isoline.client import Client, new_key
+from isoline.errors import IsolineError, ProblemError
+from isoline.finding import Source, find_sources
+from isoline.options import FORM, SAMPLING_RATE, client_of
+from isoline.output import Form, lead_rows, progress, say, show
+from isoline.screen import Row
+from isoline.sending import Unreadable, read_file
+from isoline.watching import INTERRUPTED, SOME_FAILED
+
+# What is answered so is the same for every other file.
+_FOR_ALL = {401, 502, 503, 504}
+
+
+@click.command(epilog="Example: isoline upload records/100.hea holter.edf")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="Seconds to wait for insights.",
+)
+@SAMPLING_RATE
+@FORM
+@click.pass_context
+def upload(
+    context: click.Context, files: tuple[Path, ...], wait_s: int, fs: float | None, form: Form
+) -> None:
+    """Upload recordings one by one; print the insights of each.
+
+    Typed again, it uploads them again; what can be gone on with is a batch.
+    """
+    failed: list[str] = []
+    findings = find_sources(files)
+    sources = findings.sources
+    if left_out := findings.summary():
+        say(left_out)
+    if not sources:
+        raise IsolineError("There is no recording in it.")
+    stopped: list[tuple[Source, BaseException]] = []
+
+    # Rows that are printed as they come are progress enough.
+    is_quiet = len(sources) > 1 and not (form == "json" and sys.stdout.isatty())
+
+    def rows(client: Client) -> Iterator[Row]:
+        with progress(is_wanted=is_quiet) as bar:
+            task = bar.add_task("uploading", total=len(sources), note="")
+            for source in sources:
+                try:
+                    for line in read_file(source, fs):
+                        yield from _upload(client, source, line, wait_s, failed)
+                except (KeyboardInterrupt, IsolineError) as error:
+                    # What has been uploaded is printed all the same.
+                    stopped.append((source, error))
+                    return
+                bar.advance(task)
+
+    with client_of(context) as client:
+        show(rows(client), form, columns=["file", "ecg_id", "status"])
+        for source, error in stopped:
+            if source is not sources[0] or isinstance(error, KeyboardInterrupt):
+                say(
+                    f"Stopped at {source.path}: what is printed is stored. To go on, upload that "
+                    "file and those after it."
+                )
+            if isinstance(error, KeyboardInterrupt):
+                context.exit(INTERRUPTED)
+            raise error
+    if failed:
+        context.exit(SOME_FAILED)
+
+
+def _upload(
+    client: Client, source: Source, line: bytes | Unreadable, wait_s: int, failed: list[str]
+) -> Iterator[Row]:
+    name = str(source.path)
+    if isinstance(line, Unreadable):
+        say(f"{name}: {line.reason}")
+        failed.append(name)
+        return
+    try:
+        accepted = client.upload(line, wait_s=wait_s, idempotency_key=new_key())
+    except ProblemError as error:
+        if error.status in _FOR_ALL:
+            raise
+        say(f"{name}: {error}")
+        failed.append(name)
+        return
+    first = {"file": name, "ecg_id": accepted.id, "status": accepted.status}
+    if accepted.insights is None or not accepted.insights.leads:
+        yield first
+    else:
+        yield from lead_rows(accepted.insights, **first)
+    if accepted.insights is not None and accepted.insights.status == "failed":
+        say(f"{name}: {accepted.insights.detail}")
+        failed.append(name)
