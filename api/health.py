@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
-from sqlalchemy import CompoundSelect, Connection, Engine, func, select, union_all
+from sqlalchemy import CompoundSelect, Connection, func, select, union_all
 
+from api.ledger import Ledger
 from shared.broker import Broker
 from shared.database import now_s, reading
 from shared.errors import DatabaseUnavailable
 from shared.migrations.schema import current_revision
 from shared.models import IS_FRESH, IS_RETRIED, IS_RUNNING, Ecg
+
+# Who could have been begun for so long, and is not, waits for workers that do not get on.
+LATE_S = 60.0
 
 
 class SchemaState(Struct):
@@ -52,17 +56,20 @@ class Readiness(Struct):
         return self.status != "unavailable"
 
 
-def find_readiness(engine: Engine, broker: Broker, newest_revision: str) -> Readiness:
+def find_readiness(ledger: Ledger, broker: Broker, newest_revision: str) -> Readiness:
     """Ask database and broker; raises nothing when they are away, since that is the answer."""
     revision: str | None = None
     oldest_due_s: float | None = None
     database: Literal["ok", "unavailable"] = "ok"
     try:
-        with reading(engine) as connection:
+        with reading(ledger.engine) as connection:
             revision = current_revision(connection)
             if revision == newest_revision:
                 oldest_due_s = _oldest_due_s(connection)
     except DatabaseUnavailable:
+        database = "unavailable"
+    if ledger.is_refused:
+        # It can be read, but is locked, full or read-only.
         database = "unavailable"
     roll = broker.roll()
     workers = roll.online("worker") if roll else 0
@@ -74,7 +81,7 @@ def find_readiness(engine: Engine, broker: Broker, newest_revision: str) -> Read
     status: Literal["ok", "degraded", "unavailable"] = "ok"
     if database != "ok" or revision != newest_revision:
         status = "unavailable"
-    elif not (workers and bulk_workers) or relay != "ok":
+    elif not (workers and bulk_workers) or relay != "ok" or (oldest_due_s or 0.0) > LATE_S:
         status = "degraded"
     return Readiness(
         status=status,

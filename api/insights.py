@@ -13,8 +13,8 @@ from sqlalchemy import Engine, func, select
 from api.ecgs import IS_THE_CALLERS, Status, one_of
 from api.moments import at
 from api.users import Caller
-from shared.broker import Broker
-from shared.database import reading
+from shared.broker import HEARD_WITHIN_S, Broker
+from shared.database import now_s, reading
 from shared.errors import DependencyError
 from shared.models import (
     FAILED,
@@ -66,8 +66,8 @@ class Pending(Struct, tag_field="status", tag="pending"):
     waiting_for: Annotated[
         WaitingFor,
         Meta(
-            description="`queue`: others are ahead; `worker`: none was heard lately; "
-            "null: it is being worked on, or about to be."
+            description="`queue`: others are ahead; `worker`: none was heard lately, or none came "
+            "for it; null: it is being worked on, or about to be."
         ),
     ]
     ahead: Annotated[
@@ -112,6 +112,8 @@ class Place:
     is_fresh: bool
     due_at_s: float
     rung_at_s: float
+    # For how long it could have been begun; not yet, when negative.
+    waited_s: float
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def find_progress(engine: Engine, caller: Caller, ecg_id: str) -> Progress:
         is_fresh=row.attempts == 0,
         due_at_s=row.due_at_s,
         rung_at_s=row.rung_at_s,
+        waited_s=row.waited_s,
     )
     return Progress(row.id, place, row.status == RUNNING, _ended(row))
 
@@ -152,6 +155,7 @@ _PROGRESS = (
         EcgRow.attempts,
         EcgRow.due_at_s,
         EcgRow.rung_at_s,
+        (now_s() - EcgRow.due_at_s).label("waited_s"),
         EcgRow.finished_at_s,
         EcgRow.failure,
         Insights.document,
@@ -181,6 +185,9 @@ def say_why(engine: Engine, broker: Broker, progress: Progress) -> Pending:
             waiting_for = "worker"
         elif ahead := _count_ahead(engine, progress) or None:
             waiting_for = "queue"
+        elif progress.place.waited_s > HEARD_WITHIN_S:
+            # They are heard, but do not get on.
+            waiting_for = "worker"
     return Pending(progress.ecg_id, WAITING_DETAIL, waiting_for, ahead)
 
 

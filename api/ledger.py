@@ -7,7 +7,9 @@ theirs is durable, and nobody waits when there is no one else.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,8 @@ from shared.errors import DatabaseUnavailable
 from shared.models import Ecg, Signal
 
 MOST_TOGETHER = 16
+# How long it is remembered that the database took nothing: nobody may try it again meanwhile.
+REFUSED_FOR_S = 15.0
 
 _NOW = select(now_s())
 _INSERT_ECG, _INSERT_SIGNAL = insert(Ecg), insert(Signal)
@@ -43,6 +47,12 @@ class Ledger:
         self._pen = threading.Lock()
         self._lock = threading.Lock()
         self._handed_in: list[_Entry] = []
+        self._refused_at_s = -math.inf
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the database took nothing when it was last tried, a moment ago."""
+        return time.monotonic() - self._refused_at_s < REFUSED_FOR_S
 
     def write(self, row: dict[str, Any], encoded: bytes) -> dict[str, Any]:
         """Commit an ecg with its signal; return the row as it was written, with its times.
@@ -84,10 +94,13 @@ class Ledger:
             for entry in entries:
                 self._write([entry])
         except Exception as error:  # noqa: BLE001
+            if isinstance(error, DatabaseUnavailable):
+                self._refused_at_s = time.monotonic()
             # Each is raised where it was handed in.
             for entry in entries:
                 entry.error = error
         else:
+            self._refused_at_s = -math.inf
             for entry, row in zip(entries, rows, strict=True):
                 entry.row = row
                 entry.is_written = True

@@ -170,6 +170,9 @@ def main(settings: Settings, target_text: str) -> int:
     target_url = database_url_of(target_text)
     if target_url == settings.database_url:
         raise NotCopied("The target is the database itself.")
+    origin = database.sqlite_file_of(settings.database_url)
+    if origin is not None and not origin.exists():
+        raise NotCopied(f"There is no database to copy: {origin} is not there.")
     file = database.sqlite_file_of(target_url)
     source = database.connect(settings.database_url, pool_size=1)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
@@ -67,6 +68,19 @@ class Broker:
         """Be forgotten, as one who ends as asked; raises `redis.RedisError`."""
         self._redis.zrem(_HEARTBEATS, f"{role}:{name}")
 
+    def refusal(self) -> str:
+        """With which words Redis refuses to store anything, or none when it does not.
+
+        Raises
+        ------
+        redis.RedisError : it does not even answer.
+        """
+        try:
+            self._redis.set("isoline:probe", "", ex=1)
+        except redis.ResponseError as error:
+            return str(error).partition(". ")[0].rstrip(".")
+        return ""
+
     def roll(self) -> Roll | None:
         """Who is there, as known a moment ago; None when Redis is away."""
         # One asks, and the others make do with what was known: a Redis whose name is looked up in
@@ -102,7 +116,9 @@ class Broker:
         silent_s: dict[str, dict[str, float]] = {}
         try:
             now_s = self._now_s()
-            self._redis.zremrangebyscore(_HEARTBEATS, 0, now_s - FORGOTTEN_AFTER_S)
+            # One that takes nothing, being full, can still be asked.
+            with suppress(redis.ResponseError):
+                self._redis.zremrangebyscore(_HEARTBEATS, 0, now_s - FORGOTTEN_AFTER_S)
             beats = cast(
                 list[tuple[str, float]], self._redis.zrange(_HEARTBEATS, 0, -1, withscores=True)
             )

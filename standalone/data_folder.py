@@ -12,8 +12,12 @@ from pathlib import Path
 from shared.errors import SettingsError
 
 LOCK = "lock"
+DATABASE = "isoline.db"
 # Where the broker of the present run is; a secret, since its password is in it.
 BROKER_URL = "broker_url"
+# And its doors, for the doctor to knock at.
+API_URL = "api_url"
+FLOWER_URL = "flower_url"
 # How long the processes of a run that was killed may take to end.
 LEFTOVERS_S = 20.0
 
@@ -48,8 +52,10 @@ def occupy(folder: Path) -> Iterator[int]:
 def _make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_mode & 0o077:
-        # Somebody's own folder, given by mistake, must not be closed to its other readers.
-        if any(folder.iterdir()) and not (folder / LOCK).exists():
+        # Somebody's own folder, given by mistake, must not be closed to its other readers. One
+        # that a backup was put into is ours.
+        is_ours = (folder / LOCK).exists() or (folder / DATABASE).exists()
+        if any(folder.iterdir()) and not is_ours:
             raise SettingsError(
                 f"{folder} is open to other users and holds other things; "
                 "choose a folder of Isoline's own with ISOLINE_DATA_DIR."

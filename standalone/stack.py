@@ -12,7 +12,7 @@ from shared.errors import ServiceError
 from shared.settings import Settings, environ_with
 from standalone import caller, keys, ports, valkey
 from standalone.banner import FLOWER_USER, banner
-from standalone.data_folder import BROKER_URL, occupy
+from standalone.data_folder import API_URL, BROKER_URL, FLOWER_URL, occupy
 from standalone.processes import Program, follow_parent
 from standalone.supervisor import StopRequested, Supervisor
 
@@ -81,10 +81,13 @@ def _bring_up(settings: Settings, supervisor: Supervisor) -> str:
         supervisor.start(_flower(settings, {**environ, **login}))
 
     address = (settings.host, settings.port)
+    keys.write_private(folder / API_URL, caller.url_of(*address) + "\n")
     supervisor.wait_until(lambda: caller.is_up(address), "the API", READY_WITHIN_S)
     flower_url = None
+    (folder / FLOWER_URL).unlink(missing_ok=True)
     if settings.flower_port:
         flower_url = caller.url_of(FLOWER_HOST, settings.flower_port)
+        keys.write_private(folder / FLOWER_URL, flower_url + "\n")
         supervisor.wait_until(
             lambda: ports.is_open(FLOWER_HOST, settings.flower_port), "Flower", READY_WITHIN_S
         )

@@ -21,7 +21,7 @@ def url(port: int, password: str) -> str:
 
 
 def program(folder: Path, port: int, password: str) -> Program:
-    """Describe a Valkey that keeps its data, and its log, in this folder.
+    """Describe a Valkey that keeps its log, and nothing else, in this folder.
 
     Its configuration goes through its standard input: a command is for all to see. So the folder
     needs no quoting either, being the one where it starts.
@@ -30,10 +30,9 @@ def program(folder: Path, port: int, password: str) -> Program:
         bind {HOST}
         port {port}
         requirepass {password}
-        # The queue outlives a restart; what the last second before a power cut lost, the relay
-        # rings for again.
-        appendonly yes
-        appendfsync everysec
+        # Nothing is kept on disk: messages are hints, and the relay rings again for every row that
+        # waits. A file could be damaged, or find no room, and then nothing would run.
+        appendonly no
         save ""
         # A full broker must say so, never forget a queue.
         maxmemory-policy noeviction

@@ -7,16 +7,21 @@ it may have named is rung for again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from queue import Empty
 from typing import Any
 
 import structlog
 from kombu.transport import redis
+from redis.exceptions import ResponseError
 
 # What would have a worker do anything but look at rows, at once and within its own limits. None of
 # our messages has them, and Celery loses a child's place for good over limits it cannot read.
 WISHES = ("eta", "expires", "timelimit")
+
+# How long a broker that refuses is left alone: less than anybody waits for a heartbeat.
+REFUSED_PAUSE_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +85,11 @@ class Channel(redis.Channel):
             return super()._brpop_read(**options)
         except (Empty, *self.connection_errors):
             raise
+        except ResponseError as error:
+            # No message, but a Redis that hands out none at present: full, or a replica.
+            log.error("the broker refuses", error=type(error).__name__)
+            time.sleep(REFUSED_PAUSE_S)
+            raise Empty from None
         except Exception as error:  # noqa: BLE001
             # Not even an envelope: it has left the queue, and there is nothing to put away.
             _throw_away(error)

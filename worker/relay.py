@@ -8,6 +8,7 @@ not due.
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -26,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shared import database, logs
 from shared.broker import Broker
-from shared.database import reading, transaction
+from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseUnavailable, SettingsError
 from shared.jobs import (
     BULK,
@@ -40,6 +41,7 @@ from shared.jobs import (
 from shared.models import IS_FRESH, IS_RETRIED, Batch, Ecg, InsightDefinition
 from shared.settings import Settings
 from worker.claims import RETIRED_AT_ONCE, retire, sweep
+from worker.clock import heed_the_clock
 from worker.insights import catalogue
 from worker.ringing import give_turns, presumed_lost_after_s, ring_again
 
@@ -61,10 +63,12 @@ class Relay:
         self._known_run_id = ""
         self._is_published = False
         self._rounds = 0
+        self._known_s = math.inf
 
     def go_round(self) -> None:
         """Do whatever is due; what fails because something is away is due again next time."""
         try:
+            self._look_at_the_clock()
             taken_back = sweep(self._engine)
             retired = retire_cancelled(self._engine)
             if not self._is_published:
@@ -80,6 +84,13 @@ class Relay:
             return
         if taken_back or rung or retired:
             log.info("relay rang again", taken_back=taken_back, rung=rung, retired=retired)
+
+    def _look_at_the_clock(self) -> None:
+        with reading(self._engine) as connection:
+            known_s, self._known_s = self._known_s, connection.scalar(select(now_s())) or 0.0
+        # Whether it was set back before this relay began, nobody knows.
+        if self._known_s < known_s and (mended := heed_the_clock(self._engine)):
+            log.warning("the clock of the database was set back", rows=mended)
 
     def say_goodbye(self) -> None:
         """End as asked."""

@@ -21,10 +21,11 @@ def test_an_upload_that_finds_no_room_is_refused_and_leaves_nothing(
     with sqlite_door.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
     sqlite_door.engine.dispose()
+    most = [pages]
     full = database.connect(str(sqlite_door.engine.url))
 
     def no_more_pages(connection: object, _: object) -> None:
-        connection.execute(f"PRAGMA max_page_count = {pages}")  # type: ignore[attr-defined]
+        connection.execute(f"PRAGMA max_page_count = {most[-1]}")  # type: ignore[attr-defined]
 
     event.listen(full, "connect", no_more_pages)
     door = Door(settings, full)
@@ -35,9 +36,15 @@ def test_an_upload_that_finds_no_room_is_refused_and_leaves_nothing(
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
     assert not door.rung
+    # It can be read, which is no use to those who upload.
+    ready = door.get("/health/ready")
+    assert (ready.status_code, ready.json["database"]) == (503, "unavailable")
     with reading(full) as connection:
         for table in (Ecg, Signal):
             assert connection.scalar(select(func.count()).select_from(table)) == 0
     # There is room again.
+    most.append(2**30)
     full.dispose()
-    assert sqlite_door.post("/ecgs", json=body, headers=ada).status_code == 201
+    assert door.post("/ecgs", json=body, headers=ada).status_code == 201
+    assert door.get("/health/ready").json["database"] == "ok"
+    full.dispose()

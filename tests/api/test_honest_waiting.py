@@ -54,6 +54,24 @@ def test_with_others_ahead_it_waits_for_them(door: Door, heartbeats: Broker) -> 
     assert waiting_for(door, ada, third) == ("queue", 1)
 
 
+def test_what_no_worker_comes_for_waits_for_one_though_some_are_heard(
+    door: Door, heartbeats: Broker
+) -> None:
+    for role in ("worker", "bulk", "relay"):
+        heartbeats.beat(role, "a name")
+    ada = door.user()
+    ecg_id = door.upload(ada, [1])
+    assert waiting_for(door, ada, ecg_id) == (None, None)
+    assert door.get("/health/ready").json["status"] == "ok"
+    with transaction(door.engine) as connection:
+        connection.execute(update(Ecg).values(due_at_s=now_s() - 70.0))
+    assert waiting_for(door, ada, ecg_id) == ("worker", None)
+    assert door.get("/health/ready").json["status"] == "degraded"
+    claims.claim(door.engine, [ecg_id], "a message")
+    assert waiting_for(door, ada, ecg_id) == (None, None)
+    assert door.get("/health/ready").json["status"] == "ok"
+
+
 def test_counting_stops_somewhere(
     door: Door, heartbeats: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

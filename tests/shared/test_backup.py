@@ -135,6 +135,7 @@ def test_a_backup_that_is_killed_does_not_look_like_one(tmp_path: Path) -> None:
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     path = tmp_path / "backup.db"
     path.write_text("something dear")
+    (tmp_path / "isoline.db").touch()
     done = run(tmp_path, str(path))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{path} is there already: name a new file.\n"
@@ -211,7 +212,15 @@ def test_whoever_names_no_target_is_told_how_in_one_sentence(
     assert "make backup TO=backup.db" in done.stderr
 
 
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    done = run(tmp_path, str(tmp_path / "backup.db"))
+    assert done.returncode == 1
+    assert "There is no database to copy" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_target_that_cannot_be_opened_is_named_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "isoline.db").touch()
     done = run(tmp_path, str(tmp_path / "not there" / "backup.db"))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (

@@ -86,12 +86,27 @@ def test_a_database_that_takes_nothing_is_told_though_it_answers(
         somebody.exec_driver_sql(lock)
         code, said = page(house, capsys)
         assert code == 1
-        assert "answers, but takes nothing" in said
+        assert "is refused: the database is locked" in said
         assert "1 pending" in said
         if lock.startswith("BEGIN"):
             somebody.exec_driver_sql("ROLLBACK")
     engine.dispose()
     assert page(house, capsys)[0] == 0
+
+
+def test_a_broker_that_is_full_is_told_instead_of_everybody_missed(
+    house: Settings, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("maxmemory", 1)
+        try:
+            code, said = page(house, capsys)
+        finally:
+            client.config_set("maxmemory", 0)
+    assert code == 1
+    assert "takes nothing, neither messages nor signs of life" in said
+    assert "maxmemory" in said
+    assert "start `python -m worker`" not in said
 
 
 def test_what_failed_is_told_with_its_reason_and_wakes_nobody(
@@ -171,6 +186,14 @@ def test_before_the_first_start_it_says_so_and_makes_nothing(
     path.parent.mkdir()
     page(settings_for(f"sqlite:///{path}", redis_url, tmp_path), capsys)
     assert not path.exists()
+
+
+def test_a_trail_that_cannot_be_read_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = settings_for(f"postgresql://a:b@127.0.0.1:{free_port()}/c", "redis://x", tmp_path)
+    assert doctor.main(nowhere, ["--audit"]) == 1
+    assert capsys.readouterr() == ("", "The database does not answer.\n")
 
 
 def test_the_audit_trail_tells_what_was_done_and_no_token(

@@ -43,6 +43,13 @@ def test_a_folder_that_holds_other_things_is_left_alone(tmp_path: Path) -> None:
     assert mode_of(tmp_path) == 0o755
 
 
+def test_a_folder_with_nothing_but_a_backup_is_taken_and_closed(tmp_path: Path) -> None:
+    (tmp_path / "isoline.db").touch()
+    tmp_path.chmod(0o755)
+    with occupy(tmp_path):
+        assert mode_of(tmp_path) == 0o700
+
+
 def test_what_is_no_folder_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="cannot hold"), occupy(tmp_path / "file"):

@@ -73,7 +73,9 @@ MUTANTS = (
         "or_(Ecg.batch_id.is_(None), ~_IS_CALLED_OFF)",
         "or_(Ecg.batch_id.is_(None), Ecg.batch_id.is_not(None))",
     ),
-    Mutant("a claim takes no lease", "now_s() + LEASE_S", "now_s() - 1"),
+    Mutant(
+        "a claim takes no lease", "lease_until_s=now_s() + LEASE_S,", "lease_until_s=now_s() - 1,"
+    ),
     Mutant("a claim does not note its message", 'held_by=bindparam("message"),', "held_by='',"),
     Mutant("a sweep does not ask for the lease", ", Ecg.lease_until_s < now_s()", ""),
     Mutant(

@@ -29,6 +29,7 @@ from sqlalchemy import insert, select, update
 
 from shared import database
 from shared.database import now_s, reading, transaction
+from shared.jobs import LEASE_S
 from shared.migrations import schema
 from shared.models import (
     FAILED,
@@ -43,6 +44,7 @@ from shared.models import (
 )
 from worker import claims as acts
 from worker import ringing
+from worker.clock import heed_the_clock
 
 JOBS = ("0" * 36, "1" * 36)
 BATCH = "a batch"
@@ -249,6 +251,24 @@ class LifeOfARow(RuleBasedStateMachine):
                 update(Ecg).where(Ecg.id == ecg_id).values(lease_until_s=now_s() - 1)
             )
         self.out_of_lease.add(ecg_id)
+
+    @rule()
+    def the_clock_is_set_back(self) -> None:
+        """By an hour: what was written down is an hour ahead, until the relay sees to it."""
+        ahead = {
+            name: getattr(Ecg, name) + 3600.0 for name in ("due_at_s", "rung_at_s", "lease_until_s")
+        }
+        with transaction(self.engine) as connection:
+            connection.execute(update(Ecg).values(**ahead))
+        heed_the_clock(self.engine)
+        self.resting.clear()
+        self.out_of_lease.clear()
+        self.unheard |= {ecg_id for ecg_id in JOBS if self._waits(ecg_id)}
+        with reading(self.engine) as connection:
+            late = connection.scalars(
+                select(Ecg.id).where(Ecg.lease_until_s > now_s() + LEASE_S + 1.0)
+            ).all()
+        assert not late, "a lease without end"
 
     @rule(target=claims, ecg_id=sampled_from(JOBS), times=integers(1, acts.MAX_ATTEMPTS + 1))
     def lose_again_and_again(self, ecg_id: str, times: int) -> Any:

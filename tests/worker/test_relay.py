@@ -176,3 +176,23 @@ def test_what_was_erased_leaves_the_files_of_the_database(
     assert b"canary-lead" not in everything()
     assert b"canary-unit" not in everything()
     assert ecg_id.encode() not in everything()
+
+
+def test_after_the_clock_was_set_back_nobody_waits_for_an_hour_that_is_over(
+    engine: Engine, queue: redis.Redis, redis_url: str
+) -> None:
+    going_round = Relay(engine, Broker(redis_url), celery_app(redis_url))
+    add_waiting(engine, 3)
+    going_round.go_round()
+    with transaction(engine) as connection:
+        ahead = {"due_at_s": now_s() + 3600.0, "rung_at_s": now_s() + 3600.0}
+        connection.execute(update(Ecg).values(**ahead))
+    going_round.go_round()
+    assert not queue.llen(INTERACTIVE)
+    # What was an hour later a moment ago.
+    going_round._known_s += 3600.0
+    going_round.go_round()
+    with reading(engine) as connection:
+        due = connection.scalars(select(Ecg.id).where(Ecg.due_at_s <= now_s())).all()
+    assert len(due) == 3
+    assert queue.llen(INTERACTIVE) == 1

@@ -1,0 +1,28 @@
+"""When the database's clock is set back: nothing waits for an hour that it has had already."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, case, or_, update
+
+from shared.database import now_s, transaction
+from shared.jobs import LEASE_S
+from shared.models import IS_PENDING, IS_RUNNING, Ecg
+
+# Somewhat more than the pause after the last attempt but one at its longest.
+LONGEST_PAUSE_S = 30.0
+
+
+def heed_the_clock(engine: Engine) -> int:
+    """Bring rows back that wait, or are leased, for longer than anything ever is.
+
+    Returns
+    -------
+    int : how many there were.
+    """
+    stray = Ecg.due_at_s > now_s() + LONGEST_PAUSE_S
+    waiting = update(Ecg).where(IS_PENDING, or_(stray, Ecg.rung_at_s > now_s() + 1.0))
+    leased = update(Ecg).where(IS_RUNNING, Ecg.lease_until_s > now_s() + LEASE_S + 1.0)
+    with transaction(engine) as connection:
+        due_at_s = case((stray, now_s()), else_=Ecg.due_at_s)
+        found = connection.execute(waiting.values(due_at_s=due_at_s, rung_at_s=0.0)).rowcount
+        return found + connection.execute(leased.values(lease_until_s=now_s() + LEASE_S)).rowcount
