@@ -74,7 +74,7 @@ class Batch(Base):
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     # Which of the requests with that key feeds it: the latest. The others find themselves fenced.
     reception: Mapped[int] = mapped_column(Integer)
-    # The number of the last line that is counted.
+    # The highest number that a line that is counted had in the body that brought it.
     last_line: Mapped[int] = mapped_column(Integer)
     total: Mapped[int] = mapped_column(Integer)
     rejected: Mapped[int] = mapped_column(Integer)

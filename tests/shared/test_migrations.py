@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, event, insert, inspect, text
 
 from api import batches, ecgs, exports, insights
-from api.chunks import find_taken
+from api.chunks import find_lines, find_names
 from api.pages import Paging
 from api.users import Caller
 from shared import turns
@@ -144,7 +144,8 @@ def turn(engine: Engine) -> None:
 
 def known(engine: Engine) -> None:
     with reading(engine) as connection:
-        assert find_taken(connection, BATCH, ["line 40", "line 41"]) == {"line 40"}
+        assert find_names(connection, BATCH, {"line 40", "line 41"}) == {"line 40"}
+        assert find_lines(connection, BATCH, {"line 40"}, 100) == {"line 40": [40]}
 
 
 def export(engine: Engine, what: Callable[..., Iterator[bytes]], after: int) -> None:
