@@ -33,8 +33,10 @@ Cell = str | int | float | None
 
 _IN_BATCH = ("line", "custom_id")
 
-# What a spreadsheet would take for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet would take for the beginning of a formula: also the wide forms, where people
+# write Chinese or Japanese, and behind what some leave out: white space, and marks of no width.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+_UNSEEN = " \u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
 
 
 class FinishedLine(Struct, tag_field="status", tag="finished", kw_only=True):
@@ -177,7 +179,8 @@ def _written(row: Sequence[Cell]) -> bytes:
 
 def _tamed(cell: Cell) -> Cell:
     """A text that no spreadsheet takes for a formula: it gets an apostrophe in front."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    is_formula = isinstance(cell, str) and cell.lstrip(_UNSEEN).startswith(_FORMULA)
+    return f"'{cell}" if is_formula else cell
 
 
 def _columns(definitions: Sequence[Definition]) -> list[str]:
