@@ -242,5 +242,7 @@ def test_ndjson_is_one_line_a_line_whatever_is_in_the_names(
     door.work()
     answer = door.get(f"/batches/{batch_id}/insights", headers=ada)
     found = [json.loads(one) for one in answer.get_data().removesuffix(b"\n").split(b"\n")]
+    # Also to whoever takes for the end of a line what Unicode does.
+    assert [json.loads(one) for one in answer.text.splitlines()] == found
     assert [one["custom_id"] for one in found] == UGLY
     assert [one["leads"][0]["name"] for one in found] == UGLY
