@@ -12,9 +12,10 @@ import uuid_utils
 from flask import Flask, Response, g, request
 from sqlalchemy import Engine
 
-from api import problems
 from api.bodies import Budget
 from api.ledger import Ledger
+from api.problems import MEDIA_TYPE
+from api.routes import refusals
 from api.routes.batches import batches
 from api.routes.desk import Desk
 from api.routes.docs import docs
@@ -77,7 +78,7 @@ def create_app(
         exports=threading.Semaphore(EXPORTS),
         newest_revision=newest_revision(),
     )
-    problems.register(app)
+    refusals.register(app)
     for blueprint in (health, users, ecgs, batches, insights, docs):
         app.register_blueprint(blueprint)
     app.before_request(_begin)
@@ -97,7 +98,7 @@ def _end(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "no-referrer")
-    if response.mimetype in {"application/json", problems.MEDIA_TYPE}:
+    if response.mimetype in {"application/json", MEDIA_TYPE}:
         # Health data and tokens are nobody else's to keep.
         response.headers.setdefault("Cache-Control", "no-store")
     # Those who ask whether we live ask all the time. The rule, not the path: a path may hold a

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, delete, select
 
 from api.erasure import erase_every
 from api.moments import at
-from api.pages import ID, Page, Paging, check_id_cursor
+from api.pages import ID, Page, Paging, fetch_page, newest_first
 from api.users import Caller
 from shared.database import now_s, reading, transaction
 from shared.errors import NotFound
@@ -78,15 +78,9 @@ def find_one(engine: Engine, caller: Caller, batch_id: str) -> Batch:
 
 def find_all(engine: Engine, caller: Caller, paging: Paging) -> Page[Batch]:
     """List this caller's batches, newest first."""
-    statement = select(BatchRow.__table__).where(BatchRow.user_id == caller.user_id)
-    check_id_cursor(paging)
-    if paging.cursor is not None:
-        statement = statement.where(BatchRow.id < paging.cursor)
-    statement = statement.order_by(BatchRow.id.desc()).limit(paging.limit + 1)
-    with reading(engine) as connection:
-        rows = connection.execute(statement).all()
-    batches = [describe(row) for row in rows[: paging.limit]]
-    return Page(batches, batches[-1].id if len(rows) > paging.limit else None)
+    theirs = select(BatchRow.__table__).where(BatchRow.user_id == caller.user_id)
+    statement = newest_first(theirs, BatchRow.id, paging)
+    return fetch_page(engine, statement, paging, describe, lambda batch: batch.id)
 
 
 def cancel(engine: Engine, caller: Caller, batch_id: str) -> Batch:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select, union_all
+from sqlalchemy import Connection, insert, select, union, union_all
 
 from api.ecgs import row_of
 from api.faults import invalid
@@ -25,6 +28,62 @@ MOST_BYTES = 2**21
 LONGEST_S = 1.0
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What became of the lines of a chunk."""
+
+    lines: int
+    rejected: int
+    # Of an earlier request, and therefore not stored again.
+    known: int
+    # The highest number that a line had in its body, and the highest that one is stored under.
+    last_number: int
+    last_line: int
+
+
+class Earlier:
+    """The lines that earlier requests have brought, each of which may come again once."""
+
+    def __init__(self, last_number: int, last_line: int) -> None:
+        """See `has`.
+
+        Parameters
+        ----------
+        last_number : the highest that one of them had in its body.
+        last_line : the highest that one is stored under, which may stand further behind.
+        """
+        self.last_number = last_number
+        self.last_line = last_line
+        # A byte a line: what is sent again may have a million of them.
+        self._came_again = bytearray(last_line + 1)
+
+    def has(self, number: int, custom_id: str | None, lines: Sequence[int]) -> bool:
+        """Whether this line is one of them: by its name wherever it stands, or else by its number.
+
+        Parameters
+        ----------
+        lines : those that bear its name; as many times as there are of them, it is known.
+        """
+        if custom_id is None:
+            return number <= self.last_number
+        for line in lines:
+            if not self._came_again[line]:
+                self._came_again[line] = True
+                return True
+        return False
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line, and either the rows that it is to become or the reason why it becomes none."""
+
+    number: int
+    custom_id: str | None
+    row: dict[str, Any]
+    encoded: bytes
+    error: RequestError | None
+
+
 class Chunk:
     """What will be rows: of ecgs, and of lines that are none."""
 
@@ -35,83 +94,113 @@ class Chunk:
         self._began_s = time.monotonic()
         self._samples = 0
         self._size = 0
-        self._rows: list[dict[str, Any]] = []
-        self._signals: list[dict[str, Any]] = []
-        self._rejected: list[dict[str, Any]] = []
-        self.last_line = 0
+        self._lines: list[_Line] = []
 
     @property
-    def lines(self) -> int:
-        """How many there are."""
-        return len(self._rows) + len(self._rejected)
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not self._lines
 
     @property
     def is_full(self) -> bool:
         """Whether it is time to commit."""
-        return self.lines > 0 and (
-            self.lines >= LINES_PER_MESSAGE
+        return not self.is_empty and (
+            len(self._lines) >= LINES_PER_MESSAGE
             or self._samples >= SAMPLES_PER_MESSAGE
             or self._size >= MOST_BYTES
             or time.monotonic() - self._began_s > LONGEST_S
         )
 
-    def accept(self, line: int, recording: Recording) -> None:
+    def accept(self, number: int, recording: Recording) -> None:
         """Add an ecg."""
         row = row_of(recording, self._caller, self._request_id)
         encoded = encode(recording.leads)
-        in_batch = {"batch_id": self._batch_id, "line": line, "custom_id": recording.custom_id}
-        # Not rung for: whose turn it is, is another matter.
-        self._rows.append({**row, **in_batch, "rung_at_s": 0.0})
-        self._signals.append({"ecg_id": row["id"], "encoded": encoded})
         self._samples += row["number_of_samples"]
         self._size += len(encoded)
-        self._begin_or_go_on(line)
+        self._add(_Line(number, recording.custom_id, row, encoded, None))
 
-    def reject(self, line: int, custom_id: str | None, error: RequestError) -> None:
+    def reject(self, number: int, custom_id: str | None, error: RequestError) -> None:
         """Add a line that is no ecg, and why."""
-        self._rejected.append(self._rejection(line, custom_id, error))
-        self._begin_or_go_on(line)
+        self._add(_Line(number, custom_id, {}, b"", error))
 
-    def _begin_or_go_on(self, line: int) -> None:
-        if self.lines == 1:
+    def _add(self, line: _Line) -> None:
+        if self.is_empty:
             self._began_s = time.monotonic()
-        self.last_line = line
+        self._lines.append(line)
 
-    def _rejection(self, line: int, custom_id: str | None, error: RequestError) -> dict[str, Any]:
-        problem = msgspec.json.encode(problem_of(error, self._request_id)).decode()
-        in_batch = {"batch_id": self._batch_id, "line": line, "custom_id": custom_id}
-        return {**in_batch, "problem": problem}
+    def store(self, connection: Connection, earlier: Earlier, last_line: int) -> Stored:
+        """Write the rows of what is new.
 
-    def store(self, connection: Connection) -> int:
-        """Write the rows; return how many of the lines are rejected."""
-        names = [row["custom_id"] for row in self._rows if row["custom_id"] is not None]
-        taken = find_taken(connection, self._batch_id, names)
+        Parameters
+        ----------
+        earlier : what has come with other requests.
+        last_line : the highest number that is taken: of a body that has been added to, the new
+            lines stand behind all that have come.
+        """
+        names = {line.custom_id for line in self._lines if line.custom_id is not None}
+        taken = find_names(connection, self._batch_id, names)
+        brought = find_lines(connection, self._batch_id, taken, earlier.last_line)
         now = connection.scalar(select(now_s()))
-        rows, signals, rejected = [], [], [*self._rejected]
-        for row, signal in zip(self._rows, self._signals, strict=True):
-            if row["custom_id"] in taken:
-                error = invalid([Fault("/custom_id", "is that of an earlier line")])
-                rejected.append(self._rejection(row["line"], row["custom_id"], error))
+        times = {"created_at_s": now, "due_at_s": now}
+        rows, signals, rejected = [], [], []
+        last_number = 0
+        for line in self._lines:
+            if earlier.has(line.number, line.custom_id, brought[line.custom_id]):
                 continue
-            if row["custom_id"] is not None:
-                taken.add(row["custom_id"])
-            times = {"created_at_s": now, "due_at_s": now}
+            error = line.error
+            if error is None and line.custom_id in taken:
+                error = invalid([Fault("/custom_id", "is that of an earlier line")])
+            if line.custom_id is not None:
+                taken.add(line.custom_id)
+            last_number, last_line = line.number, max(line.number, last_line + 1)
+            where = {"batch_id": self._batch_id, "line": last_line, "custom_id": line.custom_id}
+            if error is not None:
+                problem = msgspec.json.encode(problem_of(error, self._request_id)).decode()
+                rejected.append({**where, "problem": problem})
+                continue
+            row = {**line.row, **where, **times}
             if row["recorded_at_s"] is None:
-                times["recorded_at_s"] = now
-            rows.append({**row, **times})
-            signals.append(signal)
+                row["recorded_at_s"] = now
+            # Not rung for: whose turn it is, is another matter.
+            rows.append({**row, "rung_at_s": 0.0})
+            signals.append({"ecg_id": row["id"], "encoded": line.encoded})
         for table, new in ((Ecg, rows), (Signal, signals), (RejectedLine, rejected)):
             if new:
                 connection.execute(insert(table), new)
-        return len(rejected)
+        new_lines = len(rows) + len(rejected)
+        known = len(self._lines) - new_lines
+        return Stored(new_lines, len(rejected), known, last_number, last_line)
 
 
-def find_taken(connection: Connection, batch_id: str, names: list[str]) -> set[str]:
+def find_names(connection: Connection, batch_id: str, names: set[str]) -> set[str]:
     """Which of these names lines of this batch bear already."""
     if not names:
         return set()
-    ecgs = select(Ecg.custom_id).where(Ecg.batch_id == batch_id, Ecg.custom_id.in_(names))
-    rejected = select(RejectedLine.custom_id).where(
-        RejectedLine.batch_id == batch_id, RejectedLine.custom_id.in_(names)
+    # However many bear one: of what a batch has, this must not read more and more.
+    found = union(
+        *(
+            select(table.custom_id).where(table.batch_id == batch_id, table.custom_id.in_(names))
+            for table in (Ecg, RejectedLine)
+        )
     )
-    return set(connection.scalars(union_all(ecgs, rejected)))
+    return set(connection.scalars(found))
+
+
+def find_lines(
+    connection: Connection, batch_id: str, names: set[str], last_line: int
+) -> dict[str | None, list[int]]:
+    """Which lines bear these names, in their order; none behind the last line."""
+    lines: dict[str | None, list[int]] = defaultdict(list)
+    if not names or not last_line:
+        return lines
+    found = union_all(
+        *(
+            select(table.custom_id, table.line)
+            .where(table.batch_id == batch_id, table.custom_id.in_(names))
+            .where(table.line <= last_line)
+            for table in (Ecg, RejectedLine)
+        )
+    )
+    for custom_id, line in connection.execute(found):
+        lines[custom_id].append(line or 0)
+    return lines

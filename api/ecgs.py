@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from api.faults import invalid
 from api.ledger import Ledger
 from api.moments import at
-from api.pages import ID, Page, Paging, check_id_cursor
+from api.pages import ID, Page, Paging, fetch_page, newest_first
 from api.uploads import Recording
 from api.users import WHO_ARE_YOU, Caller
 from shared.database import reading, transaction
@@ -171,18 +171,17 @@ def find_one(engine: Engine, caller: Caller, ecg_id: str) -> Ecg:
 
 def find_all(engine: Engine, caller: Caller, paging: Paging, status: str | None) -> Page[Ecg]:
     """List this caller's ecgs, newest first; raises `InvalidRequest` for an unknown status."""
-    statement = _DESCRIPTION.where(EcgRow.user_id == caller.user_id).order_by(EcgRow.id.desc())
-    check_id_cursor(paging)
-    if paging.cursor is not None:
-        statement = statement.where(EcgRow.id < paging.cursor)
+    theirs = _DESCRIPTION.where(EcgRow.user_id == caller.user_id)
+    statement = newest_first(theirs, EcgRow.id, paging)
     if status is not None:
         if status not in STATUSES:
             raise invalid([Fault("/query/status", f"must be one of {', '.join(STATUSES)}")])
         statement = statement.where(EcgRow.status.in_(STATUSES[status]))
-    with reading(engine) as connection:
-        rows = connection.execute(statement.limit(paging.limit + 1)).all()
-    ecgs = [Ecg(**_description(row._asdict())) for row in rows[: paging.limit]]
-    return Page(ecgs, ecgs[-1].id if len(rows) > paging.limit else None)
+
+    def read(row: Any) -> Ecg:
+        return Ecg(**_description(row._asdict()))
+
+    return fetch_page(engine, statement, paging, read, lambda ecg: ecg.id)
 
 
 def erase(engine: Engine, caller: Caller, ecg_id: str) -> None:

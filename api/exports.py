@@ -33,8 +33,10 @@ Cell = str | int | float | None
 
 _IN_BATCH = ("line", "custom_id")
 
-# What a spreadsheet would take for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet would take for the beginning of a formula: also the wide forms, where people
+# write Chinese or Japanese, and behind what some leave out: white space, and marks of no width.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+_UNSEEN = " \u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
 
 
 class FinishedLine(Struct, tag_field="status", tag="finished", kw_only=True):
@@ -95,7 +97,7 @@ def export_errors(
         key=lambda one: one.line,
     )
     if form == "ndjson":
-        return _together(msgspec.json.encode(line) + b"\n" for line in lines)
+        return _together(_line_of(msgspec.json.encode(line)) for line in lines)
     header = [*_IN_BATCH, "ecg_id", "verdict", "type", "detail", "errors"] if after == 0 else None
     return _as_csv(header, map(_error_cells, lines))
 
@@ -151,7 +153,14 @@ def _together(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def _as_json(row: Any) -> bytes:
     # The document is JSON already, and begins with a brace.
     where = msgspec.json.encode({"line": row.line, "custom_id": row.custom_id})
-    return where[:-1] + b"," + bytes(row.document)[1:] + b"\n"
+    return _line_of(where[:-1] + b"," + bytes(row.document)[1:])
+
+
+def _line_of(json: bytes) -> bytes:
+    """A line to everybody: to many a reader, these two characters of a text end one as well."""
+    for raw, escaped in ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029")):
+        json = json.replace(raw, escaped)
+    return json + b"\n"
 
 
 def _failed(row: Any) -> ErrorLine:
@@ -177,7 +186,8 @@ def _written(row: Sequence[Cell]) -> bytes:
 
 def _tamed(cell: Cell) -> Cell:
     """A text that no spreadsheet takes for a formula: it gets an apostrophe in front."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    is_formula = isinstance(cell, str) and cell.lstrip(_UNSEEN).startswith(_FORMULA)
+    return f"'{cell}" if is_formula else cell
 
 
 def _columns(definitions: Sequence[Definition]) -> list[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
+from sqlalchemy import Engine, Select
 
 from api.faults import invalid
+from shared.database import reading
 from shared.errors import Fault
 
 DEFAULT_LIMIT = 50
@@ -48,7 +50,39 @@ def parse_paging(arguments: Mapping[str, str]) -> Paging:
     return Paging(int(limit), cursor)
 
 
-def check_id_cursor(paging: Paging) -> None:
-    """Refuse a cursor that is no id, where lists go by ids; raises `InvalidRequest`."""
-    if paging.cursor is not None and not ID.fullmatch(paging.cursor):
-        raise invalid([Fault("/query/cursor", "must be the next_cursor of an earlier answer")])
+def newest_first(
+    statement: Select[*tuple[Any, ...]], ids: Any, paging: Paging
+) -> Select[*tuple[Any, ...]]:
+    """Ask for a page of what goes by ids, which grow; raises `InvalidRequest` for another cursor.
+
+    Parameters
+    ----------
+    statement : asks for the whole list.
+    ids : its column of ids.
+    """
+    if paging.cursor is not None:
+        if not ID.fullmatch(paging.cursor):
+            raise invalid([Fault("/query/cursor", "must be the next_cursor of an earlier answer")])
+        statement = statement.where(ids < paging.cursor)
+    return statement.order_by(ids.desc())
+
+
+def fetch_page(
+    engine: Engine,
+    statement: Select[*tuple[Any, ...]],
+    paging: Paging,
+    read: Callable[[Any], T],
+    cursor_of: Callable[[T], str],
+) -> Page[T]:
+    """Fetch what a statement finds, as much as a page holds, and say where the next one begins.
+
+    Parameters
+    ----------
+    read : makes of a row what is listed.
+    cursor_of : what comes behind this one is the next page.
+    """
+    with reading(engine) as connection:
+        # One more than is given tells whether there is a next page.
+        rows = connection.execute(statement.limit(paging.limit + 1)).all()
+    found = [read(row) for row in rows[: paging.limit]]
+    return Page(found, cursor_of(found[-1]) if len(rows) > paging.limit else None)

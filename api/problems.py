@@ -1,21 +1,15 @@
-"""Errors → application/problem+json (RFC 9457): the only place where errors meet status codes."""
+"""Errors → problems (RFC 9457): the only place where errors meet status codes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
 
-import msgspec
-import structlog
-from flask import Flask, Response, g
 from msgspec import UNSET, Struct, UnsetType
-from werkzeug.exceptions import HTTPException
 
 from shared import errors
 
 MEDIA_TYPE = "application/problem+json"
-
-log = structlog.get_logger(__name__)
 
 
 class FaultDetail(Struct):
@@ -90,6 +84,13 @@ KINDS: dict[type[errors.ServiceError], Kind] = {
         "The body is too large",
         "The bound holds for the expanded size. Split the recording, or ask the operator to raise "
         "ISOLINE_MAX_UPLOAD_BYTES.",
+    ),
+    errors.NotAcceptable: Kind(
+        "not-acceptable",
+        406,
+        "It is not to be had in that form",
+        "The detail names the forms that there are: ask for one of them with Accept, or with "
+        "?format where there is that.",
     ),
     errors.UnsupportedMedia: Kind(
         "unsupported-media-type",
@@ -173,11 +174,12 @@ def kind_of(error: type[errors.ServiceError]) -> Kind:
     return INTERNAL
 
 
-def register(app: Flask) -> None:
-    """Let every error leave by this door."""
-    app.register_error_handler(errors.ServiceError, _service_error)
-    app.register_error_handler(HTTPException, _http_exception)
-    app.register_error_handler(Exception, _unexpected)
+def kind_of_status(status: int) -> Kind:
+    """What is said of a refusal that is known by its status code alone."""
+    known = {kind.status: kind for kind in (INTERNAL, *reversed(KINDS.values()), *PLAIN.values())}
+    if status in known:
+        return known[status]
+    return Kind("malformed-request", status, HTTPStatus(status).phrase, "")
 
 
 def problem_of(error: errors.ServiceError, request_id: str) -> Problem:
@@ -200,48 +202,3 @@ def make_problem(
         request_id=request_id,
         errors=faults,
     )
-
-
-def _service_error(error: errors.ServiceError) -> Response:
-    kind = kind_of(type(error))
-    if kind is INTERNAL:
-        return _unexpected(error)
-    if isinstance(error, errors.DependencyError):
-        log.warning("request refused", reason=type(error).__name__)
-    response = _answer(problem_of(error, g.get("request_id", "")))
-    if kind.retry_after_s is not None:
-        response.headers["Retry-After"] = str(kind.retry_after_s)
-    if kind.status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="isoline"'
-    return response
-
-
-def _http_exception(error: HTTPException) -> Response:
-    """Werkzeug's own refusals keep their status and headers, and get our body."""
-    status = error.code or 500
-    if status < HTTPStatus.BAD_REQUEST:
-        return Response(error.get_body(), status, error.get_headers())
-    known = {kind.status: kind for kind in (INTERNAL, *reversed(KINDS.values()), *PLAIN.values())}
-    kind = known.get(status)
-    if kind is None:
-        kind = Kind("malformed-request", status, HTTPStatus(status).phrase, "")
-    # Werkzeug's descriptions are written for pages in a browser.
-    response = _answer_kind(kind, f"{kind.title}.")
-    for name, value in error.get_headers():
-        if name.lower() not in {"content-type", "content-length"}:
-            response.headers[name] = value
-    return response
-
-
-def _unexpected(error: Exception) -> Response:
-    # Only the type and the place: messages of libraries like to quote what they choked on.
-    log.error("unexpected error", exc_info=error)
-    return _answer_kind(INTERNAL, "The request could not be carried out.")
-
-
-def _answer_kind(kind: Kind, detail: str) -> Response:
-    return _answer(make_problem(kind, detail, g.get("request_id", "")))
-
-
-def _answer(problem: Problem) -> Response:
-    return Response(msgspec.json.encode(problem), problem.status, mimetype=MEDIA_TYPE)

@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import msgspec
 import uuid_utils
 from msgspec import Meta
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.batches import Batch, batch_of, describe
-from api.chunks import Chunk, find_taken
+from api.chunks import Chunk, Earlier, Stored
 from api.lines import Line
 from api.uploads import BatchLine, custom_id_of, parse
 from api.users import WHO_ARE_YOU, Caller
@@ -33,7 +33,7 @@ from shared.errors import (
 )
 from shared.jobs import BULK
 from shared.models import Batch as BatchRow
-from shared.models import User
+from shared.models import Ecg, RejectedLine, User
 from shared.tally import count
 from shared.turns import take_turn
 
@@ -92,9 +92,8 @@ class Reception:
         row = _open(engine, caller, key)
         self.batch_id: str = row.id
         self._reception: int = row.reception
-        # Up to there an earlier request has come.
-        self._known_up_to: int = row.last_line
-        self._last_line: int = row.last_line
+        self._earlier = Earlier(row.last_line, find_last_line(engine, row))
+        self._last_line = self._earlier.last_line
 
     def take(self, lines: Iterable[Line], *, has_known_end: bool) -> Received:
         """Store the lines as they come, and close the batch after the last one.
@@ -130,11 +129,6 @@ class Reception:
     def _add(self, chunk: Chunk, line: Line, *, is_perhaps_cut: bool) -> None:
         if line.number > MOST_LINES:
             raise TooLarge(f"A batch has no more than {MOST_LINES} lines.")
-        if line.number <= self._known_up_to and self._is_known(line):
-            self._known += 1
-            return
-        # Behind all that have come: of a body that was sent again, that is where the line stands.
-        number = max(line.number, self._last_line + 1)
         try:
             if line.text is None:
                 raise TooLarge(f"The line is longer than {self._most_bytes} bytes.")
@@ -144,41 +138,40 @@ class Reception:
                 raise MalformedRequest(
                     f"The body ended within line {line.number}, which is not JSON so far."
                 ) from None
-            chunk.reject(number, custom_id_of(line.text) if line.text else None, error)
+            chunk.reject(line.number, custom_id_of(line.text) if line.text else None, error)
         else:
-            chunk.accept(number, recording)
-        self._last_line = number
-
-    def _is_known(self, line: Line) -> bool:
-        """Whether an earlier request has brought this line: by its name, or else by its number."""
-        custom_id = custom_id_of(line.text) if line.text else None
-        if custom_id is None:
-            return True
-        with reading(self._engine) as connection:
-            return bool(find_taken(connection, self.batch_id, [custom_id]))
+            chunk.accept(line.number, recording)
 
     def _commit(self, chunk: Chunk) -> None:
-        if not chunk.lines:
+        if chunk.is_empty:
             return
+        turn: list[str] = []
         try:
             with transaction(self._engine) as connection:
-                rejected = chunk.store(connection)
-                counted = connection.execute(
-                    self._fence(count(self.batch_id, total=chunk.lines, rejected=rejected)).values(
-                        last_line=chunk.last_line,
-                        # What had been closed is open again: more has come.
-                        received_at_s=None,
-                        finished_at_s=None,
-                    )
-                )
-                if counted.rowcount == 0:
-                    raise self._fenced()
-                turn = take_turn(connection, self._caller.user_id)
+                stored = chunk.store(connection, self._earlier, self._last_line)
+                if stored.lines:
+                    self._count(connection, stored)
+                    turn = take_turn(connection, self._caller.user_id)
         except IntegrityError:
             # What is unique was not: another request with this key, or the user was erased.
             raise self._fenced() from None
+        self._known += stored.known
+        self._last_line = stored.last_line
         if turn:
             self._ring(turn, BULK)
+
+    def _count(self, connection: Connection, stored: Stored) -> None:
+        more = count(self.batch_id, total=stored.lines, rejected=stored.rejected)
+        counted = connection.execute(
+            self._fence(more).values(
+                last_line=max(stored.last_number, self._earlier.last_number),
+                # What had been closed is open again: more has come.
+                received_at_s=None,
+                finished_at_s=None,
+            )
+        )
+        if counted.rowcount == 0:
+            raise self._fenced()
 
     def _fence(self, statement: Any) -> Any:
         """Touch the batch only while it is open, and this request the latest that feeds it."""
@@ -247,3 +240,15 @@ def _open(engine: Engine, caller: Caller, key: str | None) -> Any:
     if found.cancelled_at_s is not None:
         raise BatchCancelled(CANCELLED)
     return found
+
+
+def find_last_line(engine: Engine, row: Any) -> int:
+    """The highest number that a line of this batch is stored under."""
+    if not row.last_line:
+        return 0
+    with reading(engine) as connection:
+        last = [
+            connection.scalar(select(func.max(table.line)).where(table.batch_id == row.id))
+            for table in (Ecg, RejectedLine)
+        ]
+    return max(int(row.last_line), *(line or 0 for line in last))

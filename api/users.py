@@ -12,7 +12,7 @@ import secrets
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from api.erasure import erase_every
 from api.faults import invalid
 from api.moments import at
-from api.pages import Page, Paging
+from api.pages import Page, Paging, fetch_page
 from shared.database import now_s, reading, transaction
 from shared.errors import Fault, NotFound, Unauthenticated, UsernameTaken
 from shared.models import AuditEntry
@@ -158,7 +158,8 @@ def find_all(engine: Engine, paging: Paging) -> Page[User]:
     statement = select(UserRow.username, UserRow.created_at_s).order_by(UserRow.username)
     if paging.cursor is not None:
         statement = statement.where(UserRow.username > paging.cursor)
-    with reading(engine) as connection:
-        rows = connection.execute(statement.limit(paging.limit + 1)).all()
-    users = [User(row.username, at(row.created_at_s)) for row in rows[: paging.limit]]
-    return Page(users, users[-1].username if len(rows) > paging.limit else None)
+
+    def read(row: Any) -> User:
+        return User(row.username, at(row.created_at_s))
+
+    return fetch_page(engine, statement, paging, read, lambda user: user.username)

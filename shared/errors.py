@@ -45,6 +45,10 @@ class UnsupportedMedia(RequestError):
     """A Content-Type or Content-Encoding that nobody here reads."""
 
 
+class NotAcceptable(RequestError):
+    """An answer that was asked for in a form that nobody here writes."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing wrong with a request: a JSON pointer to it (RFC 6901) and a sentence."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     Double,
     ForeignKey,
     Index,
@@ -15,7 +18,6 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     literal_column,
-    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -23,10 +25,6 @@ PENDING = "pending"
 RUNNING = "running"
 FINISHED = "finished"
 FAILED = "failed"
-
-
-_FRESH = "status = 'pending' AND attempts = 0"
-_RETRIED = "status = 'pending' AND attempts > 0"
 
 
 class Base(DeclarativeBase):
@@ -60,13 +58,6 @@ class Batch(Base):
     __table_args__ = (
         UniqueConstraint("user_id", "idempotency_key", name="uq_batches_user_id_idempotency_key"),
         Index("ix_batches_user_id_id", "user_id", "id"),
-        # What the relay has to put an end to.
-        Index(
-            "ix_batches_cancelled",
-            "id",
-            sqlite_where=text("cancelled_at_s IS NOT NULL AND finished_at_s IS NULL"),
-            postgresql_where=text("cancelled_at_s IS NOT NULL AND finished_at_s IS NULL"),
-        ),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -74,7 +65,7 @@ class Batch(Base):
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     # Which of the requests with that key feeds it: the latest. The others find themselves fenced.
     reception: Mapped[int] = mapped_column(Integer)
-    # The number of the last line that is counted.
+    # The highest number that a line that is counted had in the body that brought it.
     last_line: Mapped[int] = mapped_column(Integer)
     total: Mapped[int] = mapped_column(Integer)
     rejected: Mapped[int] = mapped_column(Integer)
@@ -118,59 +109,6 @@ class Ecg(Base):
         # The list, newest first, plain and filtered by status.
         Index("ix_ecgs_user_id_id", "user_id", "id"),
         Index("ix_ecgs_user_id_status_id", "user_id", "status", "id"),
-        # The lines of a batch in their order; and no name for two of them.
-        Index(
-            "uq_ecgs_batch_id_line",
-            "batch_id",
-            "line",
-            unique=True,
-            sqlite_where=text("batch_id IS NOT NULL"),
-            postgresql_where=text("batch_id IS NOT NULL"),
-        ),
-        Index(
-            "uq_ecgs_batch_id_custom_id",
-            "batch_id",
-            "custom_id",
-            unique=True,
-            sqlite_where=text("custom_id IS NOT NULL"),
-            postgresql_where=text("custom_id IS NOT NULL"),
-        ),
-        # What waits for something, and for what: conditions that a statement must repeat word for
-        # word to be answered from one of these, as `IS_FRESH` and its neighbours do.
-        Index(
-            "ix_ecgs_fresh_rung_at_s",
-            "rung_at_s",
-            sqlite_where=text(f"{_FRESH} AND batch_id IS NULL"),
-            postgresql_where=text(f"{_FRESH} AND batch_id IS NULL"),
-        ),
-        # How many are ahead, and since when the first of them could have been begun.
-        Index(
-            "ix_ecgs_fresh_due_at_s",
-            "due_at_s",
-            sqlite_where=text(f"{_FRESH} AND batch_id IS NULL"),
-            postgresql_where=text(f"{_FRESH} AND batch_id IS NULL"),
-        ),
-        # Whose turn it is, and which of theirs has been rung for.
-        Index(
-            "ix_ecgs_bulk_user_id_rung_at_s_id",
-            "user_id",
-            "rung_at_s",
-            "id",
-            sqlite_where=text(f"{_FRESH} AND batch_id IS NOT NULL"),
-            postgresql_where=text(f"{_FRESH} AND batch_id IS NOT NULL"),
-        ),
-        Index(
-            "ix_ecgs_retried_rung_at_s",
-            "rung_at_s",
-            sqlite_where=text(_RETRIED),
-            postgresql_where=text(_RETRIED),
-        ),
-        Index(
-            "ix_ecgs_running_lease_until_s",
-            "lease_until_s",
-            sqlite_where=text("status = 'running'"),
-            postgresql_where=text("status = 'running'"),
-        ),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -261,3 +199,39 @@ IS_RUNNING = Ecg.status == literal_column("'running'")
 IS_FRESH = and_(IS_PENDING, Ecg.attempts == literal_column("0"), Ecg.batch_id.is_(None))
 IS_FRESH_BULK = and_(IS_PENDING, Ecg.attempts == literal_column("0"), Ecg.batch_id.is_not(None))
 IS_RETRIED = and_(IS_PENDING, Ecg.attempts > literal_column("0"))
+# Cancelled, with lines that still have to end.
+IS_TO_BE_RETIRED = and_(Batch.cancelled_at_s.is_not(None), Batch.finished_at_s.is_(None))
+
+
+def _index(name: str, *columns: Any, where: ColumnElement[bool], unique: bool = False) -> None:
+    """Index only the rows of which this is true.
+
+    A statement that asks for them in the same words is answered from there.
+    """
+    Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+# What the relay has to put an end to.
+_index("ix_batches_cancelled", Batch.id, where=IS_TO_BE_RETIRED)
+# The lines of a batch in their order; and no name for two of them.
+_index(
+    "uq_ecgs_batch_id_line", Ecg.batch_id, Ecg.line, where=Ecg.batch_id.is_not(None), unique=True
+)
+_index(
+    "uq_ecgs_batch_id_custom_id",
+    *(Ecg.batch_id, Ecg.custom_id),
+    where=Ecg.custom_id.is_not(None),
+    unique=True,
+)
+# What waits for something, and for what.
+_index("ix_ecgs_fresh_rung_at_s", Ecg.rung_at_s, where=IS_FRESH)
+# How many are ahead, and since when the first of them could have been begun.
+_index("ix_ecgs_fresh_due_at_s", Ecg.due_at_s, where=IS_FRESH)
+# Whose turn it is, and which of theirs has been rung for.
+_index(
+    "ix_ecgs_bulk_user_id_rung_at_s_id",
+    *(Ecg.user_id, Ecg.rung_at_s, Ecg.id),
+    where=IS_FRESH_BULK,
+)
+_index("ix_ecgs_retried_rung_at_s", Ecg.rung_at_s, where=IS_RETRIED)
+_index("ix_ecgs_running_lease_until_s", Ecg.lease_until_s, where=IS_RUNNING)

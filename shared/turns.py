@@ -7,9 +7,11 @@ user are put at the end.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select, update
+from collections.abc import Callable, Sequence
 
-from shared.database import now_s
+from sqlalchemy import Connection, Engine, func, select, update
+
+from shared.database import now_s, transaction
 from shared.jobs import LINES_PER_MESSAGE, SAMPLES_PER_MESSAGE
 from shared.models import IS_FRESH_BULK, Ecg
 
@@ -18,6 +20,27 @@ from shared.models import IS_FRESH_BULK, Ecg
 LINES_IN_QUEUE = 3 * LINES_PER_MESSAGE
 # A message that nobody has taken for so long is presumed lost, unless there is a reason to.
 LATE_AFTER_S = 60.0
+
+
+def give_turn(
+    engine: Engine,
+    user_id: int,
+    ring: Callable[[Sequence[str]], None],
+    *,
+    lost_after_s: float = LATE_AFTER_S,
+) -> int:
+    """Have the next of a user's lines named by a message; return how many that names.
+
+    Parameters
+    ----------
+    ring : sends the message.
+    lost_after_s : as `take_turn` takes it.
+    """
+    with transaction(engine) as connection:
+        ecg_ids = take_turn(connection, user_id, lost_after_s=lost_after_s)
+    if ecg_ids:
+        ring(ecg_ids)
+    return len(ecg_ids)
 
 
 def take_turn(

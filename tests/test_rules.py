@@ -40,8 +40,20 @@ def imports_of(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", SOURCES, ids=IDS)
 def test_flask_stays_at_the_door(path: Path) -> None:
     api = HOUSE / "api"
-    if path.parent != api / "routes" and path not in {api / "app.py", api / "problems.py"}:
+    if path.parent != api / "routes" and path != api / "app.py":
         assert not any(name.split(".")[0] in {"flask", "werkzeug"} for name in imports_of(path))
+
+
+def test_the_acts_do_not_load_flask_by_a_detour() -> None:
+    door = {"api.__init__", "api.__main__", "api.app", "api.wsgi"}
+    acts = {f"api.{path.stem}" for path in (HOUSE / "api").glob("*.py")} - door
+    assert "api.batches" in acts
+    asked = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
+    asked += "; print({'flask', 'werkzeug'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", asked, *sorted(acts)], cwd=HOUSE, capture_output=True, text=True
+    )
+    assert done.stdout == "set()\n", done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=IDS)

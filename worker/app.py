@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import redis
@@ -17,7 +18,7 @@ from shared import database, jobs, logs
 from shared.broker import Broker, Role
 from shared.errors import DatabaseUnavailable
 from shared.settings import Settings
-from shared.turns import take_turn
+from shared.turns import give_turn
 from worker import tasks
 
 # What a process of the pool may allocate: a greedy analysis meets a MemoryError, and its
@@ -65,14 +66,9 @@ def _ring_again(ecg_ids: Sequence[str]) -> None:
 
 
 def _give_turn(user_id: int) -> None:
-    try:
-        with database.transaction(engine) as connection:
-            ecg_ids = take_turn(connection, user_id)
-    except DatabaseUnavailable:
-        # The relay will give it.
-        return
-    if ecg_ids:
-        _ring(ecg_ids, jobs.BULK)
+    # When the database is away, the relay will give it.
+    with suppress(DatabaseUnavailable):
+        give_turn(engine, user_id, partial(_ring, queue=jobs.BULK))
 
 
 # Celery keeps weak references to handlers: they are named, and live as long as the module.

@@ -61,6 +61,8 @@ class Claim:
     ecg_id: str
     attempt: int
     names: list[str]
+    # Of all leads together.
+    number_of_samples: int
     sampling_rate_hz: float | None
     baseline: float
     request_id: str
@@ -70,6 +72,7 @@ class Claim:
 
 class _Lead(msgspec.Struct):
     name: str
+    number_of_samples: int
 
 
 # Put together once: to do that for every job takes longer than the database does.
@@ -128,19 +131,22 @@ def claim(engine: Engine, ecg_ids: Sequence[str], message: str) -> list[Claim]:
     }
     with transaction(engine) as connection:
         rows = connection.execute(_CLAIM, asked).all()
-    claims = {
-        row.id: Claim(
-            ecg_id=row.id,
-            attempt=row.attempts,
-            names=[lead.name for lead in msgspec.json.decode(row.leads, type=list[_Lead])],
-            sampling_rate_hz=row.sampling_rate_hz,
-            baseline=row.baseline,
-            request_id=row.request_id,
-            turn_of=row.user_id if row.batch_id else None,
-        )
-        for row in rows
-    }
+    claims = {row.id: _claim_of(row) for row in rows}
     return [claims[ecg_id] for ecg_id in dict.fromkeys(ecg_ids) if ecg_id in claims]
+
+
+def _claim_of(row: Any) -> Claim:
+    leads = msgspec.json.decode(row.leads, type=list[_Lead])
+    return Claim(
+        ecg_id=row.id,
+        attempt=row.attempts,
+        names=[lead.name for lead in leads],
+        number_of_samples=sum(lead.number_of_samples for lead in leads),
+        sampling_rate_hz=row.sampling_rate_hz,
+        baseline=row.baseline,
+        request_id=row.request_id,
+        turn_of=row.user_id if row.batch_id else None,
+    )
 
 
 def finish(engine: Engine, documents: Sequence[tuple[Claim, bytes]]) -> set[str]:

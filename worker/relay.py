@@ -38,7 +38,7 @@ from shared.jobs import (
     celery_app,
     enqueue,
 )
-from shared.models import IS_FRESH, IS_RETRIED, Batch, Ecg, InsightDefinition
+from shared.models import IS_FRESH, IS_RETRIED, IS_TO_BE_RETIRED, Batch, Ecg, InsightDefinition
 from shared.settings import Settings
 from worker.claims import RETIRED_AT_ONCE, retire, sweep
 from worker.clock import heed_the_clock
@@ -127,9 +127,9 @@ class Relay:
 
 def retire_cancelled(engine: Engine) -> int:
     """End what still waits in batches that were cancelled; return how many that were."""
-    has_more = Batch.cancelled_at_s.is_not(None), Batch.finished_at_s.is_(None)
+    cancelled = select(Batch.id, Batch.user_id).where(IS_TO_BE_RETIRED)
     with reading(engine) as connection:
-        batches = connection.execute(select(Batch.id, Batch.user_id).where(*has_more)).all()
+        batches = connection.execute(cancelled).all()
     ended = 0
     for batch_id, user_id in batches:
         # Others are to have their turn at the database, and the relay has more to do.

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Engine, func, select, update
 from shared.database import now_s, reading, transaction
 from shared.jobs import LINES_PER_MESSAGE
 from shared.models import IS_FRESH_BULK, Ecg
-from shared.turns import LATE_AFTER_S, LINES_IN_QUEUE, take_turn
+from shared.turns import LATE_AFTER_S, LINES_IN_QUEUE, give_turn
 
 # A pending row's bell is presumed lost after this long when the queue is empty or the broker came
 # back as another; while workers still have a queue to eat, after `LATE_AFTER_S`.
@@ -95,11 +95,7 @@ def give_turns(
     rung = 0
     for _ in range(TURNS_A_ROUND):
         for user_id in users:
-            with transaction(engine) as connection:
-                ecg_ids = take_turn(connection, user_id, lost_after_s=lost_after_s)
-            if ecg_ids:
-                ring(ecg_ids)
-            rung += len(ecg_ids)
+            rung += give_turn(engine, user_id, ring, lost_after_s=lost_after_s)
     return rung
 
 

@@ -6,6 +6,7 @@ hold the claim, so that what is delivered twice is stored once.
 
 from __future__ import annotations
 
+import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from sqlalchemy import Engine, bindparam, select
 
 from shared.database import reading
 from shared.errors import DatabaseUnavailable, SignalError
+from shared.jobs import SAMPLES_PER_MESSAGE
 from shared.models import FINISHED, Signal
 from shared.signals import decode
 from worker.claims import OUR_FAULT, Claim, claim, fail, finish, give_back, take_back
@@ -92,11 +94,12 @@ def analyse(
 def _bring_to_their_end(engine: Engine, claims: Sequence[Claim], end_s: float) -> None:
     put_down_at_s = time.monotonic() + MESSAGE_S
     documents: list[tuple[Claim, bytes]] = []
+    store = SampleStore(engine, claims)
     for claimed in claims:
         with _named(claimed):
             if time.monotonic() > put_down_at_s:
                 _settle("put down", partial(give_back, engine, claimed, NOT_BEGUN), end_s)
-            elif document := _work(engine, claimed, end_s):
+            elif document := _work(engine, claimed, store, end_s):
                 documents.append((claimed, document))
     if documents:
         stood = _insist(lambda: finish(engine, documents), end_s)
@@ -105,11 +108,11 @@ def _bring_to_their_end(engine: Engine, claims: Sequence[Claim], end_s: float) -
                 log.info("finished" if claimed.ecg_id in stood else TOO_LATE)
 
 
-def _work(engine: Engine, claimed: Claim, end_s: float) -> bytes | None:
+def _work(engine: Engine, claimed: Claim, store: SampleStore, end_s: float) -> bytes | None:
     """Compute the document; or see to it, and give back none, when there will be none."""
     try:
         with _time_limit(COMPUTE_WITHIN_S):
-            return compute(engine, claimed)
+            return compute(claimed, store.take(claimed))
     except SignalError as error:
         # The samples will not get better by trying again.
         _settle("failed", partial(fail, engine, claimed, str(error)), end_s)
@@ -157,15 +160,49 @@ def mourn(
         ring_again(spared)
 
 
-_SAMPLES = select(Signal.encoded).where(Signal.ecg_id == bindparam("ecg_id"))
+_SAMPLES = select(Signal.ecg_id, Signal.encoded).where(
+    Signal.ecg_id.in_(bindparam("ecg_ids", expanding=True))
+)
 
 
-def compute(engine: Engine, claimed: Claim) -> bytes:
-    """Load the samples and put every insight into the document that the poll will answer."""
-    with reading(engine) as connection:
-        encoded = connection.scalar(_SAMPLES, {"ecg_id": claimed.ecg_id})
-    if encoded is None:
-        raise SignalError("The samples of this ECG are gone.")
+class SampleStore:
+    """The stored samples of claims: loaded by the handful, and kept until they are taken."""
+
+    def __init__(self, engine: Engine, claims: Sequence[Claim]) -> None:
+        self._engine = engine
+        self._claims = claims
+        self._asked_for: set[str] = set()
+        self._here: dict[str, bytes] = {}
+
+    def take(self, claimed: Claim) -> bytes:
+        """The samples of one of the claims, each once and in their order.
+
+        Raises
+        ------
+        SignalError : they are gone.
+        DatabaseUnavailable : that one is at fault alone; the next one is loaded anew.
+        """
+        if claimed.ecg_id not in self._asked_for:
+            ecg_ids = self._handful(claimed)
+            with reading(self._engine) as connection:
+                rows = connection.execute(_SAMPLES, {"ecg_ids": ecg_ids}).all()
+            self._here = {row.ecg_id: row.encoded for row in rows}
+            self._asked_for = set(ecg_ids)
+        encoded = self._here.pop(claimed.ecg_id, None)
+        if encoded is None:
+            raise SignalError("The samples of this ECG are gone.")
+        return encoded
+
+    def _handful(self, first: Claim) -> list[str]:
+        """This one and as many of the next as may be in memory with it."""
+        start = self._claims.index(first)
+        samples = itertools.accumulate(one.number_of_samples for one in self._claims[start:])
+        fitting = sum(1 for so_far in samples if so_far <= SAMPLES_PER_MESSAGE)
+        return [one.ecg_id for one in self._claims[start : start + max(1, fitting)]]
+
+
+def compute(claimed: Claim, encoded: bytes) -> bytes:
+    """Put every insight into the document that the poll will answer."""
     leads = analyse_ecg(
         claimed.names,
         decode(encoded),

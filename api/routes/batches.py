@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from flask import Blueprint, Response, request, url_for
+from werkzeug.datastructures import MIMEAccept
 
 import api.batches as acts
 from api import exports
@@ -33,6 +34,7 @@ from shared.errors import (
     BatchTakenOver,
     Fault,
     InvalidRequest,
+    NotAcceptable,
     NotFound,
     Overloaded,
 )
@@ -176,7 +178,7 @@ def erase(batch_id: str) -> Response:
         },
         who="user",
         parameters=["format", "after"],
-        problems=[InvalidRequest, NotFound, Overloaded],
+        problems=[InvalidRequest, NotAcceptable, NotFound, Overloaded],
     )
 )
 def export_insights(batch_id: str) -> Response:
@@ -197,7 +199,7 @@ def export_insights(batch_id: str) -> Response:
         },
         who="user",
         parameters=["format", "after"],
-        problems=[InvalidRequest, NotFound, Overloaded],
+        problems=[InvalidRequest, NotAcceptable, NotFound, Overloaded],
     )
 )
 def export_errors(batch_id: str) -> Response:
@@ -231,7 +233,11 @@ def _after() -> int:
 def _format() -> exports.Format:
     form = request.args.get("format")
     if form is None:
-        best = request.accept_mimetypes.best_match([NDJSON, CSV], default=NDJSON)
+        # Whatever else is said of a form, its charset or its header, is no other form to us.
+        plain = [(name.partition(";")[0], q) for name, q in request.accept_mimetypes]
+        best = MIMEAccept(plain).best_match([NDJSON, CSV]) if plain else NDJSON
+        if best is None:
+            raise NotAcceptable(f"This is given as {NDJSON} or as {CSV}.")
         return "csv" if best == CSV else "ndjson"
     if form == "csv":
         return "csv"

@@ -186,7 +186,7 @@ def test_an_erased_ecg_takes_its_samples_and_insights_along(door: Door) -> None:
     ada = door.user()
     ecg_id = door.upload(ada, [1])
     [claim] = claims.claim(door.engine, [ecg_id], MESSAGE)
-    document = tasks.compute(door.engine, claim)
+    document = tasks.compute(claim, tasks.SampleStore(door.engine, [claim]).take(claim))
     door.delete(f"/ecgs/{ecg_id}", headers=ada)
     assert not claims.finish(door.engine, [(claim, document)])
     with reading(door.engine) as connection:
