@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select, union, union_all
+from sqlalchemy import Connection, func, insert, select, union, union_all
 
 from api.ecgs import row_of
 from api.faults import invalid
@@ -45,7 +45,7 @@ class Earlier:
     """The lines that earlier requests have brought, each of which may come again once."""
 
     def __init__(self, last_number: int, last_line: int) -> None:
-        """See `has`.
+        """See `tick_off`.
 
         Parameters
         ----------
@@ -57,8 +57,10 @@ class Earlier:
         # A byte a line: what is sent again may have a million of them.
         self._came_again = bytearray(last_line + 1)
 
-    def has(self, number: int, custom_id: str | None, lines: Sequence[int]) -> bool:
-        """Whether this line is one of them: by its name wherever it stands, or else by its number.
+    def tick_off(self, number: int, custom_id: str | None, lines: Sequence[int]) -> bool:
+        """Whether this line is one of them, which has come again now: each does so once.
+
+        It is known by its name wherever it stands, or else by its number.
 
         Parameters
         ----------
@@ -145,7 +147,7 @@ class Chunk:
         rows, signals, rejected = [], [], []
         last_number = 0
         for line in self._lines:
-            if earlier.has(line.number, line.custom_id, brought[line.custom_id]):
+            if earlier.tick_off(line.number, line.custom_id, brought[line.custom_id]):
                 continue
             error = line.error
             if error is None and line.custom_id in taken:
@@ -204,3 +206,12 @@ def find_lines(
     for custom_id, line in connection.execute(found):
         lines[custom_id].append(line or 0)
     return lines
+
+
+def find_last_line(connection: Connection, batch_id: str) -> int:
+    """The highest number that a line of this batch is stored under; 0 when there is none."""
+    last = [
+        connection.scalar(select(func.max(table.line)).where(table.batch_id == batch_id))
+        for table in (Ecg, RejectedLine)
+    ]
+    return max(line or 0 for line in last)

@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Engine, Select, select
+from sqlalchemy import Engine, Select, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from api.batches import batch_of
+from api.chunks import find_last_line
 from api.insights import Definition, Finished, LeadInsights, find_catalogue
 from api.problems import ANALYSIS_FAILED, Problem, make_problem
 from api.users import Caller
@@ -35,8 +36,8 @@ _IN_BATCH = ("line", "custom_id")
 
 # What a spreadsheet would take for the beginning of a formula: also the wide forms, where people
 # write Chinese or Japanese, and behind what some leave out: white space, and marks of no width.
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
-_UNSEEN = " \u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+UNSEEN = " \u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
 
 
 class FinishedLine(Struct, tag_field="status", tag="finished", kw_only=True):
@@ -66,7 +67,7 @@ def export_insights(
         select(Ecg.line, Ecg.custom_id, Ecg.id.label("ecg_id"), Insights.document)
         .join(Insights, Insights.ecg_id == Ecg.id)
         .where(Ecg.batch_id == batch_id, Ecg.status == FINISHED)
-        .where(*_before(Ecg.line, _find_end(engine, caller, batch_id, after)))
+        .where(Ecg.line < _find_end(engine, caller, batch_id, after))
     )
     rows = _walk(engine, statement, Ecg.line, after)
     if form == "ndjson":
@@ -84,12 +85,12 @@ def export_errors(
     failed = (
         select(Ecg.line, Ecg.custom_id, Ecg.id, Ecg.failure, Ecg.request_id)
         .where(Ecg.batch_id == batch_id, Ecg.status == FAILED)
-        .where(*_before(Ecg.line, end))
+        .where(Ecg.line < end)
     )
     rejected = (
         select(RejectedLine.line, RejectedLine.custom_id, RejectedLine.problem)
         .where(RejectedLine.batch_id == batch_id)
-        .where(*_before(RejectedLine.line, end))
+        .where(RejectedLine.line < end)
     )
     lines = heapq.merge(
         map(_failed, _walk(engine, failed, Ecg.line, after)),
@@ -102,23 +103,20 @@ def export_errors(
     return _as_csv(header, map(_error_cells, lines))
 
 
-def _find_end(engine: Engine, caller: Caller, batch_id: str, after: int) -> int | None:
-    """The first line that has not ended; None when all have."""
+def _find_end(engine: Engine, caller: Caller, batch_id: str, after: int) -> int:
+    """The first line that has not ended, or has not come."""
     with reading(engine) as connection:
-        batch = batch_of(connection, caller, batch_id)
-        if batch.finished_at_s is not None:
-            return None
-        waiting = Ecg.status.in_([PENDING, RUNNING])
-        return connection.scalar(
+        batch_of(connection, caller, batch_id)
+        # First: whatever comes from now on stands behind it, and is for whoever asks again.
+        last = find_last_line(connection, batch_id)
+        waiting = connection.scalar(
             select(Ecg.line)
-            .where(Ecg.batch_id == batch_id, Ecg.line > after, waiting)
+            .where(Ecg.batch_id == batch_id, Ecg.line > after, Ecg.line <= last)
+            .where(Ecg.status.in_([PENDING, RUNNING]))
             .order_by(Ecg.line)
             .limit(1)
         )
-
-
-def _before(line: InstrumentedAttribute[Any], end: int | None) -> list[ColumnElement[bool]]:
-    return [] if end is None else [line < end]
+    return last + 1 if waiting is None else int(waiting)
 
 
 def _walk(
@@ -186,7 +184,7 @@ def _written(row: Sequence[Cell]) -> bytes:
 
 def _tamed(cell: Cell) -> Cell:
     """A text that no spreadsheet takes for a formula: it gets an apostrophe in front."""
-    is_formula = isinstance(cell, str) and cell.lstrip(_UNSEEN).startswith(_FORMULA)
+    is_formula = isinstance(cell, str) and cell.lstrip(UNSEEN).startswith(FORMULA)
     return f"'{cell}" if is_formula else cell
 
 

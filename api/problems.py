@@ -82,8 +82,8 @@ KINDS: dict[type[errors.ServiceError], Kind] = {
         "too-large",
         413,
         "The body is too large",
-        "The bound holds for the expanded size. Split the recording, or ask the operator to raise "
-        "ISOLINE_MAX_UPLOAD_BYTES.",
+        "The bound holds for the expanded size of a recording, and for the number of lines of a "
+        "batch. Split it, or ask the operator to raise ISOLINE_MAX_UPLOAD_BYTES.",
     ),
     errors.NotAcceptable: Kind(
         "not-acceptable",
@@ -96,7 +96,8 @@ KINDS: dict[type[errors.ServiceError], Kind] = {
         "unsupported-media-type",
         415,
         "This kind of body is not understood",
-        "Send JSON as Content-Type: application/json, plain or with Content-Encoding: gzip.",
+        "Send JSON as Content-Type: application/json, and the lines of a batch as "
+        "application/x-ndjson; plain or with Content-Encoding: gzip.",
     ),
     errors.InvalidRequest: Kind(
         "invalid-request",
@@ -129,7 +130,8 @@ KINDS: dict[type[errors.ServiceError], Kind] = {
         "overloaded",
         503,
         "Too much at once",
-        "The server is holding as many uploads in memory as it may. Try again after Retry-After.",
+        "The server has as many uploads and exports on its hands as it may. Try again after "
+        "Retry-After.",
         retry_after_s=1,
     ),
     errors.DependencyError: Kind(

@@ -6,18 +6,18 @@ goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 import msgspec
 import uuid_utils
 from msgspec import Meta
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.batches import Batch, batch_of, describe
-from api.chunks import Chunk, Earlier, Stored
+from api.chunks import Chunk, Earlier, Stored, find_last_line
 from api.lines import Line
 from api.uploads import BatchLine, custom_id_of, parse
 from api.users import WHO_ARE_YOU, Caller
@@ -33,7 +33,7 @@ from shared.errors import (
 )
 from shared.jobs import BULK
 from shared.models import Batch as BatchRow
-from shared.models import Ecg, RejectedLine, User
+from shared.models import User
 from shared.tally import count
 from shared.turns import take_turn
 
@@ -92,7 +92,9 @@ class Reception:
         row = _open(engine, caller, key)
         self.batch_id: str = row.id
         self._reception: int = row.reception
-        self._earlier = Earlier(row.last_line, find_last_line(engine, row))
+        with reading(engine) as connection:
+            last_line = find_last_line(connection, self.batch_id) if row.last_line else 0
+        self._earlier = Earlier(row.last_line, max(row.last_line, last_line))
         self._last_line = self._earlier.last_line
 
     def take(self, lines: Iterable[Line], *, has_known_end: bool) -> Received:
@@ -109,19 +111,25 @@ class Reception:
         BatchCancelled, BatchTakenOver : meanwhile.
         MalformedRequest, TooSlow, … : what `lines` raises; what came before is committed then.
         """
+        for chunk in self._gather(lines, has_known_end=has_known_end):
+            with self._lane:
+                self._commit(chunk)
+        return self._close()
+
+    def _gather(self, lines: Iterable[Line], *, has_known_end: bool) -> Iterator[Chunk]:
+        """Put lines together; what came before a fault is given before it is raised."""
         chunk = self._new_chunk()
         try:
             for line in lines:
                 with self._lane:
                     self._add(chunk, line, is_perhaps_cut=not (line.is_whole or has_known_end))
-                    if chunk.is_full:
-                        self._commit(chunk)
-                        chunk = self._new_chunk()
+                if chunk.is_full:
+                    yield chunk
+                    chunk = self._new_chunk()
         except (RequestError, Overloaded):
-            self._commit(chunk)
+            yield chunk
             raise
-        self._commit(chunk)
-        return self._close()
+        yield chunk
 
     def _new_chunk(self) -> Chunk:
         return Chunk(self.batch_id, self._caller, self._request_id)
@@ -240,15 +248,3 @@ def _open(engine: Engine, caller: Caller, key: str | None) -> Any:
     if found.cancelled_at_s is not None:
         raise BatchCancelled(CANCELLED)
     return found
-
-
-def find_last_line(engine: Engine, row: Any) -> int:
-    """The highest number that a line of this batch is stored under."""
-    if not row.last_line:
-        return 0
-    with reading(engine) as connection:
-        last = [
-            connection.scalar(select(func.max(table.line)).where(table.batch_id == row.id))
-            for table in (Ecg, RejectedLine)
-        ]
-    return max(int(row.last_line), *(line or 0 for line in last))

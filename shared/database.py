@@ -57,7 +57,9 @@ def connect(url: str, *, patience_s: float = 5.0, pool_size: int = 16) -> Engine
     Parameters
     ----------
     url : a SQLAlchemy URL, as `Settings.database_url` holds it.
-    patience_s : seconds to wait for a lock, or for a connection, before giving up.
+    patience_s : seconds to wait for a lock, or for a connection, before giving up. On SQLite a
+        writer waits for the other threads of its process first, and then for other processes:
+        twice that at most.
     pool_size : connections kept open; the same number again may be opened at a peak.
     """
     # hide_parameters: an error must never print a name or a sample that was bound to a statement.
@@ -196,7 +198,10 @@ def _turn(engine: Engine) -> Iterator[None]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection for SELECTs that see one moment; raises `DatabaseUnavailable` likewise."""
+    """A connection for SELECTs; raises `DatabaseUnavailable` likewise.
+
+    On SQLite they all see one moment, on PostgreSQL each the moment it is asked.
+    """
     with _translated(), engine.connect() as connection:
         yield connection
 
@@ -206,7 +211,7 @@ def forget_erased(engine: Engine) -> None:
 
     Raises
     ------
-    DatabaseUnavailable : likewise.
+    DatabaseUnavailable : the database is away.
     """
     if engine.dialect.name == "sqlite":
         with _translated(), engine.connect() as connection:

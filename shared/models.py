@@ -1,4 +1,7 @@
-"""The tables. Times are seconds since 1970-01-01 UTC, always by the database's own clock."""
+"""The tables. Times are seconds since 1970-01-01 UTC, by the database's own clock.
+
+Only when a recording was made (`recorded_at_s`) is what its sender says.
+"""
 
 from __future__ import annotations
 

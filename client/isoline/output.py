@@ -31,7 +31,10 @@ Form = Literal["table", "json", "csv"]
 
 # A table on the screen; whoever wants more wants it as CSV.
 MOST_ROWS = 200
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet takes for the beginning of a formula, also behind what it leaves out; the same
+# as the server's tables know.
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+UNSEEN = " \u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
 
 
 def say(text: str) -> None:
@@ -83,7 +86,8 @@ def _columns(rows: Iterable[Row], columns: Sequence[str]) -> list[str]:
 
 def _tamed(cell: Any) -> Any:
     """A text that no spreadsheet takes for a formula: it gets an apostrophe in front."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    is_formula = isinstance(cell, str) and cell.lstrip(UNSEEN).startswith(FORMULA)
+    return f"'{cell}" if is_formula else cell
 
 
 def _show_table(rows: Iterable[Row], columns: Sequence[str]) -> None:

@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from sqlalchemy import insert, select, update
 
+from api import exports
 from api.routes import batches as routes
-from shared.database import transaction
-from shared.models import Ecg, InsightDefinition, Insights
+from api.users import Caller
+from shared.database import reading, transaction
+from shared.models import Ecg, InsightDefinition, Insights, User
 from tests.parts import Door
 from worker.relay import publish_catalogue
 
@@ -119,6 +121,30 @@ def test_after_a_line_it_goes_on_without_a_header(door: Door, ada: dict[str, str
             # The pieces are one file.
             first = whole.removesuffix(rest)
             assert first + rest == whole
+
+
+def test_an_export_that_was_begun_before_more_came_leaves_no_gap(
+    door: Door, ada: dict[str, str]
+) -> None:
+    key = {"Idempotency-Key": "key"}
+    batch_id = door.submit(ada, line("a", "I"), **key).json["id"]
+    door.work()
+    with reading(door.engine) as connection:
+        who = Caller(connection.scalars(select(User.id)).one())
+    begun = exports.export_insights(door.engine, who, batch_id, after=0, form="ndjson")
+    # Asked for when all had ended; now more comes, of which the last line ends first.
+    door.submit(ada, line("a", "I"), line("b", "I"), line("c", "I"), **key)
+    door.rung.reverse()
+    with reading(door.engine) as connection:
+        third = connection.scalars(select(Ecg.id).where(Ecg.custom_id == "c")).one()
+    waiting = [ecg_id for ecg_id in door.rung if ecg_id != third]
+    door.rung[:] = [third]
+    door.work()
+    first = [json.loads(row)["line"] for row in b"".join(begun).splitlines()]
+    door.rung[:] = waiting
+    door.work()
+    rest = exports.export_insights(door.engine, who, batch_id, after=first[-1], form="ndjson")
+    assert [*first, *(json.loads(row)["line"] for row in b"".join(rest).splitlines())] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("after", ["", "-1", "+1", "1.0", "x", "1e3", "٣", "1" * 10, " 1", "0x1"])

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from api import exports
+from isoline import output
 from isoline.escapes import printable
 from isoline.screen import Row, sentence, table_lines, typed, visible_json
 
@@ -99,3 +101,7 @@ def test_a_sentence_is_one_and_a_command_in_it_is_copied_whole() -> None:
     assert max(map(len, lines)) <= 60
     assert sentence(said, sys.maxsize) == f"{'word ' * 20}to\\nend it: {command}"
     assert sentence("a" * 100, 60) == "a" * 100
+
+
+def test_the_commands_tables_tame_what_the_servers_tame() -> None:
+    assert (output.FORMULA, output.UNSEEN) == (exports.FORMULA, exports.UNSEEN)

@@ -1,4 +1,4 @@
-"""From each lead with a gain and a zero of its own to one recording with one of each."""
+"""From each lead with a gain and a baseline of its own to one recording with one of each."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Channel:
     counts : ndarray of integers, shape (number_of_samples,)
         What the ADC gave.
     gain : counts per millivolt, or None when unknown; negative when the lead is upside down.
-    zero : the count that stands for zero, exact.
+    baseline : the count that stands for zero, exact.
     is_voltage : whether its unit is one of voltage.
     """
 
     name: str
     counts: NDArray[np.integer[Any]]
     gain: float | None
-    zero: float
+    baseline: float
     is_voltage: bool
 
 
@@ -47,69 +47,70 @@ def as_ecg(
 ) -> Ecg:
     """Make one recording of the leads in volts, or of all when none is; samples are counts still.
 
-    Where the zeros of the leads differ, each lead's own is subtracted from it, and the recording's
-    is 0. Where the gains differ, the samples are millivolts, as decimals: the counts have no unit
-    in common then. A lead whose gain is negative is turned over.
+    Where the baselines of the leads differ, each lead's own is subtracted from it, and that of the
+    recording is 0. Where the gains differ, the samples are millivolts, as decimals: the counts have
+    no unit in common then. A lead whose gain is negative is turned over.
 
     Raises
     ------
-    UnreadableFile : a gain or a zero is no number to count with, or differing gains are not known.
+    UnreadableFile : a gain or a baseline is no number to count with, or of differing gains one is
+        not known.
     """
     channels = [_turned(one) for one in channels if one.is_voltage] or [
         _turned(one) for one in channels
     ]
-    zeros = [_nearest_count(channel) for channel in channels]
+    baselines = [_nearest_count(channel) for channel in channels]
     gains = [channel.gain for channel in channels]
     if len(set(gains)) > 1:
         return Ecg(
             [
-                Lead(one.name, _millivolts(one, zero))
-                for one, zero in zip(channels, zeros, strict=True)
+                Lead(one.name, _millivolts(one, baseline))
+                for one, baseline in zip(channels, baselines, strict=True)
             ],
             date=date,
             sampling_rate=sampling_rate_hz,
             unit="mV",
         )
-    if len(set(zeros)) > 1:
+    if len(set(baselines)) > 1:
         channels = [
-            replace(one, counts=one.counts.astype(np.int64) - zero, zero=0)
-            for one, zero in zip(channels, zeros, strict=True)
+            replace(one, counts=one.counts.astype(np.int64) - baseline, baseline=0)
+            for one, baseline in zip(channels, baselines, strict=True)
         ]
-        zeros = [0]
+        baselines = [0]
     return Ecg(
         [Lead(one.name, one.counts) for one in channels],
         date=date,
         sampling_rate=sampling_rate_hz,
         unit="adc",
         gain=gains[0],
-        baseline=zeros[0],
+        baseline=baselines[0],
     )
 
 
 def _turned(channel: Channel) -> Channel:
-    """The same lead with a gain above zero, if it has one, and a zero that can be counted."""
+    """The same lead with a gain above zero, if it has one, and a baseline that can be counted."""
     gain = channel.gain
-    if not abs(channel.zero) < _LARGEST or (gain is not None and not 1e-9 < abs(gain) < 1e15):
+    if not abs(channel.baseline) < _LARGEST or (gain is not None and not 1e-9 < abs(gain) < 1e15):
         raise UnreadableFile(f"Gain or baseline of lead {channel.name} cannot be true.")
     if gain is None or gain > 0:
         return channel
     turned = -channel.counts.astype(np.int64)
-    return replace(channel, counts=turned, gain=-gain, zero=-channel.zero)
+    return replace(channel, counts=turned, gain=-gain, baseline=-channel.baseline)
 
 
-def _millivolts(channel: Channel, zero: int) -> NDArray[np.float64]:
+def _millivolts(channel: Channel, baseline: int) -> NDArray[np.float64]:
     if channel.gain is None:
         raise UnreadableFile(f"Lead {channel.name} has no gain, other leads have one.")
     # Integers first: what is zero, and on which side of it the others are, stays exact.
-    return (channel.counts.astype(np.int64) - zero) / channel.gain
+    return (channel.counts.astype(np.int64) - baseline) / channel.gain
 
 
 def _nearest_count(channel: Channel) -> int:
-    """The count at which samples of zero stand, when the zero itself lies between two.
+    """The count at which samples of zero stand, when the baseline itself lies between two.
 
     Some writers round to the nearer one, others cut off. Where only one of the two occurs in the
     lead, as in a recording that was coarser before it was converted, it is that one.
     """
-    below, above = math.floor(channel.zero), math.ceil(channel.zero)
+    below, above = math.floor(channel.baseline), math.ceil(channel.baseline)
     occurs = [count for count in (below, above) if (channel.counts == count).any()]
-    return occurs[0] if len(occurs) == 1 else round(channel.zero)
+    return occurs[0] if len(occurs) == 1 else round(channel.baseline)

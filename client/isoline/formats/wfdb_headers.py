@@ -31,7 +31,7 @@ _SIGNAL = re.compile(
         (?:\((?P<baseline>-?{_INTEGER})\))? (?:/(?P<unit>[\w^?%/µμ-]+))?
     (?:[ \t]+ {_INTEGER}
     (?:[ \t]+ (?P<zero>-?{_INTEGER})
-    (?:[ \t]+ (?P<first>-?{_INTEGER})
+    (?:[ \t]+ (?P<initial_value>-?{_INTEGER})
     (?:[ \t]+ -?{_INTEGER}
     (?:[ \t]+ {_INTEGER}
     (?:[ \t]+ (?P<name>.+))? )? )? )? )? )? )?""",
@@ -50,7 +50,7 @@ class Signal:
     """One line of a signal.
 
     gain : counts per unit, or None when it is unknown; may be negative.
-    zero : the count that stands for zero.
+    baseline : the count that stands for zero.
     first : of format 8, what the differences begin at.
     """
 
@@ -58,7 +58,7 @@ class Signal:
     format: int
     offset: int
     gain: float | None
-    zero: int
+    baseline: int
     unit: str
     first: int
     name: str
@@ -169,7 +169,7 @@ def _signal(line: str, number: int) -> Signal:
         float(fields["gain"] or 0) or None,
         int(fields["baseline"] or fields["zero"] or 0),
         fields["unit"] or "mV",
-        int(fields["first"] or fields["zero"] or 0),
+        int(fields["initial_value"] or fields["zero"] or 0),
         fields["name"] or f"{number}",
     )
 

@@ -56,7 +56,7 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     for signal, samples in zip(signals, counts, strict=True):
         scale = per_millivolt(signal.unit)
         gain = signal.gain * scale if signal.gain is not None and scale is not None else None
-        channels.append(Channel(signal.name, samples, gain, signal.zero, scale is not None))
+        channels.append(Channel(signal.name, samples, gain, signal.baseline, scale is not None))
     # header(5): "If it is not specified, the default is 250".
     rate_hz = sampling_rate_hz or header.sampling_rate_hz or 250.0
     yield None, as_ecg(channels, sampling_rate_hz=rate_hz, date=header.date)
@@ -80,7 +80,7 @@ def _join(path: Path, whole: Header) -> tuple[tuple[Signal, ...], list[NDArray[A
             raise UnreadableFile("A segment consists of segments.")
         if (part.samples, part.number_of_signals) != (samples, whole.number_of_signals):
             raise UnreadableFile(f"Segment {name} is not what the header promises.")
-        leads = tuple((one.name, one.gain, one.zero, one.unit) for one in part.signals)
+        leads = tuple((one.name, one.gain, one.baseline, one.unit) for one in part.signals)
         described.add((leads, part.sampling_rate_hz or whole.sampling_rate_hz))
         if len(described | {(leads, whole.sampling_rate_hz)}) > 1:
             raise UnreadableFile("Its segments differ in leads, gain, baseline or sampling rate.")
