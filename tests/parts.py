@@ -239,7 +239,7 @@ class Stack:
         try:
             for name in self.MODULES:
                 self.start(name)
-            wait_until(self.answers, what="for the API")
+            wait_until(self.answers, 60, "for the API")
         except BaseException:
             # Whoever never came in is never let out.
             self.__exit__()
