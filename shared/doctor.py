@@ -27,7 +27,7 @@ from shared.database import now_s, reading
 from shared.errors import DatabaseUnavailable, SettingsError
 from shared.jobs import BULK, INTERACTIVE, QUARANTINE
 from shared.migrations.schema import current_revision, newest_revision
-from shared.models import FAILED, IS_FRESH, IS_RETRIED, IS_RUNNING, AuditEntry, Batch, Ecg
+from shared.models import FAILED, IS_FRESH, IS_RETRIED, AuditEntry, Batch, Ecg
 from shared.settings import Settings
 
 # All parts are asked at once, and whoever has not answered by then is away.
@@ -149,7 +149,7 @@ def _examine_batches(connection: Connection) -> Finding:
 
 
 def _examine_leases(connection: Connection) -> Finding:
-    overdue = select(func.count()).select_from(Ecg).where(IS_RUNNING, Ecg.lease_until_s < now_s())
+    overdue = select(func.count()).select_from(Ecg).where(Ecg.lease_until_s < now_s())
     number = connection.scalar(overdue) or 0
     if number:
         return Finding("leases", f"{number} have run out", "The relay takes them back: start it.")

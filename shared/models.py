@@ -27,6 +27,10 @@ FAILED = "failed"
 
 _FRESH = "status = 'pending' AND attempts = 0"
 _RETRIED = "status = 'pending' AND attempts > 0"
+_FINAL = "status = 'finished' AND redo_after IS NULL"
+_FRESH_REDO = "redo_after = attempts AND lease_until_s IS NULL"
+_RETRIED_REDO = "redo_after < attempts AND lease_until_s IS NULL"
+_NOT_REDONE = "status = 'finished' AND failure IS NOT NULL"
 
 
 class Base(DeclarativeBase):
@@ -166,10 +170,38 @@ class Ecg(Base):
             postgresql_where=text(_RETRIED),
         ),
         Index(
-            "ix_ecgs_running_lease_until_s",
+            "ix_ecgs_held_lease_until_s",
             "lease_until_s",
-            sqlite_where=text("status = 'running'"),
-            postgresql_where=text("status = 'running'"),
+            sqlite_where=text("lease_until_s IS NOT NULL"),
+            postgresql_where=text("lease_until_s IS NOT NULL"),
+        ),
+        # Whose insights are out of date; what waits to have them computed again, and where that
+        # was in vain.
+        Index(
+            "ix_ecgs_final_catalogue_id",
+            "catalogue",
+            "id",
+            sqlite_where=text(_FINAL),
+            postgresql_where=text(_FINAL),
+        ),
+        Index(
+            "ix_ecgs_fresh_redo_rung_at_s_id",
+            "rung_at_s",
+            "id",
+            sqlite_where=text(_FRESH_REDO),
+            postgresql_where=text(_FRESH_REDO),
+        ),
+        Index(
+            "ix_ecgs_retried_redo_rung_at_s",
+            "rung_at_s",
+            sqlite_where=text(_RETRIED_REDO),
+            postgresql_where=text(_RETRIED_REDO),
+        ),
+        Index(
+            "ix_ecgs_not_redone",
+            "id",
+            sqlite_where=text(_NOT_REDONE),
+            postgresql_where=text(_NOT_REDONE),
         ),
     )
 
@@ -207,8 +239,14 @@ class Ecg(Base):
     # The message through which that worker came by it; when it is known to be lost, so is the row.
     held_by: Mapped[str | None] = mapped_column(String(64))
     finished_at_s: Mapped[float | None] = mapped_column(Double)
-    # Why it failed, in words a user understands.
+    # Why it failed, in words a user understands. Of a finished ecg: why it could not be analysed
+    # again; its document is the one it had.
     failure: Mapped[str | None] = mapped_column(Text)
+    # The fingerprint of the insights that were last tried on it.
+    catalogue: Mapped[str] = mapped_column(String(16), server_default="")
+    # Set while a finished ecg waits to be analysed again, or is: how many attempts there had been.
+    # Whoever asks for its insights meanwhile gets those it has.
+    redo_after: Mapped[int | None] = mapped_column(Integer)
 
 
 class Signal(Base):
@@ -237,9 +275,23 @@ class InsightDefinition(Base):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     version: Mapped[int] = mapped_column(Integer)
     unit: Mapped[str] = mapped_column(String(64))
+    # JSON, as are all that follow the definition: what it is said of, "lead" or "ecg" or both.
+    scopes: Mapped[str] = mapped_column(Text, server_default='["lead"]')
     definition: Mapped[str] = mapped_column(Text)
-    # JSON: the names of its figures, in the order of a table's columns.
+    limits: Mapped[str] = mapped_column(Text, server_default="[]")
+    sources: Mapped[str] = mapped_column(Text, server_default="[]")
+    # The names of its figures, in the order of a table's columns.
     figures: Mapped[str] = mapped_column(Text, server_default="[]")
+
+
+class Catalogue(Base):
+    """Which insights there were at some time, by the fingerprint that ecgs bear."""
+
+    __tablename__ = "catalogues"
+
+    fingerprint: Mapped[str] = mapped_column(String(16), primary_key=True)
+    # JSON: the version of each, by its name.
+    versions: Mapped[str] = mapped_column(Text)
 
 
 class AuditEntry(Base):
@@ -261,3 +313,11 @@ IS_RUNNING = Ecg.status == literal_column("'running'")
 IS_FRESH = and_(IS_PENDING, Ecg.attempts == literal_column("0"), Ecg.batch_id.is_(None))
 IS_FRESH_BULK = and_(IS_PENDING, Ecg.attempts == literal_column("0"), Ecg.batch_id.is_not(None))
 IS_RETRIED = and_(IS_PENDING, Ecg.attempts > literal_column("0"))
+# A worker is at it, for the first time or again.
+IS_HELD = Ecg.lease_until_s.is_not(None)
+# Finished, and to stay so unless somebody asks for more.
+IS_FINAL = and_(Ecg.status == literal_column("'finished'"), Ecg.redo_after.is_(None))
+# Finished, and to be analysed again: not begun yet, or begun in vain.
+IS_FRESH_REDO = and_(Ecg.redo_after == Ecg.attempts, Ecg.lease_until_s.is_(None))
+IS_RETRIED_REDO = and_(Ecg.redo_after < Ecg.attempts, Ecg.lease_until_s.is_(None))
+IS_NOT_REDONE = and_(Ecg.status == literal_column("'finished'"), Ecg.failure.is_not(None))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from shared.errors import SettingsError
+from shared.errors import InsightsError, SettingsError
 from shared.jobs import BULK, INTERACTIVE, QUARANTINE
 
 QUEUES = {(): INTERACTIVE, ("--bulk",): BULK, ("--quarantine",): QUARANTINE}
@@ -20,7 +20,7 @@ NICENESS_OF_BULK = 10
 if __name__ == "__main__":
     try:
         from worker.app import app, settings
-    except SettingsError as error:
+    except (InsightsError, SettingsError) as error:
         sys.exit(str(error))
     queue = QUEUES.get(tuple(sys.argv[1:]), "")
     if not queue:

@@ -63,6 +63,8 @@ class Claim:
     names: list[str]
     sampling_rate_hz: float | None
     baseline: float
+    unit: str | None
+    gain: float | None
     request_id: str
     # Whose turn on the bulk queue this was; None for what was uploaded by itself.
     turn_of: int | None
@@ -87,7 +89,7 @@ _CLAIM = (
         held_by=bindparam("message"),
     )
     .returning(Ecg.id, Ecg.attempts, Ecg.leads, Ecg.sampling_rate_hz, Ecg.baseline)
-    .returning(Ecg.request_id, Ecg.batch_id, Ecg.user_id)
+    .returning(Ecg.unit, Ecg.gain, Ecg.request_id, Ecg.batch_id, Ecg.user_id)
 )
 # The fence: touches rows only while these very attempts hold them. The ids by themselves are what
 # an index can be asked for.
@@ -135,6 +137,8 @@ def claim(engine: Engine, ecg_ids: Sequence[str], message: str) -> list[Claim]:
             names=[lead.name for lead in msgspec.json.decode(row.leads, type=list[_Lead])],
             sampling_rate_hz=row.sampling_rate_hz,
             baseline=row.baseline,
+            unit=row.unit,
+            gain=row.gain,
             request_id=row.request_id,
             turn_of=row.user_id if row.batch_id else None,
         )

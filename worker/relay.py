@@ -27,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 from shared import database, logs
 from shared.broker import Broker
 from shared.database import reading, transaction
-from shared.errors import DatabaseUnavailable, SettingsError
+from shared.errors import DatabaseUnavailable, InsightsError, SettingsError
 from shared.jobs import (
     BULK,
     IDS_PER_MESSAGE,
@@ -40,7 +40,7 @@ from shared.jobs import (
 from shared.models import IS_FRESH, IS_RETRIED, Batch, Ecg, InsightDefinition
 from shared.settings import Settings
 from worker.claims import RETIRED_AT_ONCE, retire, sweep
-from worker.insights import catalogue
+from worker.insights import catalogue, find_steps
 from worker.ringing import give_turns, presumed_lost_after_s, ring_again
 
 PAUSE_S = 1.0
@@ -133,7 +133,13 @@ def retire_cancelled(engine: Engine) -> int:
 def publish_catalogue(engine: Engine) -> None:
     """Write what the bench can do into the table that the API answers GET /insights from."""
     table = InsightDefinition
-    rows = [{**line, "figures": json.dumps(line["figures"])} for line in catalogue()]
+    rows = [
+        {
+            name: json.dumps(value) if isinstance(value, list) else value
+            for name, value in one.items()
+        }
+        for one in catalogue()
+    ]
     try:
         with transaction(engine) as connection:
             connection.execute(delete(table))
@@ -146,6 +152,7 @@ def publish_catalogue(engine: Engine) -> None:
 def main(settings: Settings) -> None:
     """Go round once a second until told to stop."""
     assert settings.redis_url is not None  # noqa: S101 - it was asked for
+    find_steps()
     relay = Relay(
         database.connect(settings.database_url, pool_size=1),
         Broker(settings.redis_url),
@@ -166,5 +173,5 @@ if __name__ == "__main__":
     logs.configure()
     try:
         main(Settings.from_environ(needs=["ISOLINE_REDIS_URL"]))
-    except SettingsError as refusal:
+    except (InsightsError, SettingsError) as refusal:
         sys.exit(str(refusal))

@@ -21,8 +21,8 @@ from shared.database import reading
 from shared.errors import DatabaseUnavailable, SignalError
 from shared.models import FINISHED, Signal
 from shared.signals import decode
+from worker.analysis import analyse_ecg
 from worker.claims import OUR_FAULT, Claim, claim, fail, finish, give_back, take_back
-from worker.insights import analyse_ecg
 
 # Well within the limit after which the process is killed: a message is claimed, and put down after
 # MESSAGE_S; what was begun then may still compute, and wait for the database until all is to end.
@@ -166,13 +166,15 @@ def compute(engine: Engine, claimed: Claim) -> bytes:
         encoded = connection.scalar(_SAMPLES, {"ecg_id": claimed.ecg_id})
     if encoded is None:
         raise SignalError("The samples of this ECG are gone.")
-    leads = analyse_ecg(
+    analysed = analyse_ecg(
         claimed.names,
         decode(encoded),
         sampling_rate_hz=claimed.sampling_rate_hz,
         baseline=claimed.baseline,
+        unit=claimed.unit,
+        gain=claimed.gain,
     )
-    return msgspec.json.encode({"ecg_id": claimed.ecg_id, "status": FINISHED, "leads": leads})
+    return msgspec.json.encode({"ecg_id": claimed.ecg_id, "status": FINISHED, **analysed})
 
 
 def _insist(act: Callable[[], T], end_s: float) -> T:

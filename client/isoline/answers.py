@@ -51,11 +51,12 @@ class LeadInsights(Struct):
 
 
 class Insights(Struct, kw_only=True):
-    """How far an ECG is; its insights, once `status` is "finished"."""
+    """How far an ECG is; its insights, once `status` is "finished": of leads, and of the whole."""
 
     ecg_id: str
     status: Literal["pending", "finished", "failed"]
     leads: list[LeadInsights] = []
+    insights: dict[str, dict[str, Any]] = {}
     # Why it waits, or why it failed.
     detail: str | None = None
     waiting_for: Literal["queue", "worker"] | None = None
@@ -129,7 +130,10 @@ class Definition(Struct, kw_only=True):
     name: str
     version: int
     unit: str
+    scopes: list[str] = ["lead"]
     definition: str
+    limits: list[str] = []
+    sources: list[str] = []
     figures: list[str] = []
 
 

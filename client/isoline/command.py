@@ -145,7 +145,8 @@ def insights(context: click.Context, ecg_id: str, wait_s: int, form: Form) -> No
         say(f"{found.status}: {found.detail}")
         context.exit(1 if found.status == "pending" else SOME_FAILED)
     if form == "json":
-        show([{"ecg_id": found.ecg_id, "status": found.status, "leads": found.leads}], form)
+        document = {"leads": found.leads, "insights": found.insights}
+        show([{"ecg_id": found.ecg_id, "status": found.status, **document}], form)
     else:
         show(output.lead_rows(found), form, columns=["lead", "name"])
 

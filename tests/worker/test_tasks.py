@@ -14,9 +14,8 @@ from shared.errors import DatabaseUnavailable
 from shared.jobs import LEASE_S
 from shared.models import FAILED, FINISHED, IS_PENDING, PENDING, RUNNING, Ecg, Insights, Signal
 from tests.parts import Door
-from worker import claims, ringing, tasks
-from worker import insights as bench
-from worker.insights import Insight
+from worker import analysis, claims, ringing, tasks
+from worker.insights import Insight, Step
 
 MESSAGE = "the id of a message"
 
@@ -201,7 +200,8 @@ def test_an_analysis_that_takes_too_long_is_given_back_and_blamed_on_no_insight(
         time.sleep(30)
         return {}
 
-    monkeypatch.setattr(bench, "find_insights", lambda: [Insight("slow", 1, "", "", (), dawdle)])
+    slow = Insight("slow", 1, "", "", (), {"lead": ()}, dawdle)
+    monkeypatch.setattr(analysis, "find_steps", lambda: [Step("lead", slow)])
     monkeypatch.setattr(tasks, "COMPUTE_WITHIN_S", 0.1)
     analyse(door, [ecg_id])
     assert row(door.engine, ecg_id).status == PENDING

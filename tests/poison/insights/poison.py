@@ -9,19 +9,22 @@ import time
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from worker.insights import Needed, Recording
 
 VERSION = 1
 UNIT = ""
 FIGURES = ()
+SCOPES = {"lead": ()}
 
 # No other test uploads this sample.
 MAGIC = 1_618_033_988
 KINDS = ("segfault", "killed", "memory", "sleeps", "hangs", "raises", "exits")
 
 
-def compute(samples: NDArray[Any], sampling_rate_hz: float | None) -> dict[str, Any]:
+def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
     """Do what the second sample says."""
+    samples = recording.samples
     if samples.size < 2 or int(samples[0]) != MAGIC:
         return {}
     kind = KINDS[int(samples[1])]
