@@ -130,7 +130,7 @@ class Definition(Struct, kw_only=True):
     name: str
     version: int
     unit: str
-    scopes: list[str] = ["lead"]
+    scopes: list[str] = []
     definition: str
     limits: list[str] = []
     sources: list[str] = []
