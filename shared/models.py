@@ -33,6 +33,12 @@ _RETRIED_REDO = "redo_after < attempts AND lease_until_s IS NULL"
 _NOT_REDONE = "status = 'finished' AND failure IS NOT NULL"
 
 
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of those rows alone of which this is true."""
+    condition = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+
+
 class Base(DeclarativeBase):
     """What Alembic compares the migrations with."""
 
@@ -65,11 +71,10 @@ class Batch(Base):
         UniqueConstraint("user_id", "idempotency_key", name="uq_batches_user_id_idempotency_key"),
         Index("ix_batches_user_id_id", "user_id", "id"),
         # What the relay has to put an end to.
-        Index(
+        _partial(
             "ix_batches_cancelled",
             "id",
-            sqlite_where=text("cancelled_at_s IS NOT NULL AND finished_at_s IS NULL"),
-            postgresql_where=text("cancelled_at_s IS NOT NULL AND finished_at_s IS NULL"),
+            where="cancelled_at_s IS NOT NULL AND finished_at_s IS NULL",
         ),
     )
 
@@ -123,86 +128,37 @@ class Ecg(Base):
         Index("ix_ecgs_user_id_id", "user_id", "id"),
         Index("ix_ecgs_user_id_status_id", "user_id", "status", "id"),
         # The lines of a batch in their order; and no name for two of them.
-        Index(
-            "uq_ecgs_batch_id_line",
-            "batch_id",
-            "line",
-            unique=True,
-            sqlite_where=text("batch_id IS NOT NULL"),
-            postgresql_where=text("batch_id IS NOT NULL"),
+        _partial(
+            "uq_ecgs_batch_id_line", "batch_id", "line", where="batch_id IS NOT NULL", unique=True
         ),
-        Index(
+        _partial(
             "uq_ecgs_batch_id_custom_id",
             "batch_id",
             "custom_id",
+            where="custom_id IS NOT NULL",
             unique=True,
-            sqlite_where=text("custom_id IS NOT NULL"),
-            postgresql_where=text("custom_id IS NOT NULL"),
         ),
         # What waits for something, and for what: conditions that a statement must repeat word for
         # word to be answered from one of these, as `IS_FRESH` and its neighbours do.
-        Index(
-            "ix_ecgs_fresh_rung_at_s",
-            "rung_at_s",
-            sqlite_where=text(f"{_FRESH} AND batch_id IS NULL"),
-            postgresql_where=text(f"{_FRESH} AND batch_id IS NULL"),
-        ),
+        _partial("ix_ecgs_fresh_rung_at_s", "rung_at_s", where=f"{_FRESH} AND batch_id IS NULL"),
         # How many are ahead, and since when the first of them could have been begun.
-        Index(
-            "ix_ecgs_fresh_due_at_s",
-            "due_at_s",
-            sqlite_where=text(f"{_FRESH} AND batch_id IS NULL"),
-            postgresql_where=text(f"{_FRESH} AND batch_id IS NULL"),
-        ),
+        _partial("ix_ecgs_fresh_due_at_s", "due_at_s", where=f"{_FRESH} AND batch_id IS NULL"),
         # Whose turn it is, and which of theirs has been rung for.
-        Index(
+        _partial(
             "ix_ecgs_bulk_user_id_rung_at_s_id",
             "user_id",
             "rung_at_s",
             "id",
-            sqlite_where=text(f"{_FRESH} AND batch_id IS NOT NULL"),
-            postgresql_where=text(f"{_FRESH} AND batch_id IS NOT NULL"),
+            where=f"{_FRESH} AND batch_id IS NOT NULL",
         ),
-        Index(
-            "ix_ecgs_retried_rung_at_s",
-            "rung_at_s",
-            sqlite_where=text(_RETRIED),
-            postgresql_where=text(_RETRIED),
-        ),
-        Index(
-            "ix_ecgs_held_lease_until_s",
-            "lease_until_s",
-            sqlite_where=text("lease_until_s IS NOT NULL"),
-            postgresql_where=text("lease_until_s IS NOT NULL"),
-        ),
+        _partial("ix_ecgs_retried_rung_at_s", "rung_at_s", where=_RETRIED),
+        _partial("ix_ecgs_held_lease_until_s", "lease_until_s", where="lease_until_s IS NOT NULL"),
         # Whose insights are out of date; what waits to have them computed again, and where that
         # was in vain.
-        Index(
-            "ix_ecgs_final_catalogue_id",
-            "catalogue",
-            "id",
-            sqlite_where=text(_FINAL),
-            postgresql_where=text(_FINAL),
-        ),
-        Index(
-            "ix_ecgs_fresh_redo_rung_at_s_id",
-            "rung_at_s",
-            "id",
-            sqlite_where=text(_FRESH_REDO),
-            postgresql_where=text(_FRESH_REDO),
-        ),
-        Index(
-            "ix_ecgs_retried_redo_rung_at_s",
-            "rung_at_s",
-            sqlite_where=text(_RETRIED_REDO),
-            postgresql_where=text(_RETRIED_REDO),
-        ),
-        Index(
-            "ix_ecgs_not_redone",
-            "id",
-            sqlite_where=text(_NOT_REDONE),
-            postgresql_where=text(_NOT_REDONE),
-        ),
+        _partial("ix_ecgs_final_catalogue_id", "catalogue", "id", where=_FINAL),
+        _partial("ix_ecgs_fresh_redo_rung_at_s_id", "rung_at_s", "id", where=_FRESH_REDO),
+        _partial("ix_ecgs_retried_redo_rung_at_s", "rung_at_s", where=_RETRIED_REDO),
+        _partial("ix_ecgs_not_redone", "id", where=_NOT_REDONE),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)

@@ -180,7 +180,7 @@ def test_every_line_gets_its_own_insights(door: Door, ada: dict[str, str]) -> No
     assert found == [2 * n for n in range(200)]
     for line in finished[::50]:
         poll = door.get(f"/ecgs/{line['ecg_id']}/insights", headers=ada).json
-        assert poll == {name: line[name] for name in ("ecg_id", "status", "leads")}
+        assert poll == {name: line[name] for name in ("ecg_id", "status", "leads", "insights")}
 
 
 @pytest.mark.parametrize("cut_at", [10, 100, 1000, 5000])
