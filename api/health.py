@@ -11,7 +11,8 @@ from shared.broker import Broker
 from shared.database import now_s, reading
 from shared.errors import DatabaseUnavailable
 from shared.migrations.schema import current_revision
-from shared.models import IS_FRESH, IS_HELD, IS_RETRIED, Ecg
+from shared.models import Ecg
+from shared.states import IS_FRESH, IS_HELD, IS_RETRIED
 
 
 class SchemaState(Struct):

@@ -16,16 +16,9 @@ from api.users import Caller
 from shared.broker import Broker
 from shared.database import reading
 from shared.errors import DependencyError
-from shared.models import (
-    FAILED,
-    FINISHED,
-    IS_FRESH,
-    IS_FRESH_BULK,
-    RUNNING,
-    InsightDefinition,
-    Insights,
-)
+from shared.models import FAILED, FINISHED, RUNNING, InsightDefinition, Insights
 from shared.models import Ecg as EcgRow
+from shared.states import IS_FRESH, IS_FRESH_BULK
 
 WAITING_DETAIL = "Insights are still being processed"
 

@@ -27,8 +27,9 @@ from shared.database import now_s, reading
 from shared.errors import DatabaseUnavailable, SettingsError
 from shared.jobs import BULK, INTERACTIVE, QUARANTINE
 from shared.migrations.schema import current_revision, newest_revision
-from shared.models import FAILED, IS_FRESH, IS_RETRIED, AuditEntry, Batch, Ecg
+from shared.models import FAILED, AuditEntry, Batch, Ecg
 from shared.settings import Settings
+from shared.states import IS_FRESH, IS_RETRIED
 
 # All parts are asked at once, and whoever has not answered by then is away.
 PATIENCE_S = 3.0

@@ -13,8 +13,6 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
-    and_,
-    literal_column,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -139,7 +137,7 @@ class Ecg(Base):
             unique=True,
         ),
         # What waits for something, and for what: conditions that a statement must repeat word for
-        # word to be answered from one of these, as `IS_FRESH` and its neighbours do.
+        # word to be answered from one of these, as those in `shared.states` do.
         _partial("ix_ecgs_fresh_rung_at_s", "rung_at_s", where=f"{_FRESH} AND batch_id IS NULL"),
         # How many are ahead, and since when the first of them could have been begun.
         _partial("ix_ecgs_fresh_due_at_s", "due_at_s", where=f"{_FRESH} AND batch_id IS NULL"),
@@ -261,19 +259,3 @@ class AuditEntry(Base):
     act: Mapped[str] = mapped_column(String(32))
     username: Mapped[str] = mapped_column(String(64))
     request_id: Mapped[str] = mapped_column(String(128))
-
-
-IS_PENDING = Ecg.status == literal_column("'pending'")
-IS_RUNNING = Ecg.status == literal_column("'running'")
-# Uploaded by itself, or with a batch; and not begun before.
-IS_FRESH = and_(IS_PENDING, Ecg.attempts == literal_column("0"), Ecg.batch_id.is_(None))
-IS_FRESH_BULK = and_(IS_PENDING, Ecg.attempts == literal_column("0"), Ecg.batch_id.is_not(None))
-IS_RETRIED = and_(IS_PENDING, Ecg.attempts > literal_column("0"))
-# A worker is at it, for the first time or again.
-IS_HELD = Ecg.lease_until_s.is_not(None)
-# Finished, and to stay so unless somebody asks for more.
-IS_FINAL = and_(Ecg.status == literal_column("'finished'"), Ecg.redo_after.is_(None))
-# Finished, and to be analysed again: not begun yet, or begun in vain.
-IS_FRESH_REDO = and_(Ecg.redo_after == Ecg.attempts, Ecg.lease_until_s.is_(None))
-IS_RETRIED_REDO = and_(Ecg.redo_after < Ecg.attempts, Ecg.lease_until_s.is_(None))
-IS_NOT_REDONE = and_(Ecg.status == literal_column("'finished'"), Ecg.failure.is_not(None))

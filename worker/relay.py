@@ -26,6 +26,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shared import database, logs
 from shared.broker import Broker
+from shared.catalogue import row_of
 from shared.database import reading, transaction
 from shared.errors import DatabaseUnavailable, InsightsError, SettingsError
 from shared.jobs import (
@@ -37,10 +38,11 @@ from shared.jobs import (
     celery_app,
     enqueue,
 )
-from shared.models import IS_FRESH, IS_RETRIED, Batch, Ecg, InsightDefinition
+from shared.models import Batch, Catalogue, Ecg, InsightDefinition
 from shared.settings import Settings
-from worker.claims import RETIRED_AT_ONCE, retire, sweep
-from worker.insights import catalogue, find_steps
+from shared.states import ATTEMPTS_MADE, IS_FRESH, IS_RETRIED, IS_RETRIED_REDO
+from worker.endings import RETIRED_AT_ONCE, retire, sweep
+from worker.insights import catalogue, find_steps, versions
 from worker.ringing import give_turns, presumed_lost_after_s, ring_again
 
 PAUSE_S = 1.0
@@ -92,7 +94,7 @@ class Relay:
         roll = self._broker.roll()
         # Where nobody keeps the quarantine, its rows go where somebody works.
         quarantine = QUARANTINE if roll and roll.online("quarantine") else INTERACTIVE
-        is_alone = Ecg.attempts >= QUARANTINED_AFTER
+        is_alone = ATTEMPTS_MADE >= QUARANTINED_AFTER
         is_bulk = Ecg.batch_id.is_not(None)
         rung = 0
         # What has been begun before is rung for one by one: it may take its neighbours along.
@@ -101,6 +103,8 @@ class Relay:
             (and_(IS_RETRIED, not_(is_alone), not_(is_bulk)), INTERACTIVE, 1),
             (and_(IS_RETRIED, not_(is_alone), is_bulk), BULK, 1),
             (and_(IS_RETRIED, is_alone), quarantine, 1),
+            (and_(IS_RETRIED_REDO, not_(is_alone)), BULK, 1),
+            (and_(IS_RETRIED_REDO, is_alone), quarantine, 1),
         ):
             lost_after_s = presumed_lost_after_s(
                 self._engine, rows, self._broker.waiting(queue), is_another=is_another
@@ -144,6 +148,11 @@ def publish_catalogue(engine: Engine) -> None:
         with transaction(engine) as connection:
             connection.execute(delete(table))
             connection.execute(insert(table), rows)
+            ours = row_of(versions())
+            connection.execute(
+                delete(Catalogue).where(Catalogue.fingerprint == ours["fingerprint"])
+            )
+            connection.execute(insert(Catalogue), ours)
     except IntegrityError:
         # Another relay did the same at the same moment.
         log.info("catalogue published by another relay")

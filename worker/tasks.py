@@ -22,7 +22,8 @@ from shared.errors import DatabaseUnavailable, SignalError
 from shared.models import FINISHED, Signal
 from shared.signals import decode
 from worker.analysis import analyse_ecg
-from worker.claims import OUR_FAULT, Claim, claim, fail, finish, give_back, take_back
+from worker.claims import Claim, claim
+from worker.endings import OUR_FAULT, fail, finish, give_back, take_back
 
 # Well within the limit after which the process is killed: a message is claimed, and put down after
 # MESSAGE_S; what was begun then may still compute, and wait for the database until all is to end.

@@ -15,11 +15,11 @@ if __name__ == "__main__":
     if is_hasty:
         jobs.LEASE_S = 10.0
     # Only now: they read the lease when they are imported.
-    from worker import claims, tasks
+    from worker import endings, tasks
     from worker import insights as bench
 
     tasks.COMPUTE_WITHIN_S = 2.0
     if is_hasty:
-        claims.FIRST_PAUSE_S = 0.2
+        endings.FIRST_PAUSE_S = 0.2
     bench.__path__.append(str(Path(__file__).parent / "insights"))
     runpy.run_module("worker", run_name="__main__", alter_sys=True)

@@ -12,9 +12,10 @@ from sqlalchemy import Engine, func, select, update
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseUnavailable
 from shared.jobs import LEASE_S
-from shared.models import FAILED, FINISHED, IS_PENDING, PENDING, RUNNING, Ecg, Insights, Signal
+from shared.models import FAILED, FINISHED, PENDING, RUNNING, Ecg, Insights, Signal
+from shared.states import IS_PENDING
 from tests.parts import Door
-from worker import analysis, claims, ringing, tasks
+from worker import analysis, claims, endings, ringing, tasks
 from worker.insights import Insight, Step
 
 MESSAGE = "the id of a message"
@@ -78,16 +79,16 @@ def test_delivered_twice_is_stored_once(door: Door, ecg_id: str) -> None:
 def test_a_late_result_changes_nothing(door: Door, ecg_id: str) -> None:
     [late] = claims.claim(door.engine, [ecg_id], MESSAGE)
     set_row(door.engine, ecg_id, lease_until_s=0.0)
-    assert claims.sweep(door.engine) == 1
+    assert endings.sweep(door.engine) == 1
     set_row(door.engine, ecg_id, due_at_s=0.0)
     [prompt] = claims.claim(door.engine, [ecg_id], MESSAGE)
     assert prompt.attempt == 2
-    assert not claims.finish(door.engine, [(late, b"late")])
-    assert not claims.fail(door.engine, late, "late")
-    assert not claims.give_back(door.engine, late, "late")
+    assert not endings.finish(door.engine, [(late, b"late")])
+    assert not endings.fail(door.engine, late, "late")
+    assert not endings.give_back(door.engine, late, "late")
     assert row(door.engine, ecg_id).status == RUNNING
-    assert claims.finish(door.engine, [(prompt, b"prompt")])
-    assert not claims.finish(door.engine, [(late, b"late")])
+    assert endings.finish(door.engine, [(prompt, b"prompt")])
+    assert not endings.finish(door.engine, [(late, b"late")])
     with reading(door.engine) as connection:
         assert connection.scalar(select(Insights.document)) == b"prompt"
 
@@ -146,9 +147,9 @@ def test_of_a_message_that_takes_too_long_the_rest_is_put_down(
 
 def test_a_lease_that_ran_out_is_swept_back_and_rung_for(door: Door, ecg_id: str) -> None:
     claims.claim(door.engine, [ecg_id], MESSAGE)
-    assert claims.sweep(door.engine) == 0
+    assert endings.sweep(door.engine) == 0
     set_row(door.engine, ecg_id, lease_until_s=0.0)
-    assert claims.sweep(door.engine) == 1
+    assert endings.sweep(door.engine) == 1
     assert row(door.engine, ecg_id).status == PENDING
     rung: list[str] = []
     # After a pause, so that what fails at once does not fail five times at once.
@@ -164,10 +165,10 @@ def test_after_the_last_attempt_a_lost_row_is_failed_with_its_reason(
     for _ in range(claims.MAX_ATTEMPTS):
         assert claims.claim(door.engine, [ecg_id], MESSAGE)
         set_row(door.engine, ecg_id, lease_until_s=0.0)
-        claims.sweep(door.engine)
+        endings.sweep(door.engine)
         set_row(door.engine, ecg_id, due_at_s=0.0)
     swept = row(door.engine, ecg_id)
-    assert (swept.status, swept.failure) == (FAILED, claims.GAVE_UP)
+    assert (swept.status, swept.failure) == (FAILED, endings.GAVE_UP)
     assert swept.finished_at_s is not None
 
 
@@ -187,7 +188,7 @@ def test_an_erased_ecg_takes_its_samples_and_insights_along(door: Door) -> None:
     [claim] = claims.claim(door.engine, [ecg_id], MESSAGE)
     document = tasks.compute(door.engine, claim)
     door.delete(f"/ecgs/{ecg_id}", headers=ada)
-    assert not claims.finish(door.engine, [(claim, document)])
+    assert not endings.finish(door.engine, [(claim, document)])
     with reading(door.engine) as connection:
         for table in (Ecg, Signal, Insights):
             assert connection.scalar(select(func.count()).select_from(table)) == 0
@@ -244,7 +245,7 @@ def test_memory_that_runs_out_anywhere_escapes_nowhere(
     monkeypatch.undo()
     set_row(door.engine, ecg_id, lease_until_s=0.0)
     set_row(door.engine, other, lease_until_s=0.0)
-    claims.sweep(door.engine)
+    endings.sweep(door.engine)
     for one in (ecg_id, other):
         analyse(door, [one])
         assert row(door.engine, one).status == FINISHED

@@ -148,6 +148,11 @@ def in_order(insights: Sequence[Insight]) -> tuple[Step, ...]:
         raise InsightsError(f"These insights need each other in a circle: {circle}.") from None
 
 
+def versions() -> dict[str, int]:
+    """The version of each insight."""
+    return {insight.name: insight.version for insight in find_insights()}
+
+
 def catalogue() -> list[dict[str, Any]]:
     """Describe every insight in plain values."""
     return [
