@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shared.errors import NotComputable
 from worker.detection.decisions import RULE, Rule, View, decide
-from worker.detection.filters import Float32s
+from worker.detection.filters import Float32s, cut_around
 from worker.detection.traces import Trace
 
 # From the middle of a QRS its R peak is so far away, at most; and the other polarity is the
@@ -78,8 +78,7 @@ def r_peaks(trace: Trace, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         In samples as they were recorded.
     """
     half = int(np.ceil(_R_WITHIN_S * trace.rate_hz))
-    held = np.pad(trace.signal, half + 1, mode="edge")
-    cut = held[positions[:, None] + np.arange(2 * half + 3)]
+    cut = cut_around(trace.signal, positions, half + 1)
     inner = cut[:, 1:-1]
     up, down = inner.max(axis=1, initial=0), -inner.min(axis=1, initial=0)
     upward = np.median(up - down) >= 0 if positions.size else True

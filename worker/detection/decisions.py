@@ -16,11 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 from scipy.signal import find_peaks
 
 from worker.detection.energy import Energy
-from worker.detection.filters import Float32s, highest_within
+from worker.detection.filters import Float32s, cut_around, highest_within, running_median
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,8 @@ class Rule:
     """The constants that were tuned; all others are physiology. `make accuracy` validates them."""
 
     # The threshold, as a share of a beat: `lowest` where it is silent between beats.
-    lowest: float = 0.22
-    slope: float = 0.5
+    lowest: float = 0.18
+    slope: float = 0.75
     # The evidence of looking exactly like its neighbours, where heights say nothing.
     resemblance: float = 2.0
     # What it takes to believe in a beat that begins right after the refractory time.
@@ -39,11 +38,12 @@ class Rule:
 RULE = Rule()
 
 # Ventricles do not beat again sooner; 0.4 s times the root of the RR interval is about how long a
-# T wave lasts (QT, Bazett 1920); a gap is unusual from one and a half intervals on.
+# T wave lasts (QT, Bazett 1920); a gap is unusual from one and a half intervals on, and each
+# interval more is worth the evidence of one beat that stands out.
 REFRACTORY_S = 0.2
 _QT_S = 0.4
 _LONG_GAP = 1.5
-_GAP_COST = 2.0
+_MISSED = 2.0
 _RR_AROUND = 15
 _RR_S = (0.3, 2.0)
 # Lower humps are no beats; nearer ones belong to the same QRS.
@@ -52,7 +52,8 @@ _NEAREST_HUMP_S = 0.12
 # Leads see the same beat so far apart.
 _SLACK_S = 0.05
 _HALF_SHAPE_S = 0.1
-_NEIGHBOURS = 12
+_NEIGHBOURS = 8
+_AT_ONCE = 2048
 _ALIKE = 0.75
 _LOOKED_BACK = 12
 _EVIDENCE = (-3.0, 2.0)
@@ -97,31 +98,40 @@ def decide(energy: Energy, views: Sequence[View], rate_hz: float, rule: Rule = R
         No position twice, in their order; none where there is no hump.
     """
     nearest = max(1, int(_NEAREST_HUMP_S * rate_hz))
-    positions, _ = find_peaks(energy.height, height=_LOWEST_HUMP, distance=nearest)
-    if positions.size == 0:
-        return Verdict(positions, np.zeros(0))
-    weights = np.stack([np.interp(positions, energy.middles, view.weights) for view in views])
+    humps, _ = find_peaks(energy.height, height=_LOWEST_HUMP, distance=nearest)
+    if humps.size == 0:
+        return Verdict(humps, np.zeros(0))
+    weights = np.stack([np.interp(humps, energy.middles, view.weights) for view in views])
     weights /= np.maximum(weights.sum(0), 1e-9)
-    evidence = np.zeros(positions.size)
+    evidence = np.zeros(humps.size)
     for view, weight in zip(views, weights, strict=True):
-        evidence += weight * _rise(view.energy, positions, rate_hz, rule)
+        evidence += weight * _rise(view.energy, humps, rate_hz, rule)
+    at_stake = rule.resemblance * np.clip(2.5 * energy.noise_at(humps) - 0.5, 0.2, 1)
+    # Nothing that can be gained makes a beat of the others.
+    kept = evidence > -_MISSED * _LONG_GAP - at_stake
+    humps, evidence, at_stake, weights = (
+        humps[kept],
+        evidence[kept],
+        at_stake[kept],
+        weights[:, kept],
+    )
     likely = np.flatnonzero(evidence > 0)
-    times_s = positions / rate_hz
-    intervals_s = _usual_intervals(times_s, likely)
-    likely = likely[_best_story(times_s[likely], evidence[likely], intervals_s[likely], rule)]
+    times_s = humps / rate_hz
+    usual_s = _usual_intervals(times_s, likely)
+    likely = likely[_best_story(times_s[likely], evidence[likely], usual_s[likely], rule)]
     shapes = np.concatenate(
         [
-            _shapes(view, positions, rate_hz) * np.sqrt(weight)[:, None]
+            _shapes(view, humps, rate_hz) * np.sqrt(weight, dtype=np.float32)[:, None]
             for view, weight in zip(views, weights, strict=True)
         ],
         axis=1,
     )
     alike = (_resemblance(shapes, likely) - _ALIKE) / (1 - _ALIKE)
-    ambiguity = np.clip(2.5 * energy.noise_at(positions) - 0.5, 0.2, 1)
-    evidence += rule.resemblance * ambiguity * np.clip(alike, -1.5, 1)
-    intervals_s = _usual_intervals(times_s, likely)
-    chosen = _best_story(times_s, evidence, intervals_s, rule)
-    return Verdict(positions[chosen].astype(np.int64), evidence[chosen])
+    evidence += at_stake * np.clip(alike, -1.5, 1)
+    likely_s = _usual_intervals(times_s, likely)
+    open_to = np.flatnonzero(evidence > -_MISSED * _LONG_GAP)
+    chosen = open_to[_best_story(times_s[open_to], evidence[open_to], likely_s[open_to], rule)]
+    return Verdict(humps[chosen].astype(np.int64), evidence[chosen])
 
 
 def _rise(
@@ -139,16 +149,14 @@ def _usual_intervals(times_s: NDArray[np.float64], beats: NDArray[np.intp]) -> N
     if beats.size < 3:
         return np.full(times_s.size, 0.8)
     at = times_s[beats]
-    intervals = median_filter(np.diff(at), _RR_AROUND, mode="nearest")
-    intervals_s: NDArray[np.float64] = np.clip(intervals, *_RR_S)
-    return np.interp(times_s, (at[1:] + at[:-1]) / 2, intervals_s)
+    intervals_s = np.clip(running_median(np.diff(at), _RR_AROUND), *_RR_S)
+    usual_s: NDArray[np.float64] = np.interp(times_s, (at[1:] + at[:-1]) / 2, intervals_s)
+    return usual_s
 
 
 def _shapes(view: View, positions: NDArray[np.intp], rate_hz: float) -> Float32s:
     """Cut the signal around each hump, in units of the beats around it."""
-    half = int(_HALF_SHAPE_S * rate_hz)
-    held = np.pad(view.signal, half, mode="edge")
-    cut: Float32s = held[positions[:, None] + np.arange(2 * half + 1)]
+    cut = cut_around(view.signal, positions, int(_HALF_SHAPE_S * rate_hz))
     cut -= cut.mean(axis=1, keepdims=True)
     level = np.interp(positions, view.energy.middles, view.energy.level)
     cut /= level.astype(np.float32)[:, None]
@@ -161,57 +169,63 @@ def _resemblance(shapes: Float32s, beats: NDArray[np.intp]) -> NDArray[np.float6
     Like in shape (correlation) and in size. The third, as two may be like each other by chance; not
     the mean of all, since ectopic beats have their likes too.
     """
-    sizes = np.maximum(np.linalg.norm(shapes, axis=1), 1e-9)
+    third = np.full(len(shapes), -1.0)
+    if beats.size == 0:
+        return third
+    sizes = np.maximum(np.sqrt(np.einsum("ij,ij->i", shapes, shapes)), np.float32(1e-9))
     directions = shapes / sizes[:, None]
-    of_beats, sizes_of_beats = directions[beats], sizes[beats]
-    before = np.searchsorted(beats, np.arange(len(shapes)))
-    most: Float32s = np.full((3, len(shapes)), -1, np.float32)
-    for offset in range(-_NEIGHBOURS, _NEIGHBOURS + 1):
-        others = before + offset
-        there = np.flatnonzero((others >= 0) & (others < beats.size))
-        there = there[beats[others[there]] != there]
-        others = others[there]
-        ratio = sizes[there] / sizes_of_beats[others]
-        same_size = (2 * ratio / (1 + ratio**2)) ** 2
-        like = np.full(len(shapes), -1, np.float32)
-        like[there] = np.einsum("ij,ij->i", directions[there], of_beats[others]) * same_size
-        for place in range(3):
-            most[place], like = np.maximum(most[place], like), np.minimum(most[place], like)
-    third: NDArray[np.float64] = most[2].astype(np.float64)
+    first = np.searchsorted(beats, np.arange(len(shapes))) - _NEIGHBOURS
+    offsets = np.arange(2 * _NEIGHBOURS + 1)
+    # In parts, as each hump meets many.
+    for begin in range(0, len(shapes), _AT_ONCE):
+        part = np.arange(begin, min(begin + _AT_ONCE, len(shapes)))
+        places = first[part, None] + offsets
+        others = beats.take(places, mode="clip")
+        like = np.einsum("ij,ikj->ik", directions[part], directions[others])
+        ratio = sizes[part, None] / sizes[others]
+        like *= (2 * ratio / (1 + ratio * ratio)) ** 2
+        # Not with itself, nor with the first or the last one again and again.
+        like[(places < 0) | (places >= beats.size) | (others == part[:, None])] = -1
+        third[part] = np.partition(like, -3, axis=1)[:, -3]
     return third
 
 
 def _best_story(
     times_s: NDArray[np.float64],
     evidence: NDArray[np.float64],
-    intervals_s: NDArray[np.float64],
+    usual_s: NDArray[np.float64],
     rule: Rule,
 ) -> NDArray[np.intp]:
     """Choose humps so that their evidence, less the cost of the times between, is largest."""
     worth: list[float] = []
+    highest_so_far: list[float] = []
     came_from: list[int] = []
     # Plain numbers: a loop over arrays would take ten times as long.
-    humps = zip(times_s.tolist(), evidence.tolist(), intervals_s.tolist(), strict=True)
     times = times_s.tolist()
-    for number, (at, gain, usual) in enumerate(humps):
+    t_waves_s = np.maximum(_QT_S * np.sqrt(usual_s), REFRACTORY_S + 1e-3).tolist()
+    humps = zip(times, evidence.tolist(), usual_s.tolist(), t_waves_s, strict=True)
+    highest = -math.inf
+    for number, (at, gain, usual, t_wave) in enumerate(humps):
         # A story may begin with any of the first humps.
-        best, best_from = (0.0 if at < 2 * usual or number == 0 else -math.inf), -1
-        t_wave_s = max(_QT_S * math.sqrt(usual), REFRACTORY_S + 1e-3)
+        best, best_from = (0.0 if at < 2 * usual or number == 0 else -1e9), -1
         for before in range(number - 1, max(-1, number - 1 - _LOOKED_BACK), -1):
+            # None of the earlier ones can be worth more.
+            if highest_so_far[before] <= best:
+                break
             gap = at - times[before]
             if gap < REFRACTORY_S:
                 continue
             value = worth[before]
-            if gap < t_wave_s:
-                value -= rule.t_wave * (t_wave_s - gap) / (t_wave_s - REFRACTORY_S)
+            if gap < t_wave:
+                value -= rule.t_wave * (t_wave - gap) / (t_wave - REFRACTORY_S)
             elif gap > _LONG_GAP * usual:
-                value -= min(4 * math.log(gap / (_LONG_GAP * usual)), _GAP_COST)
+                value -= _MISSED * (gap / usual - _LONG_GAP)
             if value > best:
                 best, best_from = value, before
-            if gap > 3 * usual:
-                break
-        worth.append(gain + max(best, -1e9))
+        worth.append(gain + best)
         came_from.append(best_from)
+        highest = max(highest, gain + best)
+        highest_so_far.append(highest)
     if not worth:
         return np.zeros(0, np.intp)
     last = max(range(max(0, len(worth) - _LOOKED_BACK), len(worth)), key=worth.__getitem__)

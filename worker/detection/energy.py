@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 from scipy.signal import find_peaks
 
-from worker.detection.filters import Float32s
+from worker.detection.filters import Float32s, running_median
 
 # Long enough for a beat at 40 bpm; slower hearts have one in most stretches, and medians do.
 STRETCH_S = 1.5
@@ -69,9 +68,9 @@ def normalise(envelope: Float32s, rate_hz: float) -> Energy:
     # The last stretch takes what is left over.
     begins = np.arange(max(1, envelope.size // length)) * length
     tops = np.maximum.reduceat(envelope, begins)
-    level: Float32s = median_filter(tops, _STRETCHES_AROUND, mode="nearest")
-    usual = float(np.percentile(tops, 75)) or float(tops.max())
-    level = np.maximum(level, np.float32(_LOWEST_SHARE * usual or 1))
+    level: Float32s = running_median(tops, _STRETCHES_AROUND)
+    usual = float(np.partition(tops, tops.size * 3 // 4)[tops.size * 3 // 4])
+    level = np.maximum(level, np.float32(_LOWEST_SHARE * (usual or tops.max()) or 1))
     middles = begins + np.float64(length / 2)
     levels: Float32s = np.interp(np.arange(envelope.size), middles, level).astype(np.float32)
     height = np.divide(envelope, levels, out=levels)
@@ -89,6 +88,6 @@ def _between_beats(height: Float32s, middles: NDArray[np.float64], rate_hz: floa
     rest[np.clip(tops[:, None] + around, 0, rest.size - 1)] = 0
     ends = np.concatenate([[0], tops, [height.size]])
     highest = np.maximum.reduceat(rest, ends[:-1])
-    highest = median_filter(highest, _GAPS_AROUND, mode="nearest")
+    highest = running_median(highest, _GAPS_AROUND)
     noise: NDArray[np.float64] = np.interp(middles, (ends[1:] + ends[:-1]) / 2, highest)
     return noise.clip(max=1).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,12 +77,20 @@ def _long_runs(marks: NDArray[np.bool_], shortest: int) -> NDArray[np.bool_]:
 
 def _hum(stretches: Float32s, sampling_rate_hz: float) -> Float32s:
     """The amplitude at 50 or 60 Hz, whichever is larger, by Fourier's sum under a Hann window."""
-    window = np.hanning(stretches.shape[1] + 2)[1:-1]
-    turns = np.arange(stretches.shape[1]) / sampling_rate_hz
-    hum = np.zeros(stretches.shape[0], np.float32)
-    for mains_hz in _MAINS_HZ:
-        if mains_hz < 0.45 * sampling_rate_hz:
-            wave = 2 * window / window.sum() * np.exp(2j * np.pi * mains_hz * turns)
-            parts = stretches @ np.stack([wave.real, wave.imag], axis=1).astype(np.float32)
-            np.maximum(hum, np.hypot(parts[:, 0], parts[:, 1]), out=hum)
+    parts = stretches @ _waves(stretches.shape[1], sampling_rate_hz)
+    hum: Float32s = np.hypot(parts[:, 0::2], parts[:, 1::2]).max(axis=1, initial=0)
     return hum
+
+
+@functools.lru_cache(maxsize=64)
+def _waves(length: int, sampling_rate_hz: float) -> Float32s:
+    """Cosine and sine of each, in columns; none where the sampling cannot tell."""
+    turns = 2 * np.pi * np.arange(length) / sampling_rate_hz
+    window = np.hanning(length + 2)[1:-1]
+    waves = [
+        wave(turns * mains_hz) * window * (2 / window.sum())
+        for mains_hz in _MAINS_HZ
+        for wave in (np.cos, np.sin)
+        if mains_hz < 0.45 * sampling_rate_hz
+    ]
+    return np.array(waves, np.float32).reshape(-1, length).T
