@@ -137,6 +137,17 @@ class Definition(Struct, kw_only=True):
     figures: list[str] = []
 
 
+class Recomputation(Struct, kw_only=True):
+    """How many finished ECGs have insights that are out of date, and what becomes of those."""
+
+    # Not asked for yet; asked for and not computed yet; and could not be computed again.
+    stale: int
+    waiting: int
+    failed: int
+    # After asking: how many were asked for.
+    queued: int = 0
+
+
 class User(Struct):
     """Somebody who may upload."""
 

@@ -21,6 +21,7 @@ from isoline.config import Access, Kept, find_access
 from isoline.errors import IsolineError, ProblemError, Unusable
 from isoline.options import FORM, SAMPLING_RATE, client_of
 from isoline.output import Form, Row, say, show
+from isoline.recompute_command import recompute
 from isoline.sending import Source, Unreadable, find_sources, read_file
 from isoline.users_command import users
 from isoline.watching import INTERRUPTED, SOME_FAILED
@@ -50,6 +51,7 @@ def cli(
 
 cli.add_command(batch)
 cli.add_command(users)
+cli.add_command(recompute)
 
 
 @cli.command(epilog="Example: isoline login http://localhost:8000")

@@ -1,9 +1,13 @@
-"""Start the poisoned worker, with the arguments of the real one: `python -m tests.poison`."""
+"""Start the poisoned worker or relay, with the arguments of the real one.
+
+`python -m tests.poison worker --bulk`, for example.
+"""
 
 from __future__ import annotations
 
 import os
 import runpy
+import sys
 from pathlib import Path
 
 from shared import jobs
@@ -22,4 +26,5 @@ if __name__ == "__main__":
     if is_hasty:
         endings.FIRST_PAUSE_S = 0.2
     bench.__path__.append(str(Path(__file__).parent / "insights"))
-    runpy.run_module("worker", run_name="__main__", alter_sys=True)
+    module = sys.argv.pop(1)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
