@@ -10,7 +10,7 @@ LEFTOVERS := .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_lin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo client archive doctor backup test check chaos mutants bench soak format lock up down docker-test clean
+.PHONY: help run demo client archive doctor backup insights test check chaos mutants bench soak format lock up down docker-test clean
 
 help:
 	@echo "Isoline: ECG insights as a service"
@@ -32,6 +32,9 @@ doctor: .venv/run.stamp ## Say what runs, what waits, what failed, and what to d
 
 backup: .venv/run.stamp ## Copy the database while it is in use: make backup TO=path/of/a/new.db, or a URL
 	@.venv/bin/python -m shared.backup "$(TO)"
+
+insights: .venv/run.stamp ## Write the definitions of all insights into docs/insights.md
+	@.venv/bin/python -m worker.definitions
 
 test: .venv/dev.stamp ## Run the tests
 	@$(PYTEST)
