@@ -193,6 +193,7 @@ class LifeOfARow(RuleBasedStateMachine):
     def ask_again(self, ecg_id: str) -> None:
         """An insight has changed: what is finished is to be analysed again."""
         with transaction(self.engine) as connection:
+            connection.execute(update(Ecg).where(Ecg.id == ecg_id).values(catalogue="older"))
             asked = ask_again(connection, Ecg.id == ecg_id)
         is_finished = self.ended.get(ecg_id) == FINISHED and ecg_id not in self.asked
         assert asked == ([ecg_id] if is_finished else [])
@@ -209,14 +210,30 @@ class LifeOfARow(RuleBasedStateMachine):
     )
     def begin_again(self, ecg_id: str, message: str, is_cancelled: bool) -> Any:
         """A row has come through and is begun again; left to chance alone, that is too rare."""
-        claims = [self.deliver(ecg_id, message)]
-        if isinstance(claims[0], acts.Claim):
-            self.finish(claims[0])
-        self.ask_again(ecg_id)
+        claims = self._finish_and_ask_again(ecg_id, message)
         if is_cancelled:
             self._cancel()
-        claims.append(self.deliver(ecg_id, message))
-        return multiple(*(claim for claim in claims if isinstance(claim, acts.Claim)))
+        claim = self.deliver(ecg_id, message)
+        return multiple(*claims, *([claim] if isinstance(claim, acts.Claim) else []))
+
+    @rule(
+        target=claims,
+        ecg_id=sampled_from(JOBS),
+        message=sampled_from(MESSAGES),
+        times=integers(acts.MAX_ATTEMPTS - 1, acts.MAX_ATTEMPTS + 1),
+    )
+    def begin_again_in_vain(self, ecg_id: str, message: str, times: int) -> Any:
+        """One worker after the other dies of what the first one had come through with."""
+        claims = self._finish_and_ask_again(ecg_id, message)
+        return multiple(*claims, *self.lose_again_and_again(ecg_id, times).values)
+
+    def _finish_and_ask_again(self, ecg_id: str, message: str) -> list[acts.Claim]:
+        claim = self.deliver(ecg_id, message)
+        claims = [claim] if isinstance(claim, acts.Claim) else []
+        for one in claims:
+            self.finish(one)
+        self.ask_again(ecg_id)
+        return claims
 
     @rule()
     def cancel(self) -> None:
