@@ -12,7 +12,8 @@ the best lead.
 
 Limits
 ------
-- Needs a sampling rate of 100 to 10,000 Hz, two seconds of samples, and a lead that is not flat.
+- Needs a sampling rate of 100 to 10,000 Hz, two seconds of samples, and a lead that is worth
+  something somewhere: not flat, and connected.
 - Leads of one ECG are taken to begin at the same moment.
 - A beat is a beat, wherever in the heart it begins; what kind of beat it is is not said.
 - Ventricular flutter has no beats that could be told apart; there the indices mean little.
@@ -45,8 +46,8 @@ def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
     of_leads = needed["lead.quality"]
     if recording.scope == "lead":
         beats: Beats | None = of_leads["_beats"]
-        if beats is None:
-            raise NotComputable("needs a lead that is not flat")
+        if beats is None or not of_leads["_quality"].is_usable:
+            raise NotComputable("needs a lead whose quality allows to see beats")
     else:
         read = [one for one in of_leads if one is not None]
         traces, found, qualities = (
