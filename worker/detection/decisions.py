@@ -54,6 +54,8 @@ _SLACK_S = 0.05
 _HALF_SHAPE_S = 0.1
 _NEIGHBOURS = 8
 _AT_ONCE = 2048
+# Three others: of fewer nothing is said.
+_FEWEST = 4
 _ALIKE = 0.75
 _LOOKED_BACK = 12
 _EVIDENCE = (-3.0, 2.0)
@@ -107,14 +109,6 @@ def decide(energy: Energy, views: Sequence[View], rate_hz: float, rule: Rule = R
     for view, weight in zip(views, weights, strict=True):
         evidence += weight * _rise(view.energy, humps, rate_hz, rule)
     at_stake = rule.resemblance * np.clip(2.5 * energy.noise_at(humps) - 0.5, 0.2, 1)
-    # Nothing that can be gained makes a beat of the others.
-    kept = evidence > -_MISSED * _LONG_GAP - at_stake
-    humps, evidence, at_stake, weights = (
-        humps[kept],
-        evidence[kept],
-        at_stake[kept],
-        weights[:, kept],
-    )
     likely = np.flatnonzero(evidence > 0)
     times_s = humps / rate_hz
     usual_s = _usual_intervals(times_s, likely)
@@ -129,6 +123,7 @@ def decide(energy: Energy, views: Sequence[View], rate_hz: float, rule: Rule = R
     alike = (_resemblance(shapes, likely) - _ALIKE) / (1 - _ALIKE)
     evidence += at_stake * np.clip(alike, -1.5, 1)
     likely_s = _usual_intervals(times_s, likely)
+    # Leaving a weaker one out of a story costs less than it does: it is in none of the best.
     open_to = np.flatnonzero(evidence > -_MISSED * _LONG_GAP)
     chosen = open_to[_best_story(times_s[open_to], evidence[open_to], likely_s[open_to], rule)]
     return Verdict(humps[chosen].astype(np.int64), evidence[chosen])
@@ -169,8 +164,8 @@ def _resemblance(shapes: Float32s, beats: NDArray[np.intp]) -> NDArray[np.float6
     Like in shape (correlation) and in size. The third, as two may be like each other by chance; not
     the mean of all, since ectopic beats have their likes too.
     """
-    third = np.full(len(shapes), -1.0)
-    if beats.size == 0:
+    third = np.full(len(shapes), _ALIKE)
+    if beats.size < _FEWEST:
         return third
     sizes = np.maximum(np.sqrt(np.einsum("ij,ij->i", shapes, shapes)), np.float32(1e-9))
     directions = shapes / sizes[:, None]

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.detection.beats import Beats
-from worker.detection.energy import STRETCH_S
 from worker.detection.traces import Trace
 
 # Under a fifth of what its beats reach, for two stretches together, nothing is connected.
@@ -25,6 +24,7 @@ WORTHLESS = 0.1
 class Quality:
     """From 0, worthless, to 1, for the lead and for each of its stretches (float64).
 
+    `stretch_s` is how long (s) a stretch is; the last one takes what is left over.
     `reasons` says what share of the lead is flat, clipped, disconnected, noisy (`noise`) or hums
     (`mains`); a reason that applies nowhere is left out.
     """
@@ -61,7 +61,6 @@ def assess_quality(trace: Trace, beats: Beats | None) -> Quality:
     Quality
     """
     energy, faults = trace.energy, trace.faults
-    # The trace's last stretch may be longer than the whole stretches of the samples.
     quiet = energy.top < _PRESENT
     disconnected = quiet & (_beside(quiet) | (quiet.size == 1))
     flat = faults.flat >= 0.5
@@ -78,7 +77,8 @@ def assess_quality(trace: Trace, beats: Beats | None) -> Quality:
         "mains": (hum > _HUMMING) & ~flat,
     }
     reasons = {name: float(marks.mean()) for name, marks in shares.items() if marks.any()}
-    return Quality(float(by_stretch.mean()), by_stretch, STRETCH_S, reasons)
+    stretch_s = float(2 * energy.middles[0] / trace.rate_hz)
+    return Quality(float(by_stretch.mean()), by_stretch, stretch_s, reasons)
 
 
 def _sureness(trace: Trace, beats: Beats | None) -> NDArray[np.float64]:

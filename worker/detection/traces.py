@@ -107,6 +107,8 @@ def scale_to_itself(samples: NDArray[Any]) -> Float32s:
         int(value) if samples.dtype.kind == "i" else float(value)
         for value in (samples.min(), ranked[rank], ranked[-1 - rank], samples.max())
     )
+    if lowest == highest:
+        return np.zeros(samples.size, np.float32)
     if low == high:
         low, high = lowest, highest
     # Halves: the difference of two floats need not be one.
