@@ -99,7 +99,8 @@ def hum(of: Ecg, millivolts: float, hz: float = 50) -> Floats:
 def white_noise(of: Ecg, millivolts: float, seed: int = 1) -> Floats:
     """Muscles, with that standard deviation in each 360 Hz of sampling rate."""
     share = (of.sampling_rate_hz / 360) ** 0.5
-    return millivolts * share * np.random.default_rng(seed).normal(size=of.samples.size)
+    noise: Floats = np.random.default_rng(seed).normal(size=of.samples.size)
+    return millivolts * share * noise
 
 
 def electrode_noise(of: Ecg, snr_db: float, seed: int = 1) -> Floats:
@@ -112,7 +113,8 @@ def electrode_noise(of: Ecg, snr_db: float, seed: int = 1) -> Floats:
     fading = np.exp(-np.arange(round(of.sampling_rate_hz)) / (0.15 * of.sampling_rate_hz))
     noise = np.convolve(steps, fading)[: of.samples.size]
     power = of.samples.var() / 10 ** (snr_db / 10)
-    return (noise - noise.mean()) * float(np.sqrt(power / noise.var()))
+    scaled: Floats = (noise - noise.mean()) * float(np.sqrt(power / noise.var()))
+    return scaled
 
 
 def as_counts(samples: Floats, dtype: Any = np.int16, gain: float = 200, offset: int = 0) -> Any:

@@ -63,12 +63,8 @@ def test_a_lead_that_drops_out_does_not_hurt(begin_s: int, seconds: int, kind: i
     leads = [one.samples + white_noise(one, 0.01, 1), one.samples * 0.7 + white_noise(one, 0.01, 2)]
     gone = slice(begin_s * 360, (begin_s + seconds) * 360)
     random = np.random.default_rng(5)
-    leads[0][gone] = [
-        0.0,
-        5.0,
-        0.003 * random.normal(size=seconds * 360),
-        2.0 * random.normal(size=seconds * 360),
-    ][kind]
+    offset, size = ((0.0, 0.0), (5.0, 0.0), (0.0, 0.003), (0.0, 2.0))[kind]
+    leads[0][gone] = offset + size * random.normal(size=seconds * 360)
     missed, invented, _ = errors(fused(leads).samples, one)
     assert (missed, invented) == (0, 0)
 

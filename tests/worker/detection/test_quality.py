@@ -119,6 +119,12 @@ def test_more_noise_makes_less_quality(kind: str) -> None:
     assert values[-1] < 0.5
 
 
+def test_a_sample_more_or_less_makes_no_stretch_without_faults() -> None:
+    samples = ecg(70, 10, 500).samples
+    for size in range(1480, 1520):
+        quality_of(samples[:size], 500)
+
+
 @pytest.mark.parametrize("sampling_rate_hz", [100.0, 257.3, 1000.0])
 def test_no_samples_are_too_ugly(sampling_rate_hz: float) -> None:
     for samples in (
