@@ -9,7 +9,7 @@ import numpy as np
 from shared.errors import NotComputable
 from worker.detection.beats import Beats, confidence, r_peaks
 from worker.detection.decisions import RULE, Rule, View, decide
-from worker.detection.energy import Energy, normalise
+from worker.detection.energy import Energy, between_middles, normalise
 from worker.detection.quality import WORTHLESS, Quality
 from worker.detection.traces import Trace
 
@@ -59,7 +59,7 @@ def fuse(
     total = np.zeros(longest.signal.size, np.float32)
     given = np.full(longest.signal.size, 1e-9, np.float32)
     for view in views:
-        weight = np.interp(np.arange(total.size), middles, view.weights).astype(np.float32)
+        weight = between_middles(view.weights, middles, total.size)
         total += weight * np.minimum(view.energy.height, _HIGHEST) ** 2
         given += weight
     total /= given

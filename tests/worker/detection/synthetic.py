@@ -100,7 +100,8 @@ def white_noise(of: Ecg, millivolts: float, seed: int = 1) -> Floats:
     """Muscles, with that standard deviation in each 360 Hz of sampling rate."""
     share = (of.sampling_rate_hz / 360) ** 0.5
     noise: Floats = np.random.default_rng(seed).normal(size=of.samples.size)
-    return millivolts * share * noise
+    noise *= millivolts * share
+    return noise
 
 
 def electrode_noise(of: Ecg, snr_db: float, seed: int = 1) -> Floats:
@@ -111,10 +112,11 @@ def electrode_noise(of: Ecg, snr_db: float, seed: int = 1) -> Floats:
     random = np.random.default_rng(seed)
     steps = random.normal(size=of.samples.size) * (random.random(of.samples.size) < 0.02)
     fading = np.exp(-np.arange(round(of.sampling_rate_hz)) / (0.15 * of.sampling_rate_hz))
-    noise = np.convolve(steps, fading)[: of.samples.size]
+    noise: Floats = np.convolve(steps, fading)[: of.samples.size]
     power = of.samples.var() / 10 ** (snr_db / 10)
-    scaled: Floats = (noise - noise.mean()) * float(np.sqrt(power / noise.var()))
-    return scaled
+    noise -= noise.mean()
+    noise *= np.sqrt(power / noise.var())
+    return noise
 
 
 def as_counts(samples: Floats, dtype: Any = np.int16, gain: float = 200, offset: int = 0) -> Any:
