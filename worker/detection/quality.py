@@ -47,7 +47,8 @@ def assess_quality(trace: Trace, beats: Beats | None) -> Quality:
     the beats stand out over what lies between them (the ratio of heights in the band of the QRS,
     after the noise estimate of Pan & Tompkins 1985, doi 10.1109/TBME.1985.325532), times how sure
     its beats are (their likeness to their neighbours among it, after Orphanidou et al. 2015, doi
-    10.1109/JBHI.2014.2338351), less what is clipped and what hums.
+    10.1109/JBHI.2014.2338351), squared, less what is clipped and what hums. Under 0.4 every other
+    beat may be wrong, over 0.8 one in a thousand: `make accuracy` has the table.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def assess_quality(trace: Trace, beats: Beats | None) -> Quality:
     flat = faults.flat >= 0.5
     hum = faults.hum / np.maximum(energy.level, 1e-12)
     sure = _sureness(trace, beats)
-    by_stretch = (1 - energy.noise.astype(np.float64)) * sure
+    by_stretch = np.square((1 - energy.noise.astype(np.float64)) * sure)
     by_stretch *= (1 - 0.5 * faults.clipped) / (1 + np.minimum(hum, 10) ** 2)
     by_stretch[flat | disconnected] = 0
     shares = {
