@@ -22,7 +22,7 @@ _GREATER = 1.5
 class Beats:
     """R peaks: `samples` (int64, ascending) are indices into the samples as they were recorded.
 
-    `confidence` (float64, one for each) goes from 0 to 1.
+    `confidence` (float64, one for each) is the probability that it is one, from 0 to 1.
     """
 
     samples: NDArray[np.int64]
@@ -52,12 +52,7 @@ def find_beats(trace: Trace, rule: Rule = RULE) -> Beats:
         raise NotComputable("needs a lead that is not flat")
     view = View(trace.signal, energy, np.ones(energy.level.size))
     verdict = decide(energy, [view], trace.rate_hz, rule)
-    return Beats(r_peaks(trace, verdict.positions), confidence(verdict.evidence))
-
-
-def confidence(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bring weights of evidence to 0…1, as log-odds are."""
-    return 1 / (1 + np.exp(-2 * evidence))
+    return Beats(r_peaks(trace, verdict.positions), verdict.confidence)
 
 
 def r_peaks(trace: Trace, positions: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -54,13 +54,12 @@ def remove_spikes(samples: Float32s, sampling_rate_hz: float) -> Float32s:
 
 
 def decimate(samples: Float32s, factor: int) -> Float32s:
-    """Low-pass at 40 % of the new rate and keep every `factor`-th sample, the first one first."""
+    """Low-pass at 40 % of the new rate and keep the first sample of each `factor`."""
     if factor == 1:
         return samples
     half = _HALF_TAPS * factor
     filtered: Float32s = upfirdn(_low_pass(factor), _hold_ends(samples, half), 1, factor)
-    kept = -(-samples.size // factor)
-    return filtered[2 * _HALF_TAPS : 2 * _HALF_TAPS + kept]
+    return filtered[2 * _HALF_TAPS : 2 * _HALF_TAPS + samples.size // factor]
 
 
 def remove_wander(signal: Float32s, rate_hz: float) -> Float32s:
@@ -90,13 +89,17 @@ def qrs_envelope(signal: Float32s, rate_hz: float) -> Float32s:
 
 
 def running_median(values: NDArray[Any], width: int) -> NDArray[Any]:
-    """The median of each value and its neighbours, `width` (odd) in all; the ends go on.
+    """The median of each value and its neighbours, `width` (odd) in all.
 
+    Near the ends it is that of the first or last so many: held or mirrored, one odd value there
+    would be the majority.
     `scipy.ndimage` has one that takes ten times as long to begin, which is all that counts here.
     """
-    windows = sliding_window_view(_hold_ends(values, width // 2), width)
-    middle: NDArray[Any] = np.partition(windows, width // 2, axis=1)[:, width // 2]
-    return middle
+    windows = sliding_window_view(values, min(width, values.size))
+    half = windows.shape[1] // 2
+    middle: NDArray[Any] = np.partition(windows, half, axis=1)[:, half]
+    medians: NDArray[Any] = middle.take(np.arange(values.size) - half, mode="clip")
+    return medians
 
 
 def cut_around(signal: Float32s, positions: NDArray[Any], half: int) -> Float32s:

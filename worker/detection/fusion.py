@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from shared.errors import NotComputable
-from worker.detection.beats import Beats, confidence, r_peaks
+from worker.detection.beats import Beats, r_peaks
 from worker.detection.decisions import RULE, Rule, View, decide
-from worker.detection.energy import Energy, normalise
+from worker.detection.energy import Energy, between_middles, normalise
 from worker.detection.quality import WORTHLESS, Quality
 from worker.detection.traces import Trace
 
@@ -25,9 +25,9 @@ def fuse(
 ) -> Beats:
     """Find the beats of an ECG, by what all its leads say together.
 
-    Where to look is decided on the energy of all leads, each weighted by the square of its quality
-    there; whether a hump is a beat, by the weighted mean of the evidence that each lead has for or
-    against it. R peaks are those of the best lead that is worth something at that moment.
+    Where to look is decided on the energy of all leads, each weighted by its quality there; whether
+    a hump is a beat, by the weighted mean of the evidence that each lead has for or against it. R
+    peaks are those of the best lead that is worth something at that moment.
 
     Parameters
     ----------
@@ -59,14 +59,14 @@ def fuse(
     total = np.zeros(longest.signal.size, np.float32)
     given = np.full(longest.signal.size, 1e-9, np.float32)
     for view in views:
-        weight = np.interp(np.arange(total.size), middles, view.weights).astype(np.float32)
+        weight = between_middles(view.weights, middles, total.size)
         total += weight * np.minimum(view.energy.height, _HIGHEST) ** 2
         given += weight
     total /= given
     verdict = decide(normalise(np.sqrt(total, out=total), rate_hz), views, rate_hz, rule)
     samples = np.full(verdict.positions.size, -1, np.int64)
     for n, view in zip(usable, views, strict=True):
-        worth = np.interp(verdict.positions, middles, np.sqrt(view.weights))
+        worth = np.interp(verdict.positions, middles, view.weights)
         theirs = np.flatnonzero((samples < 0) & (worth > WORTHLESS))
         theirs = theirs[verdict.positions[theirs] < traces[n].signal.size]
         samples[theirs] = r_peaks(traces[n], verdict.positions[theirs])
@@ -74,12 +74,12 @@ def fuse(
     samples[nobodys] = verdict.positions[nobodys] * longest.factor
     # Two leads may see the R peaks of neighbours in one place.
     samples, kept = np.unique(samples, return_index=True)
-    return Beats(samples, confidence(verdict.evidence)[kept])
+    return Beats(samples, verdict.confidence[kept])
 
 
 def _view(trace: Trace, quality: Quality, longest: Trace) -> View:
     """Look at a lead as long as the longest one, and give nothing on it after its end."""
-    weights = np.square(quality.by_stretch)
+    weights = quality.by_stretch
     missing = longest.signal.size - trace.signal.size
     if missing == 0:
         return View(trace.signal, trace.energy, weights)

@@ -79,9 +79,10 @@ def condition(samples: NDArray[Any], sampling_rate_hz: float | None) -> Trace:
     factor = decimation(sampling_rate_hz)
     rate_hz = sampling_rate_hz / factor
     scaled = scale_to_itself(samples)
-    slow = decimate(remove_spikes(scaled, sampling_rate_hz), factor)
-    energy = normalise(qrs_envelope(slow, rate_hz), rate_hz)
     faults = find_faults(scaled, sampling_rate_hz, factor * stretch_length(rate_hz))
+    slow = decimate(remove_spikes(scaled, sampling_rate_hz), factor)
+    del scaled
+    energy = normalise(qrs_envelope(slow, rate_hz), rate_hz)
     return Trace(
         sampling_rate_hz, samples.size, factor, remove_wander(slow, rate_hz), energy, faults
     )
@@ -107,6 +108,8 @@ def scale_to_itself(samples: NDArray[Any]) -> Float32s:
         int(value) if samples.dtype.kind == "i" else float(value)
         for value in (samples.min(), ranked[rank], ranked[-1 - rank], samples.max())
     )
+    if lowest == highest:
+        return np.zeros(samples.size, np.float32)
     if low == high:
         low, high = lowest, highest
     # Halves: the difference of two floats need not be one.
