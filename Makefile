@@ -10,7 +10,7 @@ LEFTOVERS := .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_lin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo client archive doctor backup test check chaos mutants bench soak format lock up down docker-test clean
+.PHONY: help run demo client archive doctor backup insights test check chaos mutants bench accuracy soak format lock up down docker-test clean
 
 help:
 	@echo "Isoline: ECG insights as a service"
@@ -33,6 +33,9 @@ doctor: .venv/run.stamp ## Say what runs, what waits, what failed, and what to d
 backup: .venv/run.stamp ## Copy the database while it is in use: make backup TO=path/of/a/new.db, or a URL
 	@.venv/bin/python -m shared.backup "$(TO)"
 
+insights: .venv/run.stamp ## Write the definitions of all insights into docs/insights.md
+	@.venv/bin/python -m worker.definitions
+
 test: .venv/dev.stamp ## Run the tests
 	@$(PYTEST)
 
@@ -50,6 +53,9 @@ mutants: .venv/dev.stamp ## Break the life of a row in one place at a time, and 
 
 bench: .venv/bench.stamp ## Measure against other programs, side by side: tables here, all figures in bench.json
 	@.venv/bin/python -m bench $(ARGS)
+
+accuracy: .venv/bench.stamp ## Count missed and invented beats on the reference recordings, beside other programs
+	@.venv/bin/python -m bench.accuracy $(ARGS)
 
 soak: .venv/dev.stamp ## Send 50,000 jobs through one worker, and watch its memory and its descriptors
 	@.venv/bin/python -m bench.soak $(ARGS)

@@ -22,6 +22,7 @@ from api.routes.docs import docs
 from api.routes.ecgs import ecgs
 from api.routes.health import health
 from api.routes.insights import insights
+from api.routes.recompute import recompute
 from api.routes.users import users
 from api.waiting import WaitingRoom
 from shared import database
@@ -79,7 +80,7 @@ def create_app(
         newest_revision=newest_revision(),
     )
     refusals.register(app)
-    for blueprint in (health, users, ecgs, batches, insights, docs):
+    for blueprint in (health, users, ecgs, batches, insights, recompute, docs):
         app.register_blueprint(blueprint)
     app.before_request(_begin)
     app.after_request(_end)

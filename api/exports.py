@@ -20,7 +20,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from api.batches import batch_of
 from api.chunks import find_last_line
-from api.insights import Definition, Finished, LeadInsights, find_catalogue
+from api.insights import Definition, Finished, LeadInsights, Said, find_catalogue
 from api.problems import ANALYSIS_FAILED, Problem, make_problem
 from api.users import Caller
 from shared.database import reading
@@ -47,6 +47,7 @@ class FinishedLine(Struct, tag_field="status", tag="finished", kw_only=True):
     custom_id: str | None
     ecg_id: str
     leads: list[LeadInsights]
+    insights: Said = {}
 
 
 class ErrorLine(Struct):
@@ -189,24 +190,35 @@ def _tamed(cell: Cell) -> Cell:
 
 
 def _columns(definitions: Sequence[Definition]) -> list[str]:
-    """For each insight its version, its figures, and why there are none."""
+    """For each insight its version, its figures, and why there are none; those of the whole ECG,
+    which are the same in the rows of all its leads, come last.
+    """
     return [
-        f"{definition.name}_{column}"
+        f"{prefix}{definition.name}_{column}"
+        for scope, prefix in (("lead", ""), ("ecg", "ecg_"))
         for definition in definitions
+        if scope in definition.scopes
         for column in ("version", *definition.figures, "problem")
     ]
 
 
 def _lead_cells(row: Any, definitions: Sequence[Definition]) -> Iterator[list[Cell]]:
     document = msgspec.json.decode(row.document, type=Finished)
+    of_ecg = _cells("ecg", document.insights, definitions)
     for number, lead in enumerate(document.leads):
-        cells: list[Cell] = [row.line, row.custom_id, row.ecg_id, number, lead.name]
-        for definition in definitions:
-            insight = lead.insights.get(definition.name, {})
+        where = [row.line, row.custom_id, row.ecg_id, number, lead.name]
+        yield [*where, *_cells("lead", lead.insights, definitions), *of_ecg]
+
+
+def _cells(scope: str, said: Said, definitions: Sequence[Definition]) -> list[Cell]:
+    cells: list[Cell] = []
+    for definition in definitions:
+        if scope in definition.scopes:
+            insight = said.get(definition.name, {})
             figures = [insight.get(figure) for figure in definition.figures]
             problem = insight.get("not_computable", insight.get("problem"))
             cells += [insight.get("version"), *figures, problem]
-        yield cells
+    return cells
 
 
 def _error_cells(error: ErrorLine) -> list[Cell]:

@@ -12,7 +12,8 @@ from shared.broker import Broker
 from shared.database import now_s, reading
 from shared.errors import DatabaseUnavailable
 from shared.migrations.schema import current_revision
-from shared.models import IS_FRESH, IS_RETRIED, IS_RUNNING, Ecg
+from shared.models import Ecg
+from shared.states import IS_FRESH, IS_HELD, IS_RETRIED
 
 # Who could have been begun for so long, and is not, waits for workers that do not get on.
 LATE_S = 60.0
@@ -104,7 +105,7 @@ def _oldest_due_s(connection: Connection) -> float | None:
     since: CompoundSelect[float | None] = union_all(
         select(func.min(Ecg.due_at_s)).where(IS_FRESH),
         select(func.min(Ecg.due_at_s)).where(IS_RETRIED),
-        select(func.min(Ecg.lease_until_s)).where(IS_RUNNING),
+        select(func.min(Ecg.lease_until_s)).where(IS_HELD),
     )
     now = connection.scalar(select(now_s())) or 0.0
     # What failed lately is due in a while, what is worked on is leased: these do not wait yet.

@@ -16,16 +16,9 @@ from api.users import Caller
 from shared.broker import HEARD_WITHIN_S, Broker
 from shared.database import now_s, reading
 from shared.errors import DependencyError
-from shared.models import (
-    FAILED,
-    FINISHED,
-    IS_FRESH,
-    IS_FRESH_BULK,
-    RUNNING,
-    InsightDefinition,
-    Insights,
-)
+from shared.models import FAILED, FINISHED, RUNNING, InsightDefinition, Insights
 from shared.models import Ecg as EcgRow
+from shared.states import IS_FRESH, IS_FRESH_BULK
 
 WAITING_DETAIL = "Insights are still being processed"
 
@@ -35,19 +28,25 @@ MOST_AHEAD = 1000
 WaitingFor = Literal["queue", "worker"] | None
 
 
+# By their public names: each with its `version`, and what was computed, or why it was not.
+Said = dict[str, dict[str, Any]]
+
+
 class LeadInsights(Struct):
     """The insights of one lead, by their public names."""
 
     name: str
     number_of_zero_crossings: int | None
-    insights: dict[str, dict[str, Any]]
+    insights: Said
 
 
 class Finished(Struct, tag_field="status", tag="finished"):
-    """The insights of one ECG."""
+    """The insights of one ECG: of each lead, and of all leads together."""
 
     ecg_id: str
     leads: list[LeadInsights]
+    # Documents from before there were any have none.
+    insights: Said = {}
 
 
 class Failed(Struct, tag_field="status", tag="failed"):
@@ -82,7 +81,16 @@ class Definition(Struct):
     name: str
     version: int
     unit: str
+    scopes: Annotated[
+        list[Literal["lead", "ecg"]],
+        Meta(
+            description="What it is said of: each lead, in `leads[].insights`, or the whole ECG, "
+            "in `insights`."
+        ),
+    ]
     definition: str
+    limits: list[str]
+    sources: list[str]
     figures: Annotated[
         list[str], Meta(description="The names of its numbers, in the order of a table's columns.")
     ]
@@ -215,17 +223,24 @@ def _count_ahead(engine: Engine, progress: Progress) -> int:
 
 def find_catalogue(engine: Engine) -> Catalogue:
     """The insights as the workers last declared them; raises `DependencyError` before they did."""
-    table = InsightDefinition
-    statement = select(table.name, table.version, table.unit, table.definition, table.figures)
     with reading(engine) as connection:
-        rows = connection.execute(statement.order_by(table.name)).all()
+        rows = connection.execute(_DEFINITIONS).all()
     if not rows:
         raise DependencyError("No worker has said yet what it measures.")
-    return Catalogue(
-        [
-            Definition(
-                row.name, row.version, row.unit, row.definition, msgspec.json.decode(row.figures)
-            )
-            for row in rows
-        ]
+    return Catalogue([_define(row) for row in rows])
+
+
+_DEFINITIONS = select(InsightDefinition.__table__).order_by(InsightDefinition.name)
+
+
+def _define(row: Any) -> Definition:
+    return Definition(
+        name=row.name,
+        version=row.version,
+        unit=row.unit,
+        scopes=msgspec.json.decode(row.scopes),
+        definition=row.definition,
+        limits=msgspec.json.decode(row.limits),
+        sources=msgspec.json.decode(row.sources),
+        figures=msgspec.json.decode(row.figures),
     )

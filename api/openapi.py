@@ -96,6 +96,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "description": "Only what comes after this line; CSV then goes on without a header.",
         "schema": {"type": "integer", "minimum": 0, "default": 0},
     },
+    "insight": {
+        "in": "query",
+        "description": "Only what is out of date in this one.",
+        "schema": {"type": "string", "minLength": 1},
+    },
     "batch_id": {"in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
     "ecg_id": {"in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
     "username": {"in": "path", "required": True, "schema": {"type": "string", "minLength": 1}},

@@ -40,7 +40,7 @@ def timed(act: Callable[[], object], times: int = 200) -> float:
 def limits() -> list[dict[str, Any]]:
     """One row for each floor."""
     from api.uploads import parse
-    from worker.insights import analyse_ecg
+    from worker.analysis import analyse_ecg
 
     body = make_body(12, 5_000, 1)
     signal = body.partition(b"[")[2].partition(b"[")[2].partition(b"]")[0]
@@ -65,7 +65,7 @@ def limits() -> list[dict[str, Any]]:
             timed(
                 lambda: analyse_ecg(recording.names, leads, sampling_rate_hz=500.0, baseline=0.0)
             ),
-            "worker.insights.analyse_ecg",
+            "worker.analysis.analyse_ecg",
         ),
         ("one fsync after 4 kB", _fsync(), "into a file of its own"),
         ("an empty Flask view, called in process", _flask(), "WSGI without a server"),

@@ -22,8 +22,9 @@ from sqlalchemy import Engine, func, insert, select
 
 from shared import database, jobs
 from shared.database import now_s, reading, transaction
-from shared.models import FINISHED, IS_PENDING, PENDING, Ecg, Signal, User
+from shared.models import FINISHED, PENDING, Ecg, Signal, User
 from shared.signals import encode
+from shared.states import IS_PENDING
 from tests.chaos.house import House
 
 ROWS_A_BATCH = 2_000

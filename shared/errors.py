@@ -98,7 +98,11 @@ class DamagedSignal(SignalError):
 
 
 class NotComputable(SignalError):
-    """An insight that cannot be said of this lead; the message says what it would need."""
+    """An insight that cannot be said of this lead or ECG; the message says what it would need."""
+
+
+class InsightsError(ServiceError):
+    """Insights that do not fit together: the message names those that the programmer must mend."""
 
 
 class SettingsError(ServiceError):

@@ -17,15 +17,13 @@ from shared.migrations.schema import current_revision, newest_revision
 from shared.models import (
     FAILED,
     FINISHED,
-    IS_FRESH,
-    IS_RETRIED,
-    IS_RUNNING,
     PENDING,
     RUNNING,
     Batch,
     Ecg,
 )
 from shared.settings import Settings
+from shared.states import IS_FRESH, IS_RETRIED
 
 # An ECG is begun within milliseconds: what has been due for so long, nobody looks after.
 LONG_S = 60.0
@@ -70,7 +68,7 @@ def examine_database(settings: Settings) -> Iterator[Finding]:
         # To ask would make one.
         yield Finding("database", f"{file} is not there", "Start Isoline: it makes one.")
         return
-    engine = database.connect(settings.database_url, patience_s=2.0, pool_size=2)
+    engine = database.connect(settings.database_url, patience_s=1.5, pool_size=2)
     try:
         with reading(engine) as connection:
             revision, expected = current_revision(connection), newest_revision()
@@ -144,7 +142,7 @@ def _examine_batches(connection: Connection) -> Finding:
 
 
 def _examine_leases(connection: Connection) -> Finding:
-    overdue = select(func.count()).select_from(Ecg).where(IS_RUNNING, Ecg.lease_until_s < now_s())
+    overdue = select(func.count()).select_from(Ecg).where(Ecg.lease_until_s < now_s())
     number = connection.scalar(overdue) or 0
     if number:
         return Finding("leases", f"{number} have run out", "The relay takes them back: start it.")

@@ -1,16 +1,14 @@
-"""The tables. Times are seconds since 1970-01-01 UTC, by the database's own clock.
+"""The tables, without the indexes that answer for their states: those are in `shared.states`.
 
-Only when a recording was made (`recorded_at_s`) is what its sender says.
+Times are seconds since 1970-01-01 UTC, by the database's own clock; only when a recording was made
+(`recorded_at_s`) is what its sender says.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    ColumnElement,
     Double,
     ForeignKey,
     Index,
@@ -19,8 +17,6 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
-    and_,
-    literal_column,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -148,8 +144,14 @@ class Ecg(Base):
     # The message through which that worker came by it; when it is known to be lost, so is the row.
     held_by: Mapped[str | None] = mapped_column(String(64))
     finished_at_s: Mapped[float | None] = mapped_column(Double)
-    # Why it failed, in words a user understands.
+    # Why it failed, in words a user understands. Of a finished ecg: why it could not be analysed
+    # again; its document is the one it had.
     failure: Mapped[str | None] = mapped_column(Text)
+    # The fingerprint of the insights that were last tried on it.
+    catalogue: Mapped[str] = mapped_column(String(16), server_default="")
+    # Set while a finished ecg waits to be analysed again, or is: how many attempts there had been.
+    # Whoever asks for its insights meanwhile gets those it has.
+    redo_after: Mapped[int | None] = mapped_column(Integer)
 
 
 class Signal(Base):
@@ -178,9 +180,23 @@ class InsightDefinition(Base):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     version: Mapped[int] = mapped_column(Integer)
     unit: Mapped[str] = mapped_column(String(64))
+    # JSON, as are all that follow the definition: what it is said of, "lead" or "ecg" or both.
+    scopes: Mapped[str] = mapped_column(Text, server_default='["lead"]')
     definition: Mapped[str] = mapped_column(Text)
-    # JSON: the names of its figures, in the order of a table's columns.
+    limits: Mapped[str] = mapped_column(Text, server_default="[]")
+    sources: Mapped[str] = mapped_column(Text, server_default="[]")
+    # The names of its figures, in the order of a table's columns.
     figures: Mapped[str] = mapped_column(Text, server_default="[]")
+
+
+class Catalogue(Base):
+    """Which insights there were at some time, by the fingerprint that ecgs bear."""
+
+    __tablename__ = "catalogues"
+
+    fingerprint: Mapped[str] = mapped_column(String(16), primary_key=True)
+    # JSON: the version of each, by its name.
+    versions: Mapped[str] = mapped_column(Text)
 
 
 class AuditEntry(Base):
@@ -194,47 +210,3 @@ class AuditEntry(Base):
     act: Mapped[str] = mapped_column(String(32))
     username: Mapped[str] = mapped_column(String(64))
     request_id: Mapped[str] = mapped_column(String(128))
-
-
-IS_PENDING = Ecg.status == literal_column("'pending'")
-IS_RUNNING = Ecg.status == literal_column("'running'")
-# Uploaded by itself, or with a batch; and not begun before.
-IS_FRESH = and_(IS_PENDING, Ecg.attempts == literal_column("0"), Ecg.batch_id.is_(None))
-IS_FRESH_BULK = and_(IS_PENDING, Ecg.attempts == literal_column("0"), Ecg.batch_id.is_not(None))
-IS_RETRIED = and_(IS_PENDING, Ecg.attempts > literal_column("0"))
-# Cancelled, with lines that still have to end.
-IS_TO_BE_RETIRED = and_(Batch.cancelled_at_s.is_not(None), Batch.finished_at_s.is_(None))
-
-
-def _index(name: str, *columns: Any, where: ColumnElement[bool], unique: bool = False) -> None:
-    """Index only the rows of which this is true.
-
-    A statement that asks for them in the same words is answered from there.
-    """
-    Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
-
-
-# What the relay has to put an end to.
-_index("ix_batches_cancelled", Batch.id, where=IS_TO_BE_RETIRED)
-# The lines of a batch in their order; and no name for two of them.
-_index(
-    "uq_ecgs_batch_id_line", Ecg.batch_id, Ecg.line, where=Ecg.batch_id.is_not(None), unique=True
-)
-_index(
-    "uq_ecgs_batch_id_custom_id",
-    *(Ecg.batch_id, Ecg.custom_id),
-    where=Ecg.custom_id.is_not(None),
-    unique=True,
-)
-# What waits for something, and for what.
-_index("ix_ecgs_fresh_rung_at_s", Ecg.rung_at_s, where=IS_FRESH)
-# How many are ahead, and since when the first of them could have been begun.
-_index("ix_ecgs_fresh_due_at_s", Ecg.due_at_s, where=IS_FRESH)
-# Whose turn it is, and which of theirs has been rung for.
-_index(
-    "ix_ecgs_bulk_user_id_rung_at_s_id",
-    *(Ecg.user_id, Ecg.rung_at_s, Ecg.id),
-    where=IS_FRESH_BULK,
-)
-_index("ix_ecgs_retried_rung_at_s", Ecg.rung_at_s, where=IS_RETRIED)
-_index("ix_ecgs_running_lease_until_s", Ecg.lease_until_s, where=IS_RUNNING)

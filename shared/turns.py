@@ -2,24 +2,27 @@
 
 The queue is eaten from the front. So that nobody waits for the end of somebody else's batch, it
 never holds more than a few messages of each user: whenever one is taken, the next lines of the same
-user are put at the end.
+user are put at the end. What is to be analysed again takes turns with them, as one user more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, and_, func, select, update
 
 from shared.database import now_s, transaction
 from shared.jobs import LINES_PER_MESSAGE, SAMPLES_PER_MESSAGE
-from shared.models import IS_FRESH_BULK, Ecg
+from shared.models import Ecg
+from shared.states import IS_FRESH_BULK, IS_FRESH_REDO
 
 # How many of a user's lines may stand in the queue at a time; enough that no worker, however quick,
 # finds it empty.
 LINES_IN_QUEUE = 3 * LINES_PER_MESSAGE
 # A message that nobody has taken for so long is presumed lost, unless there is a reason to.
 LATE_AFTER_S = 60.0
+# Whose turn it is when it is that of what is to be analysed again; no user is called that.
+REDO = 0
 
 
 def give_turn(
@@ -50,6 +53,7 @@ def take_turn(
 
     Parameters
     ----------
+    user_id : whose, or `REDO`.
     connection : within a transaction, after whose commit the message is to be sent. When it is not,
         the relay takes the turn again later.
     lost_after_s : seconds after which a bell is presumed lost.
@@ -58,18 +62,14 @@ def take_turn(
     -------
     list of str : in the order of their lines; none when enough of them stand in the queue.
     """
+    lines = IS_FRESH_REDO if user_id == REDO else and_(IS_FRESH_BULK, Ecg.user_id == user_id)
     rung_lately = Ecg.rung_at_s > now_s() - lost_after_s
-    in_queue = (
-        select(Ecg.id)
-        .where(IS_FRESH_BULK, Ecg.user_id == user_id, rung_lately)
-        .limit(LINES_IN_QUEUE)
-        .subquery()
-    )
+    in_queue = select(Ecg.id).where(lines, rung_lately).limit(LINES_IN_QUEUE).subquery()
     if (connection.scalar(select(func.count()).select_from(in_queue)) or 0) >= LINES_IN_QUEUE:
         return []
     rows = connection.execute(
         select(Ecg.id, Ecg.number_of_samples)
-        .where(IS_FRESH_BULK, Ecg.user_id == user_id)
+        .where(lines)
         .where(Ecg.rung_at_s <= now_s() - lost_after_s)
         .order_by(Ecg.rung_at_s, Ecg.id)
         .limit(LINES_PER_MESSAGE)

@@ -68,13 +68,16 @@ def _walk(address: Address, admin_token: str) -> None:
         f"\nA synthetic ECG, {len(ecg['leads'])} leads of {samples / SAMPLING_RATE_HZ:g} s at "
         f"{SAMPLING_RATE_HZ} Hz: uploaded, analysed and read in {1000 * took_s:.0f} ms.\n"
     )
-    print(table(document["leads"]))
+    print(table([*document["leads"], {"name": "ECG", "insights": document["insights"]}]))
     print(f"\nThe user {username} and the ECG are erased again.")
     print("Not a medical device: insights are measurements, never diagnoses.")
 
 
 def table(leads: list[dict[str, Any]]) -> str:
-    """Lay out the insights: a row for each measurement, a column for each lead."""
+    """Lay out the insights: a row for each measurement, a column for each lead.
+
+    The whole ECG is one column more.
+    """
     rows: dict[str, list[str]] = {}
     for column, lead in enumerate(leads):
         for insight, measured in lead["insights"].items():

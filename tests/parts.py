@@ -267,8 +267,8 @@ class Stack:
     def start(self, name: str, as_name: str = "") -> None:
         """Start one of the processes, beside one of that name if it is called otherwise."""
         module, *arguments = self.MODULES[name]
-        if self._poisoned and module == "worker":
-            module = "tests.poison"
+        if self._poisoned and module in {"worker", "worker.relay"}:
+            module, arguments = "tests.poison", [module, *arguments]
         with (self.folder / f"{name}.log").open("ab") as log:
             self._processes[as_name or name] = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],

@@ -81,7 +81,9 @@ def test_no_room_is_too_large(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in SOURCES if path.parent.name == "insights"], ids=lambda p: p.name
+    "path",
+    [path for path in SOURCES if path.parent.name in {"detection", "insights"}],
+    ids=lambda path: f"{path.parent.name}/{path.name}",
 )
 def test_the_bench_has_no_door_to_the_outside(path: Path) -> None:
     third_party = {"numpy", "scipy", "structlog", "shared", "worker"}

@@ -13,7 +13,7 @@ import warnings
 
 from celery.platforms import SecurityWarning
 
-from shared.errors import SettingsError
+from shared.errors import InsightsError, SettingsError
 from shared.jobs import BULK, INTERACTIVE, QUARANTINE
 
 QUEUES = {(): INTERACTIVE, ("--bulk",): BULK, ("--quarantine",): QUARANTINE}
@@ -25,7 +25,7 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore", category=SecurityWarning)
     try:
         from worker.app import app, settings
-    except SettingsError as error:
+    except (InsightsError, SettingsError) as error:
         sys.exit(str(error))
     queue = QUEUES.get(tuple(sys.argv[1:]), "")
     if not queue:

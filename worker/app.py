@@ -20,6 +20,7 @@ from shared.errors import DatabaseUnavailable
 from shared.settings import Settings
 from shared.turns import give_turn
 from worker import tasks
+from worker.insights import find_steps
 
 # What a process of the pool may allocate: a greedy analysis meets a MemoryError, and its
 # neighbours never learn of it. The largest upload needs a third of this.
@@ -36,6 +37,8 @@ assert settings.redis_url is not None  # noqa: S101 - `needs` saw to it
 app = jobs.celery_app(settings.redis_url)
 engine = database.connect(settings.database_url, pool_size=1)
 broker = Broker(settings.redis_url)
+# Before any process of the pool is made, which then finds it done; or refused, when it cannot be.
+find_steps()
 
 log = structlog.get_logger(__name__)
 

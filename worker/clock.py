@@ -6,7 +6,8 @@ from sqlalchemy import Engine, case, or_, update
 
 from shared.database import now_s, transaction
 from shared.jobs import LEASE_S
-from shared.models import IS_PENDING, IS_RUNNING, Ecg
+from shared.models import Ecg
+from shared.states import IS_HELD, IS_WAITING
 
 # Somewhat more than the pause after the last attempt but one at its longest.
 LONGEST_PAUSE_S = 30.0
@@ -20,8 +21,8 @@ def heed_the_clock(engine: Engine) -> int:
     int : how many there were.
     """
     stray = Ecg.due_at_s > now_s() + LONGEST_PAUSE_S
-    waiting = update(Ecg).where(IS_PENDING, or_(stray, Ecg.rung_at_s > now_s() + 1.0))
-    leased = update(Ecg).where(IS_RUNNING, Ecg.lease_until_s > now_s() + LEASE_S + 1.0)
+    waiting = update(Ecg).where(IS_WAITING, or_(stray, Ecg.rung_at_s > now_s() + 1.0))
+    leased = update(Ecg).where(IS_HELD, Ecg.lease_until_s > now_s() + LEASE_S + 1.0)
     with transaction(engine) as connection:
         due_at_s = case((stray, now_s()), else_=Ecg.due_at_s)
         found = connection.execute(waiting.values(due_at_s=due_at_s, rung_at_s=0.0)).rowcount

@@ -27,8 +27,9 @@ from sqlalchemy.exc import IntegrityError
 
 from shared import database, logs
 from shared.broker import Broker
+from shared.catalogue import row_of
 from shared.database import now_s, reading, transaction
-from shared.errors import DatabaseUnavailable, SettingsError
+from shared.errors import DatabaseUnavailable, InsightsError, SettingsError
 from shared.jobs import (
     BULK,
     IDS_PER_MESSAGE,
@@ -38,11 +39,18 @@ from shared.jobs import (
     celery_app,
     enqueue,
 )
-from shared.models import IS_FRESH, IS_RETRIED, IS_TO_BE_RETIRED, Batch, Ecg, InsightDefinition
+from shared.models import Batch, Catalogue, Ecg, InsightDefinition
 from shared.settings import Settings
-from worker.claims import RETIRED_AT_ONCE, retire, sweep
+from shared.states import (
+    ATTEMPTS_MADE,
+    IS_FRESH,
+    IS_RETRIED,
+    IS_RETRIED_REDO,
+    IS_TO_BE_RETIRED,
+)
 from worker.clock import heed_the_clock
-from worker.insights import catalogue
+from worker.endings import RETIRED_AT_ONCE, retire, sweep
+from worker.insights import catalogue, find_steps, versions
 from worker.ringing import give_turns, presumed_lost_after_s, ring_again
 
 PAUSE_S = 1.0
@@ -103,7 +111,7 @@ class Relay:
         roll = self._broker.roll()
         # Where nobody keeps the quarantine, its rows go where somebody works.
         quarantine = QUARANTINE if roll and roll.online("quarantine") else INTERACTIVE
-        is_alone = Ecg.attempts >= QUARANTINED_AFTER
+        is_alone = ATTEMPTS_MADE >= QUARANTINED_AFTER
         is_bulk = Ecg.batch_id.is_not(None)
         rung = 0
         # What has been begun before is rung for one by one: it may take its neighbours along.
@@ -112,6 +120,8 @@ class Relay:
             (and_(IS_RETRIED, not_(is_alone), not_(is_bulk)), INTERACTIVE, 1),
             (and_(IS_RETRIED, not_(is_alone), is_bulk), BULK, 1),
             (and_(IS_RETRIED, is_alone), quarantine, 1),
+            (and_(IS_RETRIED_REDO, not_(is_alone)), BULK, 1),
+            (and_(IS_RETRIED_REDO, is_alone), quarantine, 1),
         ):
             lost_after_s = presumed_lost_after_s(
                 self._engine, rows, self._broker.waiting(queue), is_another=is_another
@@ -144,11 +154,22 @@ def retire_cancelled(engine: Engine) -> int:
 def publish_catalogue(engine: Engine) -> None:
     """Write what the bench can do into the table that the API answers GET /insights from."""
     table = InsightDefinition
-    rows = [{**line, "figures": json.dumps(line["figures"])} for line in catalogue()]
+    rows = [
+        {
+            name: json.dumps(value) if isinstance(value, list) else value
+            for name, value in one.items()
+        }
+        for one in catalogue()
+    ]
     try:
         with transaction(engine) as connection:
             connection.execute(delete(table))
             connection.execute(insert(table), rows)
+            ours = row_of(versions())
+            connection.execute(
+                delete(Catalogue).where(Catalogue.fingerprint == ours["fingerprint"])
+            )
+            connection.execute(insert(Catalogue), ours)
     except IntegrityError:
         # Another relay did the same at the same moment.
         log.info("catalogue published by another relay")
@@ -157,6 +178,7 @@ def publish_catalogue(engine: Engine) -> None:
 def main(settings: Settings) -> None:
     """Go round once a second until told to stop."""
     assert settings.redis_url is not None  # noqa: S101 - it was asked for
+    find_steps()
     relay = Relay(
         database.connect(settings.database_url, pool_size=1),
         Broker(settings.redis_url),
@@ -177,5 +199,5 @@ if __name__ == "__main__":
     logs.configure()
     try:
         main(Settings.from_environ(needs=["ISOLINE_REDIS_URL"]))
-    except SettingsError as refusal:
+    except (InsightsError, SettingsError) as refusal:
         sys.exit(str(refusal))

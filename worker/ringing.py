@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, Engine, func, select, update
 
 from shared.database import now_s, reading, transaction
 from shared.jobs import LINES_PER_MESSAGE
-from shared.models import IS_FRESH_BULK, Ecg
-from shared.turns import LATE_AFTER_S, LINES_IN_QUEUE, give_turn
+from shared.models import Ecg
+from shared.states import IS_FRESH_BULK, IS_FRESH_REDO
+from shared.turns import LATE_AFTER_S, LINES_IN_QUEUE, REDO, give_turn
 
 # A pending row's bell is presumed lost after this long when the queue is empty or the broker came
 # back as another; while workers still have a queue to eat, after `LATE_AFTER_S`.
@@ -87,7 +88,7 @@ def give_turns(
     -------
     int : how many lines were rung for.
     """
-    users = _waiting_users(engine)
+    users = _waiting_turns(engine)
     is_full = messages >= TURNS_A_ROUND * len(users)
     if is_full and not is_another:
         return 0
@@ -99,8 +100,8 @@ def give_turns(
     return rung
 
 
-def _waiting_users(engine: Engine) -> list[int]:
-    """Whoever has lines that wait, found in as many steps as there are such users."""
+def _waiting_turns(engine: Engine) -> list[int]:
+    """Whoever has lines that wait, found in as many steps as there are such users, or `REDO`."""
     users: list[int] = []
     first = select(func.min(Ecg.user_id)).where(IS_FRESH_BULK)
     with reading(engine) as connection:
@@ -108,4 +109,6 @@ def _waiting_users(engine: Engine) -> list[int]:
         while found is not None:
             users.append(found)
             found = connection.scalar(first.where(Ecg.user_id > found))
+        if connection.scalar(select(Ecg.id).where(IS_FRESH_REDO).limit(1)) is not None:
+            users.append(REDO)
     return users

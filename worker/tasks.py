@@ -6,7 +6,6 @@ hold the claim, so that what is delivered twice is stored once.
 
 from __future__ import annotations
 
-import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,15 +15,15 @@ from typing import TypeVar
 
 import msgspec
 import structlog
-from sqlalchemy import Engine, bindparam, select
+from sqlalchemy import Engine
 
-from shared.database import reading
 from shared.errors import DatabaseUnavailable, SignalError
-from shared.jobs import SAMPLES_PER_MESSAGE
-from shared.models import FINISHED, Signal
+from shared.models import FINISHED
 from shared.signals import decode
-from worker.claims import OUR_FAULT, Claim, claim, fail, finish, give_back, take_back
-from worker.insights import analyse_ecg
+from worker.analysis import analyse_ecg
+from worker.claims import Claim, claim
+from worker.endings import OUR_FAULT, fail, finish, give_back, take_back
+from worker.sample_store import SampleStore
 
 # Well within the limit after which the process is killed: a message is claimed, and put down after
 # MESSAGE_S; what was begun then may still compute, and wait for the database until all is to end.
@@ -160,56 +159,17 @@ def mourn(
         ring_again(spared)
 
 
-_SAMPLES = select(Signal.ecg_id, Signal.encoded).where(
-    Signal.ecg_id.in_(bindparam("ecg_ids", expanding=True))
-)
-
-
-class SampleStore:
-    """The stored samples of claims: loaded by the handful, and kept until they are taken."""
-
-    def __init__(self, engine: Engine, claims: Sequence[Claim]) -> None:
-        self._engine = engine
-        self._claims = claims
-        self._asked_for: set[str] = set()
-        self._here: dict[str, bytes] = {}
-
-    def take(self, claimed: Claim) -> bytes:
-        """The samples of one of the claims, each once and in their order.
-
-        Raises
-        ------
-        SignalError : they are gone.
-        DatabaseUnavailable : that one is at fault alone; the next one is loaded anew.
-        """
-        if claimed.ecg_id not in self._asked_for:
-            ecg_ids = self._handful(claimed)
-            with reading(self._engine) as connection:
-                rows = connection.execute(_SAMPLES, {"ecg_ids": ecg_ids}).all()
-            self._here = {row.ecg_id: row.encoded for row in rows}
-            self._asked_for = set(ecg_ids)
-        encoded = self._here.pop(claimed.ecg_id, None)
-        if encoded is None:
-            raise SignalError("The samples of this ECG are gone.")
-        return encoded
-
-    def _handful(self, first: Claim) -> list[str]:
-        """This one and as many of the next as may be in memory with it."""
-        start = self._claims.index(first)
-        samples = itertools.accumulate(one.number_of_samples for one in self._claims[start:])
-        fitting = sum(1 for so_far in samples if so_far <= SAMPLES_PER_MESSAGE)
-        return [one.ecg_id for one in self._claims[start : start + max(1, fitting)]]
-
-
 def compute(claimed: Claim, encoded: bytes) -> bytes:
     """Put every insight into the document that the poll will answer."""
-    leads = analyse_ecg(
+    analysed = analyse_ecg(
         claimed.names,
         decode(encoded),
         sampling_rate_hz=claimed.sampling_rate_hz,
         baseline=claimed.baseline,
+        unit=claimed.unit,
+        gain=claimed.gain,
     )
-    return msgspec.json.encode({"ecg_id": claimed.ecg_id, "status": FINISHED, "leads": leads})
+    return msgspec.json.encode({"ecg_id": claimed.ecg_id, "status": FINISHED, **analysed})
 
 
 def _insist(act: Callable[[], T], end_s: float) -> T:

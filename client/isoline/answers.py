@@ -51,11 +51,12 @@ class LeadInsights(Struct):
 
 
 class Insights(Struct, kw_only=True):
-    """How far an ECG is; its insights, once `status` is "finished"."""
+    """How far an ECG is; its insights, once `status` is "finished": of leads, and of the whole."""
 
     ecg_id: str
     status: Literal["pending", "finished", "failed"]
     leads: list[LeadInsights] = []
+    insights: dict[str, dict[str, Any]] = {}
     # Why it waits, or why it failed.
     detail: str | None = None
     waiting_for: Literal["queue", "worker"] | None = None
@@ -129,8 +130,22 @@ class Definition(Struct, kw_only=True):
     name: str
     version: int
     unit: str
+    scopes: list[str] = []
     definition: str
+    limits: list[str] = []
+    sources: list[str] = []
     figures: list[str] = []
+
+
+class Recomputation(Struct, kw_only=True):
+    """How many finished ECGs have insights that are out of date, and what becomes of those."""
+
+    # Not asked for yet; asked for and not computed yet; and could not be computed again.
+    stale: int
+    waiting: int
+    failed: int
+    # After asking: how many were asked for.
+    queued: int = 0
 
 
 class User(Struct):

@@ -19,6 +19,7 @@ from isoline.answers import (
     ErrorLine,
     Insights,
     Readiness,
+    Recomputation,
     User,
 )
 from isoline.credentials import check_key, check_url
@@ -46,7 +47,7 @@ class Client:
     ----------
     url : where the server is.
     token : yours, as a user.
-    admin_token : the administrator's, for users alone.
+    admin_token : the administrator's, for users and for what is out of date.
     timeout_s : how long the server may say nothing.
     most_attempts : how often a request is made before it is given up.
     patience_s : how long at least a batch is sent again while the server is away.
@@ -228,6 +229,11 @@ class Client:
     def ready(self) -> Readiness:
         """Whether everything is there; also when it is not."""
         return self._transport.ask("GET", "/health/ready", Readiness, also=(503,))
+
+    def recompute(self, insight: str | None = None, *, dry_run: bool = False) -> Recomputation:
+        """Have some of what is out of date computed again, or count it; for the administrator."""
+        path = "/recompute" if insight is None else f"/recompute?insight={_part(insight)}"
+        return self._transport.ask("GET" if dry_run else "POST", path, Recomputation)
 
     def register(self, username: str) -> Credentials:
         """Register a user, for the administrator."""

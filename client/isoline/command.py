@@ -22,6 +22,7 @@ from isoline.errors import IsolineError, Unauthenticated, Unusable
 from isoline.login_command import login
 from isoline.options import FORM, access_of, client_of
 from isoline.output import Form, lead_rows, say, show
+from isoline.recompute_command import recompute
 from isoline.screen import typed
 from isoline.upload_command import upload
 from isoline.users_command import users
@@ -59,6 +60,7 @@ cli.add_command(login)
 cli.add_command(upload)
 cli.add_command(batch)
 cli.add_command(users)
+cli.add_command(recompute)
 
 
 @cli.command(epilog="Example: isoline insights 01a208f9-aad6-728b-860f-e3721aa89d31 --json")
@@ -74,7 +76,8 @@ def insights(context: click.Context, ecg_id: str, wait_s: int, form: Form) -> No
         say(f"{found.status}: {found.detail}")
         context.exit(NOT_FINISHED if found.status == "pending" else SOME_FAILED)
     if form == "json":
-        show([{"ecg_id": found.ecg_id, "status": found.status, "leads": found.leads}], form)
+        document = {"leads": found.leads, "insights": found.insights}
+        show([{"ecg_id": found.ecg_id, "status": found.status, **document}], form)
     else:
         show(lead_rows(found), form, columns=["lead", "name"])
 

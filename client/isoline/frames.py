@@ -24,8 +24,10 @@ def as_frame(lines: Iterable[Insights], catalogue: Sequence[Definition]) -> pand
     except ImportError:
         raise ImportError("A frame needs pandas: pip install 'isoline[formats]'") from None
     sources = {
-        f"{definition.name}_{column}": (definition.name, column)
+        f"{prefix}{definition.name}_{column}": (scope, definition.name, column)
+        for scope, prefix in (("lead", ""), ("ecg", "ecg_"))
         for definition in catalogue
+        if scope in definition.scopes
         for column in ("version", *definition.figures, "problem")
     }
     columns: dict[str, list[Any]] = {name: [] for name in (*_FIRST, *sources)}
@@ -35,8 +37,9 @@ def as_frame(lines: Iterable[Insights], catalogue: Sequence[Definition]) -> pand
                 _FIRST, (line.line, line.custom_id, line.ecg_id, number, lead.name), strict=True
             ):
                 columns[name].append(value)
-            for name, (insight, column) in sources.items():
-                figures = lead.insights.get(insight, {})
+            said = {"lead": lead.insights, "ecg": line.insights}
+            for name, (scope, insight, column) in sources.items():
+                figures = said[scope].get(insight, {})
                 value = figures.get(column)
                 if column == "problem":
                     value = figures.get("not_computable", value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -109,15 +109,19 @@ def _show_table(rows: Iterable[Row], columns: Sequence[str]) -> None:
 
 
 def lead_rows(insights: Insights, **first: Any) -> Iterator[Row]:
-    """A row for each lead, with a column for each figure of each insight."""
+    """A row for each lead, with a column for each figure of each insight; the whole ECG's last."""
+    of_ecg = {f"ecg_{name}": cell for name, cell in _figures(insights.insights).items()}
     for number, lead in enumerate(insights.leads):
-        row = {**first, "lead": number, "name": lead.name}
-        for name, figures in lead.insights.items():
-            for figure, value in figures.items():
-                if not isinstance(value, dict | list):
-                    column = "problem" if figure == "not_computable" else figure
-                    row[f"{name}_{column}"] = value
-        yield row
+        yield {**first, "lead": number, "name": lead.name, **_figures(lead.insights), **of_ecg}
+
+
+def _figures(insights: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        f"{name}_{'problem' if figure == 'not_computable' else figure}": value
+        for name, figures in insights.items()
+        for figure, value in figures.items()
+        if not isinstance(value, dict | list)
+    }
 
 
 def batch_row(batch: Batch) -> Row:

@@ -128,7 +128,7 @@ class Transport:
         return response
 
     def _credentials(self, path: str) -> dict[str, str]:
-        if path.startswith("/users"):
+        if path.startswith(("/users", "/recompute")):
             return {"x-admin-token": self._admin_token} if self._admin_token else {}
         return {"x-user-token": self._token} if self._token else {}
 

@@ -37,6 +37,8 @@ EXPECTED = {
     ("GET", "/batches/<batch_id>/insights"): (200, 404, 401, 401, 401, 401),
     ("GET", "/batches/<batch_id>/errors"): (200, 404, 401, 401, 401, 401),
     ("POST", "/batches/<batch_id>/cancel"): (200, 404, 401, 401, 401, 401),
+    ("GET", "/recompute"): (401, 401, 503, 401, 401, 401),
+    ("POST", "/recompute"): (401, 401, 503, 401, 401, 401),
     ("GET", "/users"): (401, 401, 200, 401, 401, 401),
     ("POST", "/users"): (401, 401, 201, 401, 401, 401),
     ("POST", "/users/<username>/token"): (401, 401, 200, 401, 401, 401),
@@ -118,7 +120,7 @@ def test_a_route_opens_to_whom_it_should(sender: Sender, method: str, rule: str)
 
 PROTECTED = [route for route, expected in EXPECTED.items() if 401 in expected]
 OF_USERS = [route for route in PROTECTED if route[1].startswith(("/ecgs", "/batches"))]
-OF_ADMIN = [route for route in PROTECTED if route[1].startswith("/users")]
+OF_ADMIN = [route for route in PROTECTED if route[1].startswith(("/users", "/recompute"))]
 
 
 @pytest.mark.parametrize(("method", "rule"), OF_USERS)

@@ -21,8 +21,8 @@ from shared.database import reading, transaction
 from shared.models import Batch, Ecg, Insights, RejectedLine, Signal, User
 from shared.turns import LINES_IN_QUEUE
 from tests.parts import Door
-from worker import claims
-from worker.claims import CANCELLED
+from worker import claims, endings
+from worker.endings import CANCELLED
 from worker.relay import publish_catalogue, retire_cancelled
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -180,7 +180,7 @@ def test_every_line_gets_its_own_insights(door: Door, ada: dict[str, str]) -> No
     assert found == [2 * n for n in range(200)]
     for line in finished[::50]:
         poll = door.get(f"/ecgs/{line['ecg_id']}/insights", headers=ada).json
-        assert poll == {name: line[name] for name in ("ecg_id", "status", "leads")}
+        assert poll == {name: line[name] for name in ("ecg_id", "status", "leads", "insights")}
 
 
 @pytest.mark.parametrize("cut_at", [10, 100, 1000, 5000])
@@ -290,7 +290,7 @@ def test_cancelling_stops_what_has_not_begun_and_keeps_what_has_finished(
     waiting = door.get("/ecgs?status=pending&limit=500", headers=ada).json["data"]
     assert len(waiting) == 91
     assert retire_cancelled(door.engine) == 90
-    assert claims.finish(door.engine, [(begun, b"{}")])
+    assert endings.finish(door.engine, [(begun, b"{}")])
     assert counts(door, ada, batch_id) == {
         "total": 101,
         "pending": 0,
@@ -496,10 +496,10 @@ def test_a_row_that_is_taken_back_for_the_last_time_is_counted(
         connection.execute(
             update(Ecg).values(status="running", attempts=claims.MAX_ATTEMPTS, lease_until_s=0)
         )
-    assert claims.sweep(door.engine) == 1
+    assert endings.sweep(door.engine) == 1
     assert counts(door, ada, batch_id)["failed"] == 1
     [error] = lines_of(door, ada, batch_id, "errors")
-    assert (error["verdict"], error["problem"]["detail"]) == ("failed", claims.GAVE_UP)
+    assert (error["verdict"], error["problem"]["detail"]) == ("failed", endings.GAVE_UP)
     assert error["problem"]["type"] == "/problems/analysis-failed"
     assert door.get("/problems/analysis-failed").status_code == 200
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from sqlalchemy import insert
 
 from shared.database import transaction
@@ -22,8 +24,9 @@ def test_the_catalogue_is_what_the_workers_declared_by_name(door: Door) -> None:
         {"name": name, "version": 2, "unit": "Hz", "definition": f"What {name} is."}
         for name in ("b", "a")
     ]
+    lists = {"scopes": ["lead", "ecg"], "limits": ["l"], "sources": ["s", "t"], "figures": ["x"]}
     with transaction(door.engine) as connection:
-        rows = [{**line, "figures": '["x"]'} for line in declared]
-        connection.execute(insert(InsightDefinition), rows)
-    listed = [{**line, "figures": ["x"]} for line in declared[::-1]]
+        written = {name: json.dumps(items) for name, items in lists.items()}
+        connection.execute(insert(InsightDefinition), [{**line, **written} for line in declared])
+    listed = [{**line, **lists} for line in declared[::-1]]
     assert door.get("/insights").json == {"data": listed}

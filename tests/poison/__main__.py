@@ -1,9 +1,13 @@
-"""Start the poisoned worker, with the arguments of the real one: `python -m tests.poison`."""
+"""Start the poisoned worker or relay, with the arguments of the real one.
+
+`python -m tests.poison worker --bulk`, for example.
+"""
 
 from __future__ import annotations
 
 import os
 import runpy
+import sys
 from pathlib import Path
 
 from shared import jobs
@@ -15,11 +19,12 @@ if __name__ == "__main__":
     if is_hasty:
         jobs.LEASE_S = 10.0
     # Only now: they read the lease when they are imported.
-    from worker import claims, tasks
+    from worker import endings, tasks
     from worker import insights as bench
 
     tasks.COMPUTE_WITHIN_S = 2.0
     if is_hasty:
-        claims.FIRST_PAUSE_S = 0.2
+        endings.FIRST_PAUSE_S = 0.2
     bench.__path__.append(str(Path(__file__).parent / "insights"))
-    runpy.run_module("worker", run_name="__main__", alter_sys=True)
+    module = sys.argv.pop(1)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

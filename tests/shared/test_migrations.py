@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -16,16 +17,18 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, event, insert, inspect, text
 from sqlalchemy.schema import CreateIndex
 
-from api import batches, ecgs, exports, insights
+from api import batches, ecgs, exports, insights, recompute
 from api.chunks import find_lines, find_names
 from api.pages import Paging
 from api.users import Caller
 from shared import turns
+from shared.catalogue import fingerprint
 from shared.database import reading, transaction
 from shared.errors import NotFound
 from shared.migrations import schema
-from shared.models import IS_FRESH, IS_RETRIED, PENDING, Base, Batch, Ecg, User
-from worker import claims, ringing
+from shared.models import PENDING, Base, Batch, Ecg, InsightDefinition, User
+from shared.states import IS_FRESH, IS_RETRIED, IS_RETRIED_REDO
+from worker import claims, endings, ringing
 
 
 def test_models_and_migrations_are_equal(engine: Engine) -> None:
@@ -117,6 +120,8 @@ def crowded(engine: Engine) -> Engine:
                     "batch_id": BATCH if number % 40 == 0 else None,
                     "line": number,
                     "custom_id": f"line {number}",
+                    "catalogue": "" if number % 100 == 1 else fingerprint(VERSIONS),
+                    "redo_after": 0 if number % 100 == 2 else None,
                 }
                 for number in range(20_000)
             ],
@@ -134,10 +139,16 @@ def crowded(engine: Engine) -> Engine:
                 created_at_s=0,
             )
         )
+        declared = [{"name": name, "version": n} for name, n in VERSIONS.items()]
+        declared = [{"unit": "", "definition": "", **one} for one in declared]
+        connection.execute(insert(InsightDefinition), declared)
         connection.execute(text("ANALYZE"))
     return engine
 
 
+# An index of some rows may be walked through: those are the rows that are asked for.
+WHOLE_TABLE = re.compile(r"Seq Scan on ecgs|SCAN ecgs(?! USING (COVERING )?INDEX ix_ecgs_)")
+VERSIONS = {"beats": 2, "rr": 1}
 ME = Caller(1)
 BATCH = "0000000b-0000-0000-0000-000000000000"
 SOME_ID = f"{100:08}-0000-0000-0000-000000000000"
@@ -152,6 +163,11 @@ def poll(engine: Engine) -> None:
 def turn(engine: Engine) -> None:
     with transaction(engine) as connection:
         assert turns.take_turn(connection, 1)
+
+
+def redo(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        assert turns.take_turn(connection, turns.REDO)
 
 
 def known(engine: Engine) -> None:
@@ -171,11 +187,11 @@ QUESTIONS: dict[str, Callable[[Engine], object]] = {
     "list of pending": lambda engine: ecgs.find_all(engine, ME, FIRST, "pending"),
     "list of finished": lambda engine: ecgs.find_all(engine, ME, NEXT, "finished"),
     "relay": lambda engine: ringing.ring_again(engine, IS_FRESH, lambda ids: None, 8, 1),
-    "sweep": claims.sweep,
+    "sweep": endings.sweep,
     "turn": turn,
     "whose turn": lambda engine: ringing.give_turns(engine, lambda ids: None, 0, is_another=False),
     "relay, again": lambda engine: ringing.ring_again(engine, IS_RETRIED, lambda ids: None, 1, 1),
-    "retire": lambda engine: claims.retire(engine, BATCH, 1),
+    "retire": lambda engine: endings.retire(engine, BATCH, 1),
     "known lines": known,
     "results": lambda engine: export(engine, exports.export_insights, 0),
     "last results": lambda engine: export(engine, exports.export_insights, 19_900),
@@ -183,6 +199,13 @@ QUESTIONS: dict[str, Callable[[Engine], object]] = {
     "poll of a batch": lambda engine: batches.find_one(engine, ME, BATCH),
     "list of batches": lambda engine: batches.find_all(engine, ME, FIRST),
     "erase a batch": lambda engine: batches.erase(engine, ME, BATCH),
+    "count what is stale": lambda engine: recompute.count(engine, None),
+    "count what is stale in one": lambda engine: recompute.count(engine, "beats"),
+    "ask for what is stale": lambda engine: recompute.queue(engine, None, request_id=""),
+    "turn of what is done again": redo,
+    "relay, done again": lambda engine: ringing.ring_again(
+        engine, IS_RETRIED_REDO, lambda ids: None, 1, 1
+    ),
     "claim": lambda engine: claims.claim(engine, [SOME_ID], "a message"),
 }
 
@@ -190,8 +213,7 @@ QUESTIONS: dict[str, Callable[[Engine], object]] = {
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_no_question_reads_a_whole_table(crowded: Engine, question: str) -> None:
     plans = plans_of(crowded, QUESTIONS[question])
-    assert "Seq Scan on ecgs" not in plans, plans
-    assert "SCAN ecgs" not in plans, plans
+    assert not WHOLE_TABLE.search(plans), plans
 
 
 @pytest.mark.parametrize("question", ["list", "next page", "list of finished", "relay"])

@@ -1,7 +1,8 @@
 """Whether the game of `test_life_of_a_row` can be lost: `python -m tests.worker.mutants`.
 
-Breaks worker/claims.py in one place at a time, in a copy of the house, and plays. A mutant that
-survives means that a rule is not played for; one that no longer fits the text must be rewritten.
+Breaks worker/claims.py or worker/endings.py in one place at a time, in a copy of the house, and
+plays. A mutant that survives means that a rule is not played for; one that no longer fits the text
+must be rewritten.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from tests.parts import HOUSE
 
-BROKEN = Path("worker") / "claims.py"
+BROKEN = (Path("worker") / "claims.py", Path("worker") / "endings.py")
 GAME = "tests/worker/test_life_of_a_row.py"
 ROOMS = ("api", "shared", "worker", "tests")
 AT_ONCE = 2
@@ -45,7 +46,7 @@ MUTANTS = (
         '    tuple_(Ecg.id, Ecg.attempts).in_(bindparam("held", expanding=True)),\n',
         "",
     ),
-    Mutant("the fence does not ask for the status", "    Ecg.status == RUNNING,\n", ""),
+    Mutant("the fence does not ask whether it is held", "    IS_HELD,\n)", ")"),
     Mutant(
         "the fence does not ask which ecg",
         "    Ecg.id.in_(_ECG_IDS),\n"
@@ -55,13 +56,13 @@ MUTANTS = (
     Mutant("an attempt is not counted", "attempts=Ecg.attempts + 1,", "attempts=Ecg.attempts,"),
     Mutant(
         "a claim does not ask for the status",
-        ".where(Ecg.id.in_(_ECG_IDS), IS_PENDING, Ecg.due",
+        ".where(Ecg.id.in_(_ECG_IDS), IS_WAITING, Ecg.due",
         ".where(Ecg.id.in_(_ECG_IDS), Ecg.due",
     ),
     Mutant(
         "a claim does not ask whether it is due",
-        "IS_PENDING, Ecg.due_at_s <= now_s()",
-        "IS_PENDING",
+        "IS_WAITING, Ecg.due_at_s <= now_s()",
+        "IS_WAITING",
     ),
     Mutant(
         "what was begun before is claimed with others",
@@ -70,9 +71,50 @@ MUTANTS = (
     ),
     Mutant(
         "a claim does not ask whether the batch is cancelled",
-        "or_(Ecg.batch_id.is_(None), ~_IS_CALLED_OFF)",
-        "or_(Ecg.batch_id.is_(None), Ecg.batch_id.is_not(None))",
+        "Ecg.redo_after.is_not(None), ~_IS_CALLED_OFF)",
+        "Ecg.redo_after.is_not(None), Ecg.batch_id.is_not(None))",
     ),
+    Mutant(
+        "what is done again is not begun when its batch was cancelled meanwhile",
+        "Ecg.redo_after.is_not(None), ~_IS_CALLED_OFF",
+        "~_IS_CALLED_OFF",
+    ),
+    Mutant(
+        "what is done again looks as if it were running",
+        "status=case((IS_PENDING, RUNNING), else_=Ecg.status),",
+        "status=RUNNING,",
+    ),
+    Mutant(
+        "what is done again may be begun as often as is left of the first time",
+        '.where(bindparam("most_attempts") >= ATTEMPTS_MADE)',
+        '.where(bindparam("most_attempts") >= Ecg.attempts)',
+    ),
+    Mutant(
+        "what was done again in vain looks as if it had failed",
+        "status=case((_IS_FIRST, FAILED), else_=FINISHED)",
+        "status=FAILED",
+    ),
+    Mutant(
+        "what is taken back of what is done again has failed",
+        "case((~_IS_FIRST, FINISHED), (exhausted, FAILED)",
+        "case((exhausted, FAILED)",
+    ),
+    Mutant(
+        "what was done again in vain is done again for ever",
+        "redo_after=case((exhausted, None), else_=Ecg.redo_after),",
+        "",
+    ),
+    Mutant(
+        "what was done again in vain stays out of date",
+        "catalogue=case((exhausted, our_catalogue()), else_=Ecg.catalogue),",
+        "",
+    ),
+    Mutant("what is done again keeps its document", "connection.execute(_REPLACE, rows)", "None"),
+    Mutant(
+        "what is done again is counted again", "for ecg_id, _ in first])", "for ecg_id in stood])"
+    ),
+    Mutant("what is done again waits for ever", "redo_after=None, catalogue", "catalogue"),
+    Mutant("what is done stays out of date", ', catalogue=bindparam("catalogue_then")', ""),
     Mutant(
         "a claim takes no lease", "lease_until_s=now_s() + LEASE_S,", "lease_until_s=now_s() - 1,"
     ),
@@ -87,11 +129,11 @@ MUTANTS = (
     Mutant("what is taken back has failed", "else_=PENDING", "else_=FAILED"),
     Mutant("what is taken back does not rest", "now_s() + pause_s * jitter", "now_s()"),
     Mutant("what is taken back counts as rung for", "rung_at_s=0.0", "rung_at_s=now_s()"),
-    Mutant("one attempt too many", "Ecg.attempts >= MAX_ATTEMPTS", "Ecg.attempts > MAX_ATTEMPTS"),
+    Mutant("one attempt too many", "ATTEMPTS_MADE >= MAX_ATTEMPTS", "ATTEMPTS_MADE > MAX_ATTEMPTS"),
     Mutant(
-        "one attempt too few", "Ecg.attempts >= MAX_ATTEMPTS", "Ecg.attempts >= MAX_ATTEMPTS - 1"
+        "one attempt too few", "ATTEMPTS_MADE >= MAX_ATTEMPTS", "ATTEMPTS_MADE >= MAX_ATTEMPTS - 1"
     ),
-    Mutant("attempts without end", "Ecg.attempts >= MAX_ATTEMPTS", "Ecg.attempts >= 1_000_000"),
+    Mutant("attempts without end", "ATTEMPTS_MADE >= MAX_ATTEMPTS", "ATTEMPTS_MADE >= 1_000_000"),
     Mutant(
         "the last attempt fails without a reason",
         "failure=case((exhausted, reason), else_=None),",
@@ -99,14 +141,28 @@ MUTANTS = (
     ),
     Mutant(
         "the last attempt is not counted in its batch",
-        "count_ended(connection, [(row.batch_id, row.status) for row in rows])",
-        "",
+        "taken_back = _end(connection, _saying(statement), asked)\n"
+        "        _count_failed(connection, taken_back.values())",
+        "taken_back = _end(connection, _saying(statement), asked)",
+    ),
+    Mutant(
+        "what failed is not counted in its batch",
+        "stood = _end(connection, _saying(failing), fence([claimed]))\n"
+        "        _count_failed(connection, stood.values())",
+        "stood = _end(connection, _saying(failing), fence([claimed]))",
+    ),
+    Mutant(
+        "what is done again in vain is counted again",
+        "for batch_id, status in ended if status == FAILED]",
+        "for batch_id, status in ended]",
     ),
     Mutant("a loss does not ask for the message", ", Ecg.held_by == message[:64])", ")"),
-    Mutant("finishing leaves the status", ".values(status=FINISHED)", ".values(failure=None)"),
+    Mutant("finishing leaves the status", "status=FINISHED, failure=None,", "failure=None,"),
     Mutant("finishing without the result", "connection.execute(_STORE, rows)", "(_STORE, rows)"),
     Mutant(
-        "finishing behind the fence stores as well", "if claimed.ecg_id in stood\n", "if True\n"
+        "finishing behind the fence stores as well",
+        "for claimed, document in documents if claimed.ecg_id in stood]",
+        "for claimed, document in documents]",
     ),
     Mutant(
         "what is retired is not counted",
@@ -116,7 +172,7 @@ MUTANTS = (
     Mutant(
         "what is being worked on is retired",
         "select(Ecg.id).where(IS_PENDING, Ecg.batch_id == batch_id",
-        "select(Ecg.id).where(IS_RUNNING, Ecg.batch_id == batch_id",
+        "select(Ecg.id).where(IS_HELD, Ecg.batch_id == batch_id",
     ),
 )
 
@@ -133,8 +189,9 @@ def survives(mutant: Mutant, seed: int) -> tuple[bool, float]:
                 HOUSE / room, house / room, ignore=shutil.ignore_patterns("__pycache__")
             )
         shutil.copy(HOUSE / "pyproject.toml", house)
-        source = (HOUSE / BROKEN).read_text()
-        (house / BROKEN).write_text(source.replace(mutant.text, mutant.instead))
+        for path in BROKEN:
+            source = (HOUSE / path).read_text()
+            (house / path).write_text(source.replace(mutant.text, mutant.instead))
         with (house / GAME).open("a") as game:
             game.write(IN_HASTE)
         began_s = time.monotonic()
@@ -161,7 +218,7 @@ def survives(mutant: Mutant, seed: int) -> tuple[bool, float]:
 
 def unfit() -> list[str]:
     """The mutants whose text is not there any more, or not just once."""
-    source = (HOUSE / BROKEN).read_text()
+    source = "".join((HOUSE / path).read_text() for path in BROKEN)
     return [mutant.what for mutant in MUTANTS if source.count(mutant.text) != 1]
 
 

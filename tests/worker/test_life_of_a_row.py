@@ -27,23 +27,15 @@ from hypothesis.stateful import (
 from hypothesis.strategies import integers, sampled_from
 from sqlalchemy import insert, select, update
 
+from api.recompute import ask_again
 from shared import database
 from shared.database import now_s, reading, transaction
 from shared.jobs import LEASE_S
 from shared.migrations import schema
-from shared.models import (
-    FAILED,
-    FINISHED,
-    IS_PENDING,
-    PENDING,
-    RUNNING,
-    Batch,
-    Ecg,
-    Insights,
-    User,
-)
+from shared.models import FAILED, FINISHED, PENDING, RUNNING, Batch, Ecg, Insights, User
+from shared.states import IS_WAITING
 from worker import claims as acts
-from worker import ringing
+from worker import endings, ringing
 from worker.clock import heed_the_clock
 
 JOBS = ("0" * 36, "1" * 36)
@@ -79,6 +71,10 @@ class LifeOfARow(RuleBasedStateMachine):
         self.stored: dict[str, bytes] = {}
         self.ended: dict[str, str] = {}
         self.begun = dict.fromkeys(JOBS, 0)
+        # What is finished and was asked for again, and how often it had been begun before that; and
+        # where it was in vain.
+        self.asked: dict[str, int] = {}
+        self.in_vain: set[str] = set()
         # Whoever has begun last and not ended yet, and those of them who have lost their lease.
         self.holder: dict[str, acts.Claim | None] = dict.fromkeys(JOBS)
         self.out_of_lease: set[str] = set()
@@ -148,7 +144,7 @@ class LifeOfARow(RuleBasedStateMachine):
     @rule(target=claims, message=sampled_from(MESSAGES))
     def deliver_together(self, message: str) -> Any:
         """A message that names both: of them, what has been begun before is left for another."""
-        expected = [i for i in JOBS if self._may_begin(i) and not self.begun[i]]
+        expected = [i for i in JOBS if self._may_begin(i) and not self._attempts(i)]
         claims = acts.claim(self.engine, JOBS, message)
         assert [claim.ecg_id for claim in claims] == expected
         for claim in claims:
@@ -156,16 +152,21 @@ class LifeOfARow(RuleBasedStateMachine):
         return multiple(*claims)
 
     def _may_begin(self, ecg_id: str) -> bool:
-        return self._waits(ecg_id) and not self.is_cancelled
+        return self._waits(ecg_id) and (ecg_id in self.asked or not self.is_cancelled)
+
+    def _attempts(self, ecg_id: str) -> int:
+        return self.begun[ecg_id] - self.asked.get(ecg_id, 0)
 
     def _begin(self, claim: acts.Claim, message: str) -> None:
         ecg_id = claim.ecg_id
-        assert not self.is_cancelled, "work on what was cancelled"
-        assert ecg_id not in self.ended, "work on what has ended"
+        assert claim.is_redo == (ecg_id in self.asked)
+        assert claim.is_redo or not self.is_cancelled, "work on what was cancelled"
+        assert claim.is_redo or ecg_id not in self.ended, "work on what has ended"
         assert ecg_id not in self.resting, "work before its time"
         assert not self.holder[ecg_id], "two at work on one row"
         self.begun[ecg_id] += 1
-        assert claim.attempt == self.begun[ecg_id] <= acts.MAX_ATTEMPTS
+        assert claim.attempt == self.begun[ecg_id]
+        assert self._attempts(ecg_id) <= acts.MAX_ATTEMPTS
         self.holder[ecg_id] = claim
         self.message[ecg_id] = message
         self.unheard.discard(ecg_id)
@@ -183,18 +184,66 @@ class LifeOfARow(RuleBasedStateMachine):
 
     def _finish(self, claims: list[acts.Claim]) -> None:
         documents = [(claim, str(next(self.number)).encode()) for claim in claims]
-        stood = acts.finish(self.engine, documents)
+        stood = endings.finish(self.engine, documents)
         assert stood == {c.ecg_id for c in claims if self.holder[c.ecg_id] == c}, "the fence"
         for claim, document in documents:
             if claim.ecg_id in stood:
                 self.stored[claim.ecg_id] = document
                 self._end(claim, FINISHED)
 
+    @rule(ecg_id=sampled_from(JOBS))
+    def ask_again(self, ecg_id: str) -> None:
+        """An insight has changed: what is finished is to be analysed again."""
+        with transaction(self.engine) as connection:
+            connection.execute(update(Ecg).where(Ecg.id == ecg_id).values(catalogue="older"))
+            asked = ask_again(connection, Ecg.id == ecg_id)
+        is_finished = self.ended.get(ecg_id) == FINISHED and ecg_id not in self.asked
+        assert asked == ([ecg_id] if is_finished else [])
+        if is_finished:
+            self.asked[ecg_id] = self.begun[ecg_id]
+            self.in_vain.discard(ecg_id)
+            self.unheard.add(ecg_id)
+
+    @rule(
+        target=claims,
+        ecg_id=sampled_from(JOBS),
+        message=sampled_from(MESSAGES),
+        is_cancelled=sampled_from([False, False, False, True]),
+    )
+    def begin_again(self, ecg_id: str, message: str, is_cancelled: bool) -> Any:
+        """A row has come through and is begun again; left to chance alone, that is too rare."""
+        claims = self._finish_and_ask_again(ecg_id, message)
+        if is_cancelled:
+            self._cancel()
+        claim = self.deliver(ecg_id, message)
+        return multiple(*claims, *([claim] if isinstance(claim, acts.Claim) else []))
+
+    @rule(
+        target=claims,
+        ecg_id=sampled_from(JOBS),
+        message=sampled_from(MESSAGES),
+        times=integers(acts.MAX_ATTEMPTS - 1, acts.MAX_ATTEMPTS + 1),
+    )
+    def begin_again_in_vain(self, ecg_id: str, message: str, times: int) -> Any:
+        """One worker after the other dies of what the first one had come through with."""
+        claims = self._finish_and_ask_again(ecg_id, message)
+        return multiple(*claims, *self.lose_again_and_again(ecg_id, times).values)
+
+    def _finish_and_ask_again(self, ecg_id: str, message: str) -> list[acts.Claim]:
+        claim = self.deliver(ecg_id, message)
+        claims = [claim] if isinstance(claim, acts.Claim) else []
+        for one in claims:
+            self.finish(one)
+        self.ask_again(ecg_id)
+        return claims
+
     @rule()
     def cancel(self) -> None:
         """The owner has seen enough; now and then, so that there is a game left to play."""
-        if next(self.number) % 4:
-            return
+        if next(self.number) % 4 == 0:
+            self._cancel()
+
+    def _cancel(self) -> None:
         with transaction(self.engine) as connection:
             connection.execute(update(Batch).values(cancelled_at_s=now_s()))
         self.is_cancelled = True
@@ -205,7 +254,7 @@ class LifeOfARow(RuleBasedStateMachine):
         if not self.is_cancelled:
             return
         waiting = [i for i in JOBS if not self.holder[i] and i not in self.ended]
-        assert acts.retire(self.engine, BATCH, 1) == len(waiting)
+        assert endings.retire(self.engine, BATCH, 1) == len(waiting)
         for ecg_id in waiting:
             self.ended[ecg_id] = FAILED
             self._let_go(ecg_id)
@@ -215,14 +264,15 @@ class LifeOfARow(RuleBasedStateMachine):
     @rule(claim=claims)
     def fail(self, claim: acts.Claim) -> None:
         """The samples were at fault."""
-        acts.fail(self.engine, claim, "reason")
+        endings.fail(self.engine, claim, "reason")
         if self.holder[claim.ecg_id] == claim:
-            self._end(claim, FAILED)
+            self._fail(claim.ecg_id)
+            self._let_go(claim.ecg_id)
 
     @rule(claim=claims)
     def give_back(self, claim: acts.Claim) -> None:
         """Something of ours went wrong."""
-        acts.give_back(self.engine, claim, "reason")
+        endings.give_back(self.engine, claim, "reason")
         if self.holder[claim.ecg_id] == claim:
             self._take_back(claim.ecg_id)
 
@@ -230,7 +280,7 @@ class LifeOfARow(RuleBasedStateMachine):
     def mourn(self, message: str) -> None:
         """The process that had this message was killed."""
         held = [i for i in JOBS if self.holder[i] and self.message[i] == message]
-        assert sorted(acts.take_back(self.engine, message, JOBS, "reason")) == held
+        assert sorted(endings.take_back(self.engine, message, JOBS, "reason")) == held
         for ecg_id in held:
             self._take_back(ecg_id)
 
@@ -300,18 +350,18 @@ class LifeOfARow(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         """The relay takes back what ran out, and nothing else."""
-        acts.sweep(self.engine)
+        endings.sweep(self.engine)
         for ecg_id in list(self.out_of_lease):
             self._take_back(ecg_id)
         for ecg_id in JOBS:
-            expected = RUNNING if self.holder[ecg_id] else self.ended.get(ecg_id, PENDING)
+            expected = self.ended.get(ecg_id, RUNNING if self.holder[ecg_id] else PENDING)
             assert self.row(ecg_id).status == expected
 
     @rule()
     def ring_again(self) -> None:
         """The relay rings once, and soon, for what was given back, as soon as it is due."""
         rung: list[str] = []
-        ringing.ring_again(self.engine, IS_PENDING, rung.extend, 8, LONG_S)
+        ringing.ring_again(self.engine, IS_WAITING, rung.extend, 8, LONG_S)
         assert sorted(rung) == [i for i in JOBS if self._waits(i) and i in self.unheard]
         self.unheard -= set(rung)
 
@@ -319,19 +369,20 @@ class LifeOfARow(RuleBasedStateMachine):
     def ring_for_all(self) -> None:
         """The broker has lost every message: the relay rings for exactly those that wait."""
         rung: list[str] = []
-        ringing.ring_again(self.engine, IS_PENDING, rung.extend, 8, -1)
+        ringing.ring_again(self.engine, IS_WAITING, rung.extend, 8, -1)
         assert sorted(rung) == [i for i in JOBS if self._waits(i)]
         self.unheard -= set(rung)
 
     def _waits(self, ecg_id: str) -> bool:
-        is_idle = not self.holder[ecg_id] and ecg_id not in self.ended
-        return is_idle and ecg_id not in self.resting
+        is_done = ecg_id in self.ended and ecg_id not in self.asked
+        return not (self.holder[ecg_id] or is_done or ecg_id in self.resting)
 
     @invariant()
     def only_what_is_worked_on_is_held(self) -> None:
         for ecg_id in JOBS:
             row, holder = self.row(ecg_id), self.holder[ecg_id]
-            assert (row.status == RUNNING) == (holder is not None)
+            is_first = holder is not None and ecg_id not in self.asked
+            assert (row.status == RUNNING) == is_first
             assert row.held_by == (self.message[ecg_id] if holder else None)
             assert (row.lease_until_s is None) == (holder is None)
 
@@ -343,8 +394,12 @@ class LifeOfARow(RuleBasedStateMachine):
         for ecg_id, status in self.ended.items():
             row = self.row(ecg_id)
             assert row.status == status
-            assert (row.failure is None) == (status == FINISHED)
+            assert (row.failure is None) == (status == FINISHED and ecg_id not in self.in_vain)
             assert row.finished_at_s is not None
+            assert (row.redo_after is not None) == (ecg_id in self.asked)
+            # Neither a new document nor an attempt in vain leaves it out of date.
+            if status == FINISHED and ecg_id not in self.asked:
+                assert row.catalogue == endings.our_catalogue()
 
     @invariant()
     def the_counts_of_the_batch_add_up(self) -> None:
@@ -358,11 +413,19 @@ class LifeOfARow(RuleBasedStateMachine):
 
     def _end(self, claim: acts.Claim, status: str) -> None:
         self.ended[claim.ecg_id] = status
+        self.asked.pop(claim.ecg_id, None)
         self._let_go(claim.ecg_id)
 
-    def _take_back(self, ecg_id: str) -> None:
-        if self.begun[ecg_id] == acts.MAX_ATTEMPTS:
+    def _fail(self, ecg_id: str) -> None:
+        """It ends without a document, or with the one it has."""
+        if self.asked.pop(ecg_id, None) is None:
             self.ended[ecg_id] = FAILED
+        else:
+            self.in_vain.add(ecg_id)
+
+    def _take_back(self, ecg_id: str) -> None:
+        if self._attempts(ecg_id) == acts.MAX_ATTEMPTS:
+            self._fail(ecg_id)
         else:
             self.resting.add(ecg_id)
             self.unheard.add(ecg_id)

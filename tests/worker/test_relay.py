@@ -14,7 +14,8 @@ from shared import database
 from shared.broker import Broker
 from shared.database import now_s, reading, transaction
 from shared.jobs import INTERACTIVE, celery_app
-from shared.models import IS_PENDING, PENDING, Ecg, InsightDefinition, User
+from shared.models import PENDING, Ecg, InsightDefinition, User
+from shared.states import IS_PENDING
 from shared.turns import LATE_AFTER_S
 from tests.parts import Door, another_database, free_port
 from worker import relay
@@ -103,7 +104,7 @@ def test_a_broker_that_came_back_empty_is_rung_at_once(
 
 def published(engine: Engine) -> list[str]:
     with reading(engine) as connection:
-        return list(connection.scalars(select(InsightDefinition.name)))
+        return sorted(connection.scalars(select(InsightDefinition.name)))
 
 
 def test_the_catalogue_is_published_however_late_the_database_comes(

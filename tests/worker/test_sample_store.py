@@ -11,7 +11,7 @@ from sqlalchemy import delete, event, select
 from shared.database import reading, transaction
 from shared.models import Ecg, Signal
 from tests.parts import Door
-from worker import tasks
+from worker import sample_store, tasks
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_message_is_loaded_with_one_statement(door: Door, loads: list[int]) ->
 def test_no_more_is_in_memory_than_may(
     door: Door, loads: list[int], monkeypatch: pytest.MonkeyPatch, bound: int, expected: list[int]
 ) -> None:
-    monkeypatch.setattr(tasks, "SAMPLES_PER_MESSAGE", bound)
+    monkeypatch.setattr(sample_store, "SAMPLES_PER_MESSAGE", bound)
     ecg_ids = upload(door, 7)
     door.work()
     assert loads == expected

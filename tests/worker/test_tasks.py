@@ -12,11 +12,12 @@ from sqlalchemy import Engine, func, select, update
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseUnavailable
 from shared.jobs import LEASE_S
-from shared.models import FAILED, FINISHED, IS_PENDING, PENDING, RUNNING, Ecg, Insights, Signal
+from shared.models import FAILED, FINISHED, PENDING, RUNNING, Ecg, Insights, Signal
+from shared.states import IS_PENDING
 from tests.parts import Door
-from worker import claims, ringing, tasks
-from worker import insights as bench
-from worker.insights import Insight
+from worker import analysis, claims, endings, ringing, tasks
+from worker.insights import Insight, Step
+from worker.sample_store import SampleStore
 
 MESSAGE = "the id of a message"
 
@@ -79,16 +80,16 @@ def test_delivered_twice_is_stored_once(door: Door, ecg_id: str) -> None:
 def test_a_late_result_changes_nothing(door: Door, ecg_id: str) -> None:
     [late] = claims.claim(door.engine, [ecg_id], MESSAGE)
     set_row(door.engine, ecg_id, lease_until_s=0.0)
-    assert claims.sweep(door.engine) == 1
+    assert endings.sweep(door.engine) == 1
     set_row(door.engine, ecg_id, due_at_s=0.0)
     [prompt] = claims.claim(door.engine, [ecg_id], MESSAGE)
     assert prompt.attempt == 2
-    assert not claims.finish(door.engine, [(late, b"late")])
-    assert not claims.fail(door.engine, late, "late")
-    assert not claims.give_back(door.engine, late, "late")
+    assert not endings.finish(door.engine, [(late, b"late")])
+    assert not endings.fail(door.engine, late, "late")
+    assert not endings.give_back(door.engine, late, "late")
     assert row(door.engine, ecg_id).status == RUNNING
-    assert claims.finish(door.engine, [(prompt, b"prompt")])
-    assert not claims.finish(door.engine, [(late, b"late")])
+    assert endings.finish(door.engine, [(prompt, b"prompt")])
+    assert not endings.finish(door.engine, [(late, b"late")])
     with reading(door.engine) as connection:
         assert connection.scalar(select(Insights.document)) == b"prompt"
 
@@ -147,9 +148,9 @@ def test_of_a_message_that_takes_too_long_the_rest_is_put_down(
 
 def test_a_lease_that_ran_out_is_swept_back_and_rung_for(door: Door, ecg_id: str) -> None:
     claims.claim(door.engine, [ecg_id], MESSAGE)
-    assert claims.sweep(door.engine) == 0
+    assert endings.sweep(door.engine) == 0
     set_row(door.engine, ecg_id, lease_until_s=0.0)
-    assert claims.sweep(door.engine) == 1
+    assert endings.sweep(door.engine) == 1
     assert row(door.engine, ecg_id).status == PENDING
     rung: list[str] = []
     # After a pause, so that what fails at once does not fail five times at once.
@@ -165,10 +166,10 @@ def test_after_the_last_attempt_a_lost_row_is_failed_with_its_reason(
     for _ in range(claims.MAX_ATTEMPTS):
         assert claims.claim(door.engine, [ecg_id], MESSAGE)
         set_row(door.engine, ecg_id, lease_until_s=0.0)
-        claims.sweep(door.engine)
+        endings.sweep(door.engine)
         set_row(door.engine, ecg_id, due_at_s=0.0)
     swept = row(door.engine, ecg_id)
-    assert (swept.status, swept.failure) == (FAILED, claims.GAVE_UP)
+    assert (swept.status, swept.failure) == (FAILED, endings.GAVE_UP)
     assert swept.finished_at_s is not None
 
 
@@ -186,9 +187,9 @@ def test_an_erased_ecg_takes_its_samples_and_insights_along(door: Door) -> None:
     ada = door.user()
     ecg_id = door.upload(ada, [1])
     [claim] = claims.claim(door.engine, [ecg_id], MESSAGE)
-    document = tasks.compute(claim, tasks.SampleStore(door.engine, [claim]).take(claim))
+    document = tasks.compute(claim, SampleStore(door.engine, [claim]).take(claim))
     door.delete(f"/ecgs/{ecg_id}", headers=ada)
-    assert not claims.finish(door.engine, [(claim, document)])
+    assert not endings.finish(door.engine, [(claim, document)])
     with reading(door.engine) as connection:
         for table in (Ecg, Signal, Insights):
             assert connection.scalar(select(func.count()).select_from(table)) == 0
@@ -201,7 +202,8 @@ def test_an_analysis_that_takes_too_long_is_given_back_and_blamed_on_no_insight(
         time.sleep(30)
         return {}
 
-    monkeypatch.setattr(bench, "find_insights", lambda: [Insight("slow", 1, "", "", (), dawdle)])
+    slow = Insight("slow", 1, "", "", (), {"lead": ()}, dawdle)
+    monkeypatch.setattr(analysis, "find_steps", lambda: [Step("lead", slow)])
     monkeypatch.setattr(tasks, "COMPUTE_WITHIN_S", 0.1)
     analyse(door, [ecg_id])
     assert row(door.engine, ecg_id).status == PENDING
@@ -244,7 +246,7 @@ def test_memory_that_runs_out_anywhere_escapes_nowhere(
     monkeypatch.undo()
     set_row(door.engine, ecg_id, lease_until_s=0.0)
     set_row(door.engine, other, lease_until_s=0.0)
-    claims.sweep(door.engine)
+    endings.sweep(door.engine)
     for one in (ecg_id, other):
         analyse(door, [one])
         assert row(door.engine, one).status == FINISHED

@@ -1,35 +1,68 @@
 """The bench: every module in this folder is one insight, found by itself.
 
-The module's name is the insight's public name and its docstring the definition that users read.
-It has a `VERSION` (raise it whenever a number may come out differently), a `UNIT`, the names of its
-`FIGURES` (each a single number, a column where insights become a table), and a function
-`compute(samples, sampling_rate_hz)` that gives back a dictionary of plain, finite values, the units
-in the keys. The samples come as int8, int16, int32, int64 or finite float64, the baseline
-subtracted, read-only. What cannot be said of a lead raises `NotComputable` with the reason.
+The module's name is the insight's public name and its docstring the definition that users read,
+with sections `Limits` and `Sources` at its end. Beside it stand
+
+- `VERSION`, raised whenever a number may come out differently;
+- `UNIT`, and `FIGURES`, the names of its single numbers: columns where insights become a table;
+- `SCOPES`: what it is said of, "lead" or "ecg" or both, and what it needs for that: other insights
+  as "lead.beats" or "ecg.beats", each computed once;
+- `compute(recording, needed)`, which gives a dictionary of plain, finite values, the units in the
+  keys. What cannot be said raises `NotComputable` with the reason.
+
+A key that begins with an underscore is for those who need the insight, holds whatever they can use,
+and is not shown. In `needed`, what is said of each lead comes to an insight of the whole ECG as a
+list in the order of the leads, with None for those of which it cannot be said.
 """
 
 from __future__ import annotations
 
 import functools
+import graphlib
 import importlib
 import inspect
-import math
 import pkgutil
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-import structlog
 from numpy.typing import NDArray
 
-from shared.errors import DamagedSignal, NotComputable
+from shared.errors import InsightsError
 
-OUR_FAULT = "could not be computed because of a fault on our side"
+Scope = Literal["lead", "ecg"]
+Needed = Mapping[str, Any]
 
-_LARGEST = float(np.finfo(np.float64).max)
+_A_MILLIVOLT = {"v": 1e-3, "mv": 1.0, "uv": 1e3, "µv": 1e3, "μv": 1e3, "nv": 1e6}
+_SECTION = re.compile(r"^(Limits|Sources)\n-+\n", re.MULTILINE)
 
-log = structlog.get_logger(__name__)
+
+@dataclass(frozen=True)
+class Recording:
+    """What an insight looks at: one lead, or all leads of an ECG.
+
+    The samples of each lead are int8, int16, int32, int64 or finite float64, relative to the
+    baseline, and read-only. There may be no lead, or leads without samples.
+    """
+
+    scope: Scope
+    leads: Sequence[NDArray[Any]]
+    sampling_rate_hz: float | None = None
+    unit: str | None = None
+    # Counts of the converter for a millivolt.
+    gain: float | None = None
+
+    @property
+    def samples(self) -> NDArray[Any]:
+        """Those of the one lead there is."""
+        (lead,) = self.leads
+        return lead
+
+    @property
+    def counts_per_mv(self) -> float | None:
+        """What a millivolt is in the unit of the samples; None when nobody has said."""
+        return self.gain or _A_MILLIVOLT.get((self.unit or "").strip().lower())
 
 
 @dataclass(frozen=True)
@@ -41,155 +74,97 @@ class Insight:
     unit: str
     definition: str
     figures: tuple[str, ...]
-    compute: Callable[[NDArray[Any], float | None], dict[str, Any]]
+    scopes: Mapping[Scope, tuple[str, ...]]
+    compute: Callable[[Recording, Needed], dict[str, Any]]
+    limits: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One insight at one scope."""
+
+    scope: Scope
+    insight: Insight
+
+    @property
+    def name(self) -> str:
+        """As others say that they need it."""
+        return f"{self.scope}.{self.insight.name}"
 
 
 @functools.cache
 def find_insights() -> tuple[Insight, ...]:
     """Import every module of this folder, in the order of their names."""
-    insights = []
-    for name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
-        module = importlib.import_module(f"{__name__}.{name}")
-        insights.append(
-            Insight(
-                name=name,
-                version=module.VERSION,
-                unit=module.UNIT,
-                definition=inspect.cleandoc(module.__doc__ or ""),
-                figures=module.FIGURES,
-                compute=module.compute,
-            )
-        )
-    return tuple(insights)
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(_as_insight(name, importlib.import_module(f"{__name__}.{name}")) for name in names)
+
+
+def _as_insight(name: str, module: Any) -> Insight:
+    definition, *sections = _SECTION.split(inspect.cleandoc(module.__doc__ or ""))
+    items = {
+        title: tuple(" ".join(item.split()) for item in re.split(r"^- ", body, flags=re.M) if item)
+        for title, body in zip(sections[::2], sections[1::2], strict=True)
+    }
+    return Insight(
+        name=name,
+        version=module.VERSION,
+        unit=module.UNIT,
+        definition=definition.strip(),
+        figures=module.FIGURES,
+        scopes=module.SCOPES,
+        compute=module.compute,
+        limits=items.get("Limits", ()),
+        sources=items.get("Sources", ()),
+    )
+
+
+@functools.cache
+def find_steps() -> tuple[Step, ...]:
+    """Whatever is to be computed of an ECG, what is needed before those who need it.
+
+    Raises
+    ------
+    InsightsError : insights need each other in a circle, or one needs what there is not.
+    """
+    return in_order(find_insights())
+
+
+def in_order(insights: Sequence[Insight]) -> tuple[Step, ...]:
+    """Put what is needed before those who need it; raises `InsightsError` when that cannot be."""
+    steps = {
+        step.name: step
+        for insight in insights
+        for step in (Step(scope, insight) for scope in insight.scopes)
+    }
+    needs = {name: step.insight.scopes[step.scope] for name, step in steps.items()}
+    for name, needed in needs.items():
+        for missing in set(needed) - set(steps):
+            raise InsightsError(f"The insight {name} needs {missing}, which there is not.")
+    try:
+        return tuple(steps[name] for name in graphlib.TopologicalSorter(needs).static_order())
+    except graphlib.CycleError as error:
+        circle = " → ".join(error.args[1])
+        raise InsightsError(f"These insights need each other in a circle: {circle}.") from None
+
+
+def versions() -> dict[str, int]:
+    """The version of each insight."""
+    return {insight.name: insight.version for insight in find_insights()}
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Describe every insight: name, version, unit, definition and figures."""
+    """Describe every insight in plain values."""
     return [
         {
             "name": insight.name,
             "version": insight.version,
             "unit": insight.unit,
+            "scopes": list(insight.scopes),
             "definition": insight.definition,
+            "limits": list(insight.limits),
+            "sources": list(insight.sources),
             "figures": list(insight.figures),
         }
         for insight in find_insights()
     ]
-
-
-def analyse_ecg(
-    names: Sequence[str],
-    leads: Sequence[NDArray[Any]],
-    *,
-    sampling_rate_hz: float | None,
-    baseline: float,
-) -> list[dict[str, object]]:
-    """Compute every insight of every lead: the `leads` of the finished document.
-
-    Parameters
-    ----------
-    names : sequence of str
-        One for each lead, in the same order.
-    leads : sequence of ndarray, each of shape (number_of_samples,)
-        int8, int16, int32, int64 or finite float64, as recorded. Left alone.
-    sampling_rate_hz : float or None
-        None when unknown.
-    baseline : float
-        The finite value, in the unit of the samples, that stands for zero.
-
-    Returns
-    -------
-    list of dict
-        `name`, `number_of_zero_crossings` (None when that insight has no answer) and `insights`, by
-        their names: what was computed, or why it was not. A fault in one insight ends up in its own
-        place, and in the log; the others proceed.
-
-    Raises
-    ------
-    DamagedSignal
-        There are not as many leads as names.
-    """
-    if len(names) != len(leads):
-        raise DamagedSignal("The stored samples do not belong to the leads of this ECG.")
-    return [
-        _analyse_lead(name, subtract_baseline(lead, baseline), sampling_rate_hz)
-        for name, lead in zip(names, leads, strict=True)
-    ]
-
-
-def subtract_baseline(samples: NDArray[Any], baseline: float) -> NDArray[Any]:
-    """Give the samples relative to the baseline, read-only and without changing what was given.
-
-    Integers and an integral baseline give exact integers, in int32 or, where they ask for it, in
-    int64. Otherwise the result is float64: rounded, always of the right sign, and held at the
-    largest finite number where the difference lies beyond it.
-    """
-    if baseline == 0:
-        difference = samples.view()
-    elif samples.dtype.kind == "i" and float(baseline).is_integer():
-        difference = _subtract_exactly(samples, int(baseline))
-    else:
-        with np.errstate(over="ignore"):
-            difference = np.subtract(samples, baseline, dtype=np.float64)
-        np.clip(difference, -_LARGEST, _LARGEST, out=difference)
-    difference.flags.writeable = False
-    return difference
-
-
-def _subtract_exactly(samples: NDArray[Any], baseline: int) -> NDArray[Any]:
-    lowest, highest = int(samples.min(initial=0)), int(samples.max(initial=0))
-    # Everything that takes part must fit, not the result alone.
-    parts = (lowest, highest, baseline, lowest - baseline, highest - baseline)
-    for wide in (np.iinfo(np.int32), np.iinfo(np.int64)):
-        if wide.min <= min(parts) and max(parts) <= wide.max:
-            difference: NDArray[Any] = np.subtract(samples, baseline, dtype=wide.dtype)
-            return difference
-    # Beyond 64 bits, where no upload comes: Python's integers, so that rounding is the only loss.
-    difference = samples.astype(object) - baseline
-    return difference.astype(np.float64)
-
-
-def _analyse_lead(
-    name: str, samples: NDArray[Any], sampling_rate_hz: float | None
-) -> dict[str, object]:
-    insights = {
-        insight.name: _compute(insight, samples, sampling_rate_hz) for insight in find_insights()
-    }
-    return {
-        "name": name,
-        "number_of_zero_crossings": insights["zero_crossings"].get("count"),
-        "insights": insights,
-    }
-
-
-def _compute(
-    insight: Insight, samples: NDArray[Any], sampling_rate_hz: float | None
-) -> dict[str, Any]:
-    try:
-        computed = insight.compute(samples, sampling_rate_hz)
-        if type(computed) is not dict or not _is_plain(computed):
-            raise TypeError(f"{insight.name} gave something that is not plain and finite")
-    except NotComputable as reason:
-        return {"version": insight.version, "not_computable": str(reason)}
-    # MemoryError among them: no insight may take its neighbours, or the worker, along.
-    except Exception:
-        log.exception(
-            "insight failed",
-            insight=insight.name,
-            version=insight.version,
-            number_of_samples=samples.size,
-            dtype=str(samples.dtype),
-        )
-        return {"version": insight.version, "problem": OUR_FAULT}
-    return {"version": insight.version, **computed}
-
-
-def _is_plain(value: object) -> bool:
-    """Say whether JSON can hold this as it is: numpy's scalars, NaN and infinities it cannot."""
-    if type(value) is float:
-        return math.isfinite(value)
-    if type(value) is dict:
-        return all(type(key) is str and _is_plain(item) for key, item in value.items())
-    if type(value) is list:
-        return all(_is_plain(item) for item in value)
-    return type(value) in (str, int, bool)

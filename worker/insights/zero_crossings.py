@@ -8,12 +8,15 @@ neighbours of opposite sign: from above the line to below it, or from below to a
 - Zeros before the first and after the last sample that is not zero count in neither.
 - A lead without samples, with one sample, or with nothing but zeros has 0 crossings.
 
-Nothing is filtered and there is no threshold: noise about the line counts like anything else, and
-a baseline other than the recording's true zero gives other numbers. `rate_hz` is the count times
-the sampling rate, divided by the number of samples: the crossings in a second of recording. It is
-left out when the sampling rate is unknown or the lead has no samples.
+`rate_hz` is the count times the sampling rate, divided by the number of samples: the crossings in a
+second of recording. It is left out when the sampling rate is unknown or the lead has no samples.
 
 For example [1, 0, -1, 0, 1, 0, 0, 1] has 2 crossings and 1 touch.
+
+Limits
+------
+- Nothing is filtered and there is no threshold: noise about the line counts like anything else.
+- A baseline other than the recording's true zero gives other numbers.
 """
 
 from __future__ import annotations
@@ -23,29 +26,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.insights import Needed, Recording
+
 VERSION = 1
 UNIT = "crossings"
 FIGURES = ("count", "touches", "rate_hz")
+SCOPES = {"lead": ()}
 
 # Samples looked at in one go: memory grows with the changes of sign, not with the samples.
 _BLOCK = 1 << 16
 
 
-def compute(samples: NDArray[Any], sampling_rate_hz: float | None) -> dict[str, int | float]:
+def compute(recording: Recording, needed: Needed) -> dict[str, int | float]:
     """Count crossings and touches by signs alone, which is exact for samples of every size.
-
-    Parameters
-    ----------
-    samples : ndarray of shape (number_of_samples,)
-        int8, int16, int32, int64 or float64 without NaN, its baseline subtracted. Left alone.
-    sampling_rate_hz : float or None
-        None when unknown.
 
     Returns
     -------
     dict
         `count` and `touches`, and `rate_hz` where it can be said.
     """
+    samples, sampling_rate_hz = recording.samples, recording.sampling_rate_hz
     blocks = range(0, samples.size, _BLOCK)
     runs_of_blocks = [_runs(_signs(samples[start : start + _BLOCK])) for start in blocks]
     # Once more over all: a run may go on from one block into the next.

@@ -12,7 +12,7 @@ from isoline.ecg import Ecg
 from isoline.finding import find_sources
 from isoline.formats import read
 from tests.parts import HOUSE
-from worker.insights import zero_crossings
+from worker.insights import Recording, zero_crossings
 
 DATA = HOUSE.parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(
@@ -55,7 +55,9 @@ def test_the_twins_of_one_recording_cross_zero_as_often() -> None:
     assert [lead.name for lead in twins[0].leads] == [lead.name for lead in twins[1].leads]
     insights = [
         [
-            zero_crossings.compute(np.asarray(lead.signal) - (twin.baseline or 0), 500.0)
+            zero_crossings.compute(
+                Recording("lead", [np.asarray(lead.signal) - (twin.baseline or 0)], 500.0), {}
+            )
             for lead in twin.leads
         ]
         for twin in twins

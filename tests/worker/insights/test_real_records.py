@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shared.signals import decode, encode
-from worker.insights import analyse_ecg
+from worker.analysis import analyse_ecg
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 
@@ -72,7 +72,7 @@ def test_stored_and_analysed_a_real_record_has_the_counts_of_a_slow_look(record:
         decode(stored),
         sampling_rate_hz=sampling_rate_hz,
         baseline=baseline,
-    )
+    )["leads"]
 
     counts = [count_slowly(lead, baseline) for lead in leads]
     assert [lead["number_of_zero_crossings"] for lead in analysed] == counts

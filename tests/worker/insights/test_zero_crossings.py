@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from worker.insights import analyse_ecg, subtract_baseline
-from worker.insights.zero_crossings import compute
+from worker.analysis import analyse_ecg, subtract_baseline
+from worker.insights import Recording
+from worker.insights import zero_crossings as insight
 
 INTEGERS = [np.int8, np.int16, np.int32, np.int64]
 DTYPES = [*INTEGERS, np.float64]
@@ -39,6 +40,10 @@ def count_slowly(samples: Sequence[int | float]) -> tuple[int, int]:
         last_side = side
         was_on_line = False
     return crossings, touches
+
+
+def compute(samples: NDArray[Any], sampling_rate_hz: float | None) -> dict[str, int | float]:
+    return insight.compute(Recording("lead", [samples], sampling_rate_hz), {})
 
 
 def count(samples: Sequence[int | float] | NDArray[Any]) -> tuple[int, int]:
@@ -209,7 +214,8 @@ def test_there_is_no_rate_without_a_sampling_rate_or_without_samples() -> None:
 def test_the_baseline_is_subtracted_first(
     samples: NDArray[Any], baseline: float, crossings: int
 ) -> None:
-    (lead,) = analyse_ecg(["I"], [samples], sampling_rate_hz=None, baseline=baseline)
+    document = analyse_ecg(["I"], [samples], sampling_rate_hz=None, baseline=baseline)
+    (lead,) = document["leads"]
 
     assert lead["number_of_zero_crossings"] == crossings
 

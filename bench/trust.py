@@ -1,0 +1,126 @@
+"""Whether quality and confidence mean anything: errors where they are high, and where low.
+
+The noise of moving electrodes in `nstdb` is what its records have beyond record 118. It is mixed
+into the first leads of ten other records, so far below their QRS as the decibels say.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import records
+from bench.records import Record
+from bench.scores import WINDOW_S, pair
+from bench.tables import print_table
+from worker.detection.beats import find_beats
+from worker.detection.quality import assess_quality
+from worker.detection.traces import condition
+
+DECIBELS = (24, 18, 12, 6, 0, -6)
+NAMES = ("100", "101", "106", "112", "115", "119", "122", "205", "215", "220")
+QUALITIES = (0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0001)
+CONFIDENCES = (0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0001)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """For each stretch its quality, beats and errors; for each found beat confidence and truth."""
+
+    name: str
+    value: float
+    quality: NDArray[np.float64]
+    beats: NDArray[np.int64]
+    errors: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    is_right: NDArray[np.bool_]
+
+
+def attempt(name: str, samples: NDArray[np.generic], record: Record) -> Trial:
+    """Find beats in one lead, and see where they are wrong."""
+    trace = condition(samples, record.sampling_rate_hz)
+    found = find_beats(trace)
+    quality = assess_quality(trace, found)
+    pairs = pair(record.beats, found.samples, WINDOW_S * record.sampling_rate_hz)
+    missed = np.delete(record.beats, pairs.reference)
+    invented = np.delete(found.samples, pairs.found)
+    right = np.zeros(found.samples.size, np.bool_)
+    right[pairs.found] = True
+    number, length = quality.by_stretch.size, quality.stretch_s * record.sampling_rate_hz
+
+    def in_stretches(where: NDArray[np.int64]) -> NDArray[np.int64]:
+        at = np.minimum((where / length).astype(np.int64), number - 1)
+        return np.bincount(at, minlength=number)
+
+    return Trial(
+        name,
+        quality.value,
+        quality.by_stretch,
+        in_stretches(record.beats),
+        in_stretches(missed) + in_stretches(invented),
+        found.confidence,
+        right,
+    )
+
+
+def trials() -> Iterator[Trial]:
+    """118 with calibrated noise, then ten others with the same."""
+    clean = records.read("mitdb", "118")
+    for record in reversed(list(records.read_all("nstdb"))):
+        yield attempt(record.name, record.leads[0], record)
+    noisy = records.read("nstdb", "118e12").leads[0].astype(np.float64)
+    noise = noisy - noisy.mean() - (clean.leads[0] - clean.leads[0].mean())
+    noise *= 10 ** (12 / 20) / clean.qrs_counts[0]
+    for decibels in DECIBELS:
+        for name in NAMES:
+            record = records.read("mitdb", name)
+            more = noise * record.qrs_counts[0] * 10 ** (-decibels / 20)
+            yield attempt(f"{decibels} dB", record.leads[0] + more, record)
+
+
+def print_tables() -> None:
+    """By noise, by quality of the stretch, by confidence of the beat."""
+    all_trials = list(trials())
+    rows = []
+    for name in dict.fromkeys(trial.name for trial in all_trials):
+        some = [trial for trial in all_trials if trial.name == name]
+        rows.append(
+            {
+                "noise": name,
+                "quality": f"{np.mean([trial.value for trial in some]):.2f}",
+                **_rate(sum(t.errors.sum() for t in some), sum(t.beats.sum() for t in some)),
+            }
+        )
+    print_table("Quality, by the noise that was mixed in (first lead)", rows)
+    quality = np.concatenate([trial.quality for trial in all_trials])
+    beats = np.concatenate([trial.beats for trial in all_trials])
+    errors = np.concatenate([trial.errors for trial in all_trials])
+    rows = []
+    for low, high in itertools.pairwise(QUALITIES):
+        inside = (quality >= low) & (quality < high)
+        rate = _rate(errors[inside].sum(), beats[inside].sum())
+        rows.append({"quality": f"{low:g} to {high:.3g}", "stretches": int(inside.sum()), **rate})
+    print_table("Errors, by the quality of the stretch they are in", rows)
+    confidence = np.concatenate([trial.confidence for trial in all_trials])
+    right = np.concatenate([trial.is_right for trial in all_trials])
+    rows = []
+    for low, high in itertools.pairwise(CONFIDENCES):
+        inside = (confidence >= low) & (confidence < high)
+        share = f"{100 * right[inside].mean():.1f}" if inside.any() else ""
+        rows.append(
+            {
+                "confidence": f"{low:g} to {high:.3g}",
+                "found": int(inside.sum()),
+                "of these beats %": share,
+            }
+        )
+    print_table("Beats, by their confidence", rows)
+
+
+def _rate(errors: int, beats: int) -> dict[str, object]:
+    share = f"{100 * errors / beats:.2f}" if beats else ""
+    return {"beats": int(beats), "errors": int(errors), "errors in 100 beats": share}

@@ -1,0 +1,256 @@
+"""The beats of synthetic leads are found: all, none more, and within 10 ms."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from shared.errors import NotComputable
+from tests.worker.detection.synthetic import (
+    Ecg,
+    as_counts,
+    ecg,
+    electrode_noise,
+    errors,
+    hum,
+    wander,
+    white_noise,
+)
+from worker.detection.beats import Beats, find_beats
+from worker.detection.traces import condition
+
+LARGEST = float(np.finfo(np.float64).max)
+RATES_HZ = (100, 128, 250, 360, 500, 1000)
+
+
+def beats_in(samples: NDArray[Any], sampling_rate_hz: float) -> Beats:
+    beats = find_beats(condition(samples, sampling_rate_hz))
+    assert beats.samples.dtype == np.int64
+    assert beats.confidence.shape == beats.samples.shape
+    assert np.isfinite(beats.confidence).all()
+    assert ((beats.confidence >= 0) & (beats.confidence <= 1)).all()
+    assert (np.diff(beats.samples) > 0).all()
+    assert ((beats.samples >= 0) & (beats.samples < samples.size)).all()
+    return beats
+
+
+def assert_all_found(of: Ecg, samples: NDArray[Any] | None = None) -> None:
+    found = beats_in(of.samples if samples is None else samples, of.sampling_rate_hz)
+    missed, invented, off_s = errors(found.samples, of)
+    assert (missed, invented) == (0, 0)
+    assert off_s.max() <= 0.010
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rate_bpm=st.floats(30, 220),
+    sampling_rate_hz=st.sampled_from(RATES_HZ),
+    seconds=st.floats(6, 40),
+    paced=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_clean_beats_are_found_at_every_rate(
+    rate_bpm: float, sampling_rate_hz: int, seconds: float, paced: bool, seed: int
+) -> None:
+    assert_all_found(ecg(rate_bpm, seconds, sampling_rate_hz, paced=paced, seed=seed))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rate_bpm=st.floats(45, 110),
+    ectopics=st.lists(st.integers(4, 40), max_size=8, unique=True),
+    sampling_rate_hz=st.sampled_from(RATES_HZ),
+    seed=st.integers(0, 1000),
+)
+def test_ectopic_beats_are_beats(
+    rate_bpm: float, ectopics: list[int], sampling_rate_hz: int, seed: int
+) -> None:
+    # Two in a row come as a couplet of their own; here each has an ordinary beat behind it.
+    apart = [number for number in ectopics if number - 1 not in ectopics]
+    assert_all_found(ecg(rate_bpm, 30, sampling_rate_hz, ectopics=apart, seed=seed))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    gain=st.floats(1e-6, 1e6),
+    offset=st.floats(-1e4, 1e4),
+    upside_down=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_gain_offset_and_polarity_change_nothing(
+    gain: float, offset: float, upside_down: bool, seed: int
+) -> None:
+    one = ecg(72, 20, seed=seed)
+    one = one.plus(white_noise(one, 0.02))
+    expected = beats_in(one.samples, 360)
+    scaled = (one.samples + offset) * (-gain if upside_down else gain)
+    found = beats_in(scaled, 360)
+    assert found.samples.size == expected.samples.size
+    # Offsets of thousands of beats' heights cost digits.
+    assert np.abs(found.samples - expected.samples).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64, np.float64])
+@pytest.mark.parametrize("offset", [0, 1024, -8000])
+def test_the_type_of_the_samples_changes_nothing(dtype: Any, offset: int) -> None:
+    one = ecg(80, 20)
+    assert_all_found(one, as_counts(one.samples, dtype, 200, offset))
+
+
+def test_eight_bits_are_enough() -> None:
+    one = ecg(80, 20)
+    assert_all_found(one, as_counts(one.samples, np.int8, 100))
+
+
+def test_a_small_signal_on_the_largest_offset_of_an_integer_is_seen() -> None:
+    one = ecg(80, 20)
+    assert_all_found(one, as_counts(one.samples, np.int64, 200) + (2**63 - 1_000))
+
+
+@settings(max_examples=15, deadline=None)
+@given(rate_bpm=st.floats(40, 180), seed=st.integers(0, 1000), noisy=st.booleans())
+def test_the_sampling_rate_changes_no_beat_by_more_than_10_ms(
+    rate_bpm: float, seed: int, noisy: bool
+) -> None:
+    fine = ecg(rate_bpm, 20, 1000, seed=seed)
+    if noisy:
+        # Nothing that a lower rate could not show.
+        fine = fine.plus(electrode_noise(fine, 18, seed))
+    times_s = np.arange(20 * 1000) / 1000
+    expected_s = beats_in(fine.samples, 1000).samples / 1000
+    for sampling_rate_hz in (250, 360, 500):
+        at_s = np.arange(20 * sampling_rate_hz) / sampling_rate_hz
+        coarse = np.interp(at_s, times_s, fine.samples)
+        found_s = beats_in(coarse, sampling_rate_hz).samples / sampling_rate_hz
+        off_s = np.abs(found_s[:, None] - expected_s)
+        assert (off_s.min(axis=1)[(found_s > 0.2) & (found_s < 19.8)] <= 0.010).all()
+        assert (off_s.min(axis=0)[(expected_s > 0.2) & (expected_s < 19.8)] <= 0.010).all()
+
+
+@pytest.mark.parametrize("sampling_rate_hz", RATES_HZ)
+def test_wander_hum_and_muscles_do_not_matter(sampling_rate_hz: int) -> None:
+    one = ecg(75, 30, sampling_rate_hz)
+    for mains_hz in (50, 60):
+        if mains_hz < sampling_rate_hz / 2:
+            assert_all_found(one.plus(wander(one, 1.5) + hum(one, 0.3, mains_hz)))
+    assert_all_found(one.plus(white_noise(one, 0.05)))
+
+
+def test_a_lead_of_a_twentieth_of_a_millivolt_has_beats_too() -> None:
+    one = ecg(75, 30)
+    small = as_counts(one.samples * 0.05, np.int16, 1000)
+    assert_all_found(one, small)
+
+
+@pytest.mark.parametrize("kind", ["electrode", "white"])
+def test_more_noise_makes_more_errors(kind: str) -> None:
+    totals = []
+    for level in range(5):
+        total = 0
+        for seed in range(3):
+            one = ecg(70, 60, seed=seed)
+            if kind == "electrode":
+                noise = electrode_noise(one, (24, 6, -3, -9, -15)[level], seed)
+            else:
+                noise = white_noise(one, (0.02, 0.2, 0.4, 0.8, 1.6)[level], seed)
+            missed, invented, _ = errors(beats_in(one.plus(noise).samples, 360).samples, one)
+            total += missed + invented
+        totals.append(total)
+    assert totals[0] == 0
+    assert totals == sorted(totals)
+    assert totals[-1] > 50
+
+
+def test_a_flat_stretch_hides_its_own_beats_and_no_others() -> None:
+    one = ecg(70, 60)
+    samples = one.samples + white_noise(one, 0.01)
+    samples[20 * 360 : 30 * 360] = samples[20 * 360]
+    found_s = beats_in(samples, 360).samples / 360
+    for begin_s, end_s in ((0, 19.8), (30.2, 60)):
+        due = ((one.beats_s > begin_s + 0.15) & (one.beats_s < end_s - 0.15)).sum()
+        inside = (found_s > begin_s + 0.15) & (found_s < end_s - 0.15)
+        assert inside.sum() == due
+    assert ((found_s > 20.2) & (found_s < 29.8)).sum() == 0
+
+
+def test_a_single_monstrous_sample_hides_no_beat() -> None:
+    one = ecg(70, 30)
+    for monster in (1e3, LARGEST, -LARGEST):
+        samples = one.samples.copy()
+        samples[15 * 360] = monster
+        missed, invented, _ = errors(beats_in(samples, 360).samples, one)
+        assert missed <= 1
+        assert invented <= 1
+
+
+UGLY: dict[str, NDArray[Any]] = {
+    "largest and smallest": np.array([LARGEST, -LARGEST, 5e-324, -5e-324, 0.0] * 400),
+    "only the largest": np.array([LARGEST, -LARGEST] * 1000),
+    "the smallest": np.array([5e-324, 0.0] * 1000),
+    "noise": np.random.default_rng(3).integers(-500, 500, 5_000, np.int16),
+    "one step": np.repeat(np.array([0, 100], np.int16), 1000),
+    "one impulse": np.eye(1, 2000, 1000)[0],
+    "a ramp": np.arange(5000.0),
+    "a sine": np.sin(np.arange(5000) / 10),
+    **{
+        f"extremes of int{bits}": np.array(
+            [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1, 0] * 1000, f"int{bits}"
+        )
+        for bits in (8, 16, 32, 64)
+    },
+}
+
+
+@pytest.mark.parametrize("sampling_rate_hz", [100.0, 257.3, 360.0, 1000.0])
+@pytest.mark.parametrize("samples", UGLY.values(), ids=UGLY.keys())
+def test_whatever_the_samples_are_the_answer_is_sane(
+    samples: NDArray[Any], sampling_rate_hz: float
+) -> None:
+    samples = samples.copy()
+    samples.flags.writeable = False
+    with contextlib.suppress(NotComputable):
+        beats_in(samples, sampling_rate_hz)
+
+
+@pytest.mark.parametrize(
+    ("samples", "sampling_rate_hz", "reason"),
+    [
+        (np.ones(5000), None, "sampling rate"),
+        (np.ones(5000), 99.9, "100"),
+        (np.ones(50_000), 10_001, "10,000"),
+        (np.ones(5000), float("nan"), "100"),
+        (np.zeros(0), 500, "two seconds"),
+        (np.ones(1), 500, "two seconds"),
+        (np.arange(999), 500, "two seconds"),
+        (np.zeros(5000, np.int8), 500, "flat"),
+        (np.full(5000, LARGEST), 500, "flat"),
+        (np.full(5000, -(2**63)), 500, "flat"),
+    ],
+)
+def test_what_cannot_be_said_is_refused(
+    samples: NDArray[Any], sampling_rate_hz: float | None, reason: str
+) -> None:
+    with pytest.raises(NotComputable, match=reason):
+        find_beats(condition(samples, sampling_rate_hz))
+
+
+def test_two_seconds_are_enough() -> None:
+    one = ecg(100, 2, 500)
+    missed, invented, _ = errors(beats_in(one.samples, 500).samples, one)
+    assert (missed, invented) == (0, 0)
+
+
+def test_where_there_is_noise_confidence_falls() -> None:
+    one = ecg(70, 60)
+    noise = electrode_noise(one, -6)
+    noise[: 30 * 360] = 0
+    beats = beats_in(one.plus(noise).samples, 360)
+    quiet = beats.samples < 29 * 360
+    assert beats.confidence[quiet].mean() > beats.confidence[~quiet].mean() + 0.02
+    assert beats.confidence[quiet].mean() > 0.95

@@ -1,0 +1,94 @@
+"""The beats of one lead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import NotComputable
+from worker.detection.decisions import RULE, Rule, View, decide
+from worker.detection.filters import Float32s, cut_around
+from worker.detection.traces import Trace
+
+# From the middle of a QRS its R peak is so far away, at most; and the other polarity is the
+# greater one of this beat if it is greater by half.
+_R_WITHIN_S = 0.06
+_GREATER = 1.5
+
+
+@dataclass(frozen=True)
+class Beats:
+    """R peaks: `samples` (int64, ascending) are indices into the samples as they were recorded.
+
+    `confidence` (float64, one for each) is the probability that it is one, from 0 to 1.
+    """
+
+    samples: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+
+
+def find_beats(trace: Trace, rule: Rule = RULE) -> Beats:
+    """Find the R peaks of one lead.
+
+    Parameters
+    ----------
+    trace : Trace
+        From `condition`.
+    rule : Rule
+
+    Returns
+    -------
+    Beats
+
+    Raises
+    ------
+    NotComputable
+        The lead is flat.
+    """
+    energy = trace.energy
+    if not energy.height.any():
+        raise NotComputable("needs a lead that is not flat")
+    view = View(trace.signal, energy, np.ones(energy.level.size))
+    verdict = decide(energy, [view], trace.rate_hz, rule)
+    return Beats(r_peaks(trace, verdict.positions), verdict.confidence)
+
+
+def r_peaks(trace: Trace, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Find the R peak of each QRS: its farthest point from the isoline, between samples.
+
+    That point is looked for on the side where most beats of this lead have it, unless one stands
+    out by half as much again on the other.
+
+    Parameters
+    ----------
+    trace : Trace
+    positions : ndarray of shape (number_of_beats,), int64
+        Middles of QRS in samples of the trace.
+
+    Returns
+    -------
+    ndarray of shape (number_of_beats,), int64
+        In samples as they were recorded.
+    """
+    half = int(np.ceil(_R_WITHIN_S * trace.rate_hz))
+    cut = cut_around(trace.signal, positions, half + 1)
+    inner = cut[:, 1:-1]
+    up, down = inner.max(axis=1, initial=0), -inner.min(axis=1, initial=0)
+    upward = np.median(up - down) >= 0 if positions.size else True
+    upward = up * _GREATER >= down if upward else up > down * _GREATER
+    cut = np.where(upward[:, None], cut, -cut)
+    return _between_samples(trace, positions - half, cut)
+
+
+def _between_samples(trace: Trace, begins: NDArray[np.int64], cut: Float32s) -> NDArray[np.int64]:
+    """Lay a parabola through the highest sample and its neighbours."""
+    top = cut[:, 1:-1].argmax(axis=1)
+    rows = np.arange(len(cut))
+    before, here, after = (cut[rows, top + offset] for offset in range(3))
+    bend = before - 2 * here + after
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = np.where(bend < 0, np.clip(0.5 * (before - after) / bend, -0.5, 0.5), 0)
+    found: NDArray[np.int64] = np.rint((begins + top + shift) * trace.factor).astype(np.int64)
+    return found.clip(0, trace.number_of_samples - 1)

@@ -1,0 +1,96 @@
+"""What a recording got wrong before any heart comes into it: flat stretches, rails, mains hum."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.detection.filters import Float32s
+
+# A heart that is silent for so long, P and T waves and noise included, is not being recorded.
+FLAT_S = 2.0
+# No wave's top is level for so long; and a slower one may not reach the rail again and again.
+_RAIL_S = 0.01
+_PIECES = 6
+_MAINS_HZ = (50.0, 60.0)
+
+
+@dataclass(frozen=True)
+class Faults:
+    """For each stretch: the share of it that is flat, the share at a rail, and the hum.
+
+    All float32. `hum` is the amplitude of the stronger of 50 and 60 Hz, in the unit of the samples
+    that were given.
+    """
+
+    flat: Float32s
+    clipped: Float32s
+    hum: Float32s
+
+
+def find_faults(samples: Float32s, sampling_rate_hz: float, length: int) -> Faults:
+    """Look at the samples as they were recorded, unfiltered.
+
+    Parameters
+    ----------
+    samples : ndarray of shape (number_of_samples,), float32
+        At least one.
+    sampling_rate_hz : float
+    length : int
+        How many samples one stretch has.
+
+    Returns
+    -------
+    Faults
+        One value for each whole stretch, at least one; what is left over counts for nothing.
+    """
+    number = max(1, samples.size // length)
+    length = min(length, samples.size)
+    pieces = np.arange(number * _PIECES) * length // _PIECES
+    used = samples[: number * length]
+    lowest, highest = np.minimum.reduceat(used, pieces), np.maximum.reduceat(used, pieces)
+    flat = _long_runs(lowest == highest, int(FLAT_S * sampling_rate_hz * _PIECES / length))
+    clipped = np.zeros(pieces.size, np.bool_)
+    for rail, reached in ((lowest.min(), lowest), (highest.max(), highest)):
+        # Few pieces reach it: these alone are looked through.
+        for piece in np.flatnonzero((reached == rail) & (lowest != highest)):
+            at_rail = used[pieces[piece] : pieces[piece] + length // _PIECES] == rail
+            clipped[piece] |= np.count_nonzero(at_rail) > max(2, _RAIL_S * sampling_rate_hz)
+    return Faults(
+        flat.reshape(number, _PIECES).mean(1, dtype=np.float32),
+        clipped.reshape(number, _PIECES).mean(1, dtype=np.float32),
+        _hum(used.reshape(number, length), sampling_rate_hz),
+    )
+
+
+def _long_runs(marks: NDArray[np.bool_], shortest: int) -> NDArray[np.bool_]:
+    """Keep only the marks that stand in a run of at least so many."""
+    edges = np.flatnonzero(np.diff(marks, prepend=False, append=False))
+    kept = np.zeros(marks.size, np.bool_)
+    for begin, end in edges.reshape(-1, 2):
+        kept[begin:end] = end - begin >= min(shortest, marks.size)
+    return kept
+
+
+def _hum(stretches: Float32s, sampling_rate_hz: float) -> Float32s:
+    """The amplitude at 50 or 60 Hz, whichever is larger, by Fourier's sum under a Hann window."""
+    parts = stretches @ _waves(stretches.shape[1], sampling_rate_hz)
+    hum: Float32s = np.hypot(parts[:, 0::2], parts[:, 1::2]).max(axis=1, initial=0)
+    return hum
+
+
+@functools.lru_cache(maxsize=64)
+def _waves(length: int, sampling_rate_hz: float) -> Float32s:
+    """Cosine and sine of each, in columns; none where the sampling cannot tell."""
+    turns = 2 * np.pi * np.arange(length) / sampling_rate_hz
+    window = np.hanning(length + 2)[1:-1]
+    waves = [
+        wave(turns * mains_hz) * window * (2 / window.sum())
+        for mains_hz in _MAINS_HZ
+        for wave in (np.cos, np.sin)
+        if mains_hz < 0.45 * sampling_rate_hz
+    ]
+    return np.array(waves, np.float32).reshape(-1, length).T

@@ -1,0 +1,104 @@
+"""How far a lead can be trusted, stretch by stretch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.detection.beats import Beats
+from worker.detection.traces import Trace
+
+# Under a fifth of what its beats reach, for two stretches together, nothing is connected.
+_PRESENT = 0.2
+# Between beats it rises to more than half of their height.
+_NOISY = 0.5
+# The hum is a quarter of what a QRS has in its band.
+_HUMMING = 0.25
+# A lead that is worth less than this is no witness.
+WORTHLESS = 0.1
+
+
+@dataclass(frozen=True)
+class Quality:
+    """From 0, worthless, to 1, for the lead and for each of its stretches (float64).
+
+    `stretch_s` is how long (s) a stretch is; the last one takes what is left over.
+    `reasons` says what share of the lead is flat, clipped, disconnected, noisy (`noise`) or hums
+    (`mains`); a reason that applies nowhere is left out.
+    """
+
+    value: float
+    by_stretch: NDArray[np.float64]
+    stretch_s: float
+    reasons: dict[str, float]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether there is a stretch that is worth something."""
+        return bool((self.by_stretch > WORTHLESS).any())
+
+
+def assess_quality(trace: Trace, beats: Beats | None) -> Quality:
+    """Say how far a lead can be trusted, and what is wrong with it.
+
+    A stretch of 1.5 s is worth nothing where it is flat or disconnected. Elsewhere it is worth what
+    the beats stand out over what lies between them (the ratio of heights in the band of the QRS,
+    after the noise estimate of Pan & Tompkins 1985, doi 10.1109/TBME.1985.325532), times how sure
+    its beats are (their likeness to their neighbours among it, after Orphanidou et al. 2015, doi
+    10.1109/JBHI.2014.2338351), squared, less what is clipped and what hums. Under 0.4 every other
+    beat may be wrong, over 0.8 one in a thousand: `make accuracy` has the table.
+
+    Parameters
+    ----------
+    trace : Trace
+        From `condition`.
+    beats : Beats or None
+        Of the same trace; None where there are none.
+
+    Returns
+    -------
+    Quality
+    """
+    energy, faults = trace.energy, trace.faults
+    quiet = energy.top < _PRESENT
+    disconnected = quiet & (_beside(quiet) | (quiet.size == 1))
+    flat = faults.flat >= 0.5
+    hum = faults.hum / np.maximum(energy.level, 1e-12)
+    sure = _sureness(trace, beats)
+    by_stretch = np.square((1 - energy.noise.astype(np.float64)) * sure)
+    by_stretch *= (1 - 0.5 * faults.clipped) / (1 + np.minimum(hum, 10) ** 2)
+    by_stretch[flat | disconnected] = 0
+    shares = {
+        "flat": flat,
+        "clipped": faults.clipped > 0,
+        "disconnected": disconnected & ~flat,
+        "noise": ((energy.noise > _NOISY) | (sure < 0.5)) & ~flat & ~disconnected,
+        "mains": (hum > _HUMMING) & ~flat,
+    }
+    reasons = {name: float(marks.mean()) for name, marks in shares.items() if marks.any()}
+    stretch_s = float(2 * energy.middles[0] / trace.rate_hz)
+    return Quality(float(by_stretch.mean()), by_stretch, stretch_s, reasons)
+
+
+def _sureness(trace: Trace, beats: Beats | None) -> NDArray[np.float64]:
+    """The mean confidence of the beats in and next to each stretch; where there are none, 1/2."""
+    number = trace.energy.level.size
+    if beats is None or beats.samples.size == 0:
+        return np.zeros(number)
+    length = 2 * trace.energy.middles[0] * trace.factor
+    where = np.minimum((beats.samples / length).astype(np.intp), number - 1)
+    three = np.ones(3)
+    sums = np.convolve(np.bincount(where, beats.confidence, number), three)[1:-1]
+    counts = np.convolve(np.bincount(where, None, number), three)[1:-1]
+    sure: NDArray[np.float64] = np.where(counts > 0, sums / np.maximum(counts, 1), 0.5)
+    return sure
+
+
+def _beside(marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether the stretch before or after is marked."""
+    beside = np.zeros(marks.size, np.bool_)
+    beside[1:] |= marks[:-1]
+    beside[:-1] |= marks[1:]
+    return beside

@@ -1,0 +1,63 @@
+"""Where the heart beats: the R peaks of a lead, and those of all leads together.
+
+`samples` are the indices of the R peaks (the first sample of the recording is 0): of each QRS the
+point farthest from its isoline, upwards or downwards, whichever most beats of the lead have.
+`count` is how many there are, and `confidence` the mean of how sure they are, 0 to 1; it is left
+out when there are none.
+
+Of the whole ECG they are found in all leads at once: where to look is decided by the energy of all
+leads, each weighted by its `quality` there, and whether something is a beat by the evidence that
+each of them has for or against it. A lead that is worthless has no say. Each R peak is then that of
+the best lead.
+
+Limits
+------
+- Needs a sampling rate of 100 to 10,000 Hz, two seconds of samples, and a lead that is worth
+  something somewhere: not flat, and connected.
+- Leads of one ECG are taken to begin at the same moment.
+- A beat is a beat, wherever in the heart it begins; what kind of beat it is is not said.
+- Ventricular flutter has no beats that could be told apart; there the indices mean little.
+- How often beats are missed or found in vain is measured: see the tables of accuracy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.errors import NotComputable
+from worker.detection.beats import Beats
+from worker.detection.fusion import fuse
+from worker.insights import Needed, Recording
+
+VERSION = 1
+UNIT = "beats"
+FIGURES = ("count", "confidence")
+SCOPES = {"lead": ("lead.quality",), "ecg": ("lead.quality",)}
+
+
+def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
+    """Take the beats of a lead as its quality was judged by them, or look at all leads together.
+
+    Returns
+    -------
+    dict
+        The figures, `samples`, and those as `_samples`, an int64 array, for others.
+    """
+    of_leads = needed["lead.quality"]
+    if recording.scope == "lead":
+        beats: Beats | None = of_leads["_beats"]
+        if beats is None or not of_leads["_quality"].is_usable:
+            raise NotComputable("needs a lead whose quality allows to see beats")
+    else:
+        read = [one for one in of_leads if one is not None]
+        traces, found, qualities = (
+            [one[name] for one in read] for name in ("_trace", "_beats", "_quality")
+        )
+        beats = fuse(traces, found, qualities)
+    sure = {"confidence": round(float(beats.confidence.mean()), 4)} if beats.samples.size else {}
+    return {
+        "count": int(beats.samples.size),
+        **sure,
+        "samples": beats.samples.tolist(),
+        "_samples": beats.samples,
+    }

@@ -1,0 +1,69 @@
+"""How far a lead can be trusted to show its beats, from 0, worthless, to 1.
+
+`value` is the mean over stretches of 1.5 s. A stretch is worth nothing where the lead is flat or
+disconnected; elsewhere as much as the beats stand out over what lies between them, times how sure
+its beats are, less what is clipped and what hums. `reasons` says of what share of the lead, 0 to 1,
+something is wrong, and leaves out what is wrong nowhere:
+
+- `flat`: at least half of the stretch is one and the same value;
+- `disconnected`: two stretches or more in a row in which next to nothing is left of the signal;
+- `clipped`: samples rest at the end of the range;
+- `noise`: what lies between beats rises to more than half of their height, or the beats are not
+  like their neighbours;
+- `mains`: hum of 50 or 60 Hz has a quarter of what beats have in their band.
+
+The same shares are figures: `flat`, `disconnected`, `clipped`, `noise`, `mains`.
+
+Limits
+------
+- Needs a sampling rate of 100 to 10,000 Hz and two seconds of samples.
+- It is about seeing beats: a lead of quality 1 may still be unfit to measure its finer waves.
+- A rhythm whose beats all differ counts as noisy.
+
+Sources
+-------
+- Beats against what lies between them: after the noise estimate of Pan & Tompkins, IEEE Trans
+  Biomed Eng 32:230 (1985), doi 10.1109/TBME.1985.325532.
+- Likeness to the neighbours: after Orphanidou et al., IEEE J Biomed Health Inform 19:832 (2015),
+  doi 10.1109/JBHI.2014.2338351.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.errors import NotComputable
+from worker.detection.beats import find_beats
+from worker.detection.quality import assess_quality
+from worker.detection.traces import condition
+from worker.insights import Needed, Recording
+
+VERSION = 1
+UNIT = "0 to 1"
+_REASONS = ("flat", "disconnected", "clipped", "noise", "mains")
+FIGURES = ("value", *_REASONS)
+SCOPES = {"lead": ()}
+
+
+def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
+    """Read the lead once, and keep what was read, and the beats, for those who want to see them.
+
+    Returns
+    -------
+    dict
+        The figures, of the reasons all five; and `_trace`, `_beats` (None where there are none) and
+        `_quality` for others.
+    """
+    trace = condition(recording.samples, recording.sampling_rate_hz)
+    try:
+        beats = find_beats(trace)
+    except NotComputable:
+        beats = None
+    quality = assess_quality(trace, beats)
+    return {
+        "value": round(quality.value, 4),
+        **{name: round(quality.reasons.get(name, 0.0), 4) for name in _REASONS},
+        "_trace": trace,
+        "_beats": beats,
+        "_quality": quality,
+    }
