@@ -103,6 +103,11 @@ class PostgreSql:
         """Start it again, at the same URL."""
         self._server.ensure_postgres_running()
 
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of the programs that come with it, such as `pg_dump`."""
+        path = self._server.bin_path / program
+        subprocess.run([str(path), *arguments], check=True, timeout=60)
+
     def close(self) -> None:
         """End it as one should."""
         self._server.cleanup()
@@ -129,6 +134,11 @@ def open_postgresql() -> Iterator[str]:
     """The URL of a PostgreSQL of one's own."""
     with open_postgresql_server() as server:
         yield server.url
+
+
+def plain_url(postgresql_url: str) -> str:
+    """The URL as PostgreSQL's own programs understand it."""
+    return postgresql_url.replace("postgresql+psycopg://", "postgresql://", 1)
 
 
 class Contract:
