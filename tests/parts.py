@@ -321,6 +321,10 @@ class Stack:
         """One of the processes."""
         return self._processes[name]
 
+    def running(self) -> set[str]:
+        """Which of the processes were started, and neither stopped nor killed."""
+        return set(self._processes)
+
     def is_running(self, name: str) -> bool:
         """Whether one of the processes has not ended."""
         return self._processes[name].poll() is None

@@ -17,7 +17,9 @@ FIGURES = ()
 
 # No other test uploads this sample.
 MAGIC = 1_618_033_988
-KINDS = ("segfault", "killed", "memory", "sleeps", "hangs", "raises", "exits")
+KINDS = ("segfault", "killed", "memory", "sleeps", "hangs", "raises", "exits", "naps")
+# Long enough to be told to end meanwhile, and within every limit.
+NAP_S = 2.0
 
 
 def compute(samples: NDArray[Any], sampling_rate_hz: float | None) -> dict[str, Any]:
@@ -33,6 +35,9 @@ def compute(samples: NDArray[Any], sampling_rate_hz: float | None) -> dict[str, 
         np.ones(2**31)
     if kind == "sleeps":
         time.sleep(3600)
+    if kind == "naps":
+        time.sleep(NAP_S)
+        return {}
     if kind == "hangs":
         # Like compiled code that no signal reaches.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM})
