@@ -247,9 +247,14 @@ class Stack:
         subprocess.run(
             [sys.executable, "-m", "shared.migrations"], env=self.environ, check=True, cwd=HOUSE
         )
-        for name in self.MODULES:
-            self.start(name)
-        wait_until(self.answers, what="for the API")
+        try:
+            for name in self.MODULES:
+                self.start(name)
+            wait_until(self.answers, 60, "for the API")
+        except BaseException:
+            # Nobody else would end those that were started.
+            Stack.__exit__(self)
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -40,7 +40,12 @@ class House(Stack):
         )
 
     def __enter__(self) -> Self:
-        super().__enter__()
+        try:
+            super().__enter__()
+        except BaseException:
+            self.broker.kill()
+            self.broker.wait()
+            raise
         self._is_over = threading.Event()
         self._warden = threading.Thread(target=self._bring_back)
         self._warden.start()
