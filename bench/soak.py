@@ -8,12 +8,14 @@ and children are reported apart.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import psutil
@@ -35,6 +37,9 @@ MOST_WAITING = 500
 STUCK_AFTER_S = 120.0
 # The beginning is warming up: imports, pools, the first of everything.
 WARM_AFTER = 0.2
+# What the parent may hold in the last third of the jobs, of what it held in the first.
+MOST_GROWTH = 1.10
+FEWEST_SAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,12 @@ class Sample:
     children_mb: float
     children_descriptors: int
     children: tuple[int, ...]
+
+
+DESCRIPTORS: dict[str, Callable[[Sample], int]] = {
+    "parent": lambda sample: sample.parent_descriptors,
+    "largest child": lambda sample: sample.children_descriptors,
+}
 
 
 def seed(engine: Engine, number: int) -> None:
@@ -147,8 +158,28 @@ def report(samples: Sequence[Sample], took_s: float) -> None:
     print(f"{samples[-1].jobs:,} jobs in {took_s:.0f} s, by {generations} children in turn")
 
 
-def main() -> None:
-    """Seed, watch and report."""
+def judge(samples: Sequence[Sample]) -> str:
+    """Compare the last third of the jobs with the first; say in a sentence what grew, or nothing.
+
+    Medians: a process that is just being forked, or replaced, is looked at as well.
+    """
+    jobs_done = samples[-1].jobs
+    first = [sample for sample in samples if sample.jobs <= jobs_done / 3]
+    last = [sample for sample in samples if sample.jobs > jobs_done * 2 / 3]
+    if len(first) < FEWEST_SAMPLES or len(last) < FEWEST_SAMPLES:
+        return "Too few samples to judge by: let it do more jobs."
+    before_mb, after_mb = (median(sample.parent_mb for sample in some) for some in (first, last))
+    if after_mb > MOST_GROWTH * before_mb:
+        return f"The parent grew from {before_mb:.1f} to {after_mb:.1f} MB."
+    for whose, of in DESCRIPTORS.items():
+        before, after = (median(map(of, some)) for some in (first, last))
+        if after > before:
+            return f"The descriptors of the {whose} grew from {before:g} to {after:g}."
+    return ""
+
+
+def main() -> int:
+    """Seed, watch, report and judge; the exit code says whether the worker grew or leaked."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     parser.add_argument("--jobs", type=int, default=50_000)
     asked = parser.parse_args()
@@ -163,7 +194,11 @@ def main() -> None:
             samples = watch(house, engine, asked.jobs)
             engine.dispose()
             report(samples, time.monotonic() - began_s)
+    if complaint := judge(samples):
+        print(complaint, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -15,7 +15,14 @@ from shared import database, logs
 from shared.migrations import schema
 from shared.models import Base
 from shared.settings import Settings
-from tests.parts import ADMIN_TOKEN, Door, free_port, open_postgresql, open_valkey
+from tests.parts import (
+    ADMIN_TOKEN,
+    Door,
+    PostgreSql,
+    free_port,
+    open_postgresql_server,
+    open_valkey,
+)
 
 
 @pytest.fixture(scope="session")
@@ -29,10 +36,16 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_url() -> Iterator[str]:
+def postgresql() -> Iterator[PostgreSql]:
     """A real PostgreSQL of this test process."""
-    with open_postgresql() as url:
-        yield url
+    with open_postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(postgresql: PostgreSql) -> str:
+    """Where that is."""
+    return postgresql.url
 
 
 @pytest.fixture(scope="session")

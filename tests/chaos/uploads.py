@@ -6,16 +6,18 @@ import queue
 import random
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import httpx
 
 from tests.poison.insights.poison import KINDS, MAGIC
 
-# One in so many is poison: what kills, and what only asks for too much or raises.
-POISON_EVERY = 500
-DEADLY = ("segfault", "killed", "exits")
+# What ends failed, first what takes long to get there; and what only asks for too much or raises.
+DEADLY = ("sleeps", "segfault", "killed", "exits", "hangs")
 HARMLESS = ("memory", "raises")
+# Later than anybody may be kept waiting, so that it shows when somebody is.
+GIVE_UP_AFTER_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,11 @@ class Sample:
         return f"upload-{self.number}"
 
 
-def make(number: int, seed: int) -> Sample:
-    """Make an upload: the same one for the same number and seed."""
-    if number % POISON_EVERY == POISON_EVERY // 2:
-        kind = (*DEADLY, *HARMLESS)[number // POISON_EVERY % 5]
+def make(number: int, seed: int, poison_every: int) -> Sample:
+    """Make an upload: the same one for the same number and seed; one in so many is poison."""
+    if number % poison_every == poison_every // 2:
+        kinds = (*DEADLY, *HARMLESS)
+        kind = kinds[number // poison_every % len(kinds)]
         return Sample(number, [MAGIC, KINDS.index(kind)], 0, kind in DEADLY)
     chance = random.Random(f"{seed} {number}")
     signal = [chance.choice((-3, -1, 0, 0, 2, 5)) for _ in range(chance.randrange(2, 60))]
@@ -62,8 +65,9 @@ class Clients:
     url: str
     token: str
     seed: int
+    poison_every: int = 500
     accepted: dict[int, str] = field(default_factory=dict)
-    # When each request that was answered began, and how long it took.
+    # When each request that was answered, or waited for in vain, began, and how long it took.
     answered: list[tuple[float, float]] = field(default_factory=list)
     refused: dict[str, int] = field(default_factory=dict)
 
@@ -74,7 +78,7 @@ class Clients:
         for thread in self._threads:
             thread.start()
 
-    def give(self, numbers: range) -> None:
+    def give(self, numbers: Iterable[int]) -> None:
         """Have these uploaded."""
         for number in numbers:
             self._numbers.put(number)
@@ -88,9 +92,9 @@ class Clients:
 
     def _work(self) -> None:
         headers = {"x-user-token": self.token}
-        with httpx.Client(base_url=self.url, headers=headers, timeout=30) as client:
+        with httpx.Client(base_url=self.url, headers=headers, timeout=GIVE_UP_AFTER_S) as client:
             while (number := self._numbers.get()) is not None:
-                self._upload(client, make(number, self.seed))
+                self._upload(client, make(number, self.seed, self.poison_every))
 
     def _upload(self, client: httpx.Client, sample: Sample) -> None:
         body = {"leads": [{"name": "I", "signal": sample.signal}]}
@@ -99,6 +103,8 @@ class Clients:
             try:
                 answer = client.post("/ecgs", json=body, headers={"Idempotency-Key": sample.key})
             except httpx.TransportError as error:
+                if isinstance(error, httpx.TimeoutException):
+                    self.answered.append((began_s, time.monotonic() - began_s))
                 self._refuse(type(error).__name__)
             else:
                 self.answered.append((began_s, time.monotonic() - began_s))

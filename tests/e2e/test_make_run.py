@@ -260,6 +260,53 @@ def test_the_admin_token_is_given_to_the_api_alone(tmp_path: Path) -> None:
     assert token not in run.said()
 
 
+def test_a_backup_made_while_it_runs_is_restored_by_putting_it_into_a_new_folder(
+    run: Run, tmp_path: Path
+) -> None:
+    token = (run.data / "admin_token").read_text().strip()
+    file = tmp_path / "backup.db"
+    ecg = {"leads": [{"name": "canary", "signal": [1, -1, 1]}]}
+    with run.client() as client:
+        wait_until(lambda: answers(client), 30.0, "for the API")
+        registered = client.post(
+            "/users", json={"username": "restored"}, headers={"x-admin-token": token}
+        )
+        user = {"x-user-token": registered.json()["token"]}
+        finished = client.post("/ecgs", json=ecg, headers={**user, "Prefer": "wait=20"})
+        assert finished.json()["status"] == "finished"
+        done = finished.headers["Location"]
+        document = client.get(f"{done}/insights", headers=user).content
+        # Nobody works for a moment, so that something waits in the backup.
+        worker = run.head("worker")
+        assert worker is not None
+        idle = [worker, *worker.children(recursive=True)]
+        for process in idle:
+            process.suspend()
+        try:
+            waiting = client.post("/ecgs", json=ecg, headers=user).headers["Location"]
+            command = [sys.executable, "-m", "shared.backup", str(file)]
+            subprocess.run(command, env=run.environ, cwd=HOUSE, check=True, timeout=60)
+        finally:
+            for process in idle:
+                process.resume()
+    again = tmp_path / "data folder"
+    again.mkdir(mode=0o700)
+    file.rename(again / "isoline.db")
+    restored = Run(tmp_path, ISOLINE_FLOWER_PORT="0")
+    try:
+        restored.wait_for("Isoline is running")
+        with restored.client() as client:
+            assert client.get(f"{done}/insights", headers=user).content == document
+            path = f"{waiting}/insights"
+            prefer = {**user, "Prefer": "wait=5"}
+            wait_until(lambda: client.get(path, headers=prefer).status_code == 200, 30.0)
+            poll = client.get(path, headers=user).json()
+            assert poll["status"] == "finished"
+            assert poll["leads"][0]["number_of_zero_crossings"] == 2
+    finally:
+        restored.end(signal.SIGTERM)
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_run_in_a_path_with_a_space_and_without_a_network(tmp_path: Path) -> None:
     checkout = tmp_path / "a check out"

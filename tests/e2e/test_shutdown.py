@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -10,16 +11,22 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import select, update
 
-from shared.broker import Broker
+from shared import database
+from shared.broker import Broker, Role
+from shared.database import reading, transaction
+from shared.models import Ecg
 from tests.parts import Stack, wait_until
+from tests.poison.insights.poison import KINDS, MAGIC, NAP_S
 
 
 @pytest.fixture(scope="module")
 def stack(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder: Path = tmp_path_factory.mktemp("shutdown")
     url = f"sqlite:///{folder / 'isoline.db'}"
-    with Stack(folder, database_url=url, redis_url=redis_url) as stack:
+    # Poisoned, so that a job takes as long as its samples say.
+    with Stack(folder, database_url=url, redis_url=redis_url, poisoned=True) as stack:
         yield stack
 
 
@@ -94,14 +101,63 @@ def test_a_rolling_restart_of_the_worker_shows_in_no_job(
     assert max(took_s) < 10, sorted(took_s)[-5:]
 
 
-def test_the_api_is_heard_until_it_ends(stack: Stack, redis_url: str) -> None:
-    def heard() -> int:
-        roll = Broker(redis_url).roll()
-        return roll.online("api") if roll else 0
+@pytest.mark.parametrize("name", ["worker", "bulk", "quarantine"])
+def test_a_job_in_flight_is_brought_to_its_end_by_a_worker_told_to_end(
+    stack: Stack, isoline: httpx.Client, redis_url: str, name: str
+) -> None:
+    engine = database.connect(stack.environ["ISOLINE_DATABASE_URL"], pool_size=1)
+    lead = {"name": "I", "signal": [MAGIC, KINDS.index("naps")]}
+    if name == "bulk":
+        line = json.dumps({"leads": [lead]})
+        ndjson = {"Content-Type": "application/x-ndjson"}
+        batch = isoline.post("/batches", content=line, headers=ndjson).headers["Location"]
+        wait_until(lambda: isoline.get(batch).json()["counts"]["total"] == 1, what="for a line")
+        with reading(engine) as connection:
+            ecg_id = connection.scalar(select(Ecg.id).where(Ecg.batch_id.is_not(None)))
+    else:
+        if name == "quarantine":
+            wait_until(lambda: heard(redis_url, "quarantine") == 1, what="for the quarantine")
+            stack.stop("worker")
+        ecg_id = isoline.post("/ecgs", json={"leads": [lead]}).json()["id"]
+        if name == "quarantine":
+            # As after two attempts that took their worker along.
+            twice = {"attempts": 2, "rung_at_s": 0.0}
+            with transaction(engine) as connection:
+                connection.execute(update(Ecg).where(Ecg.id == ecg_id).values(**twice))
+    begun = select(Ecg.status).where(Ecg.id == ecg_id)
 
-    wait_until(lambda: heard() == 1, what="for the API to be heard")
+    def status() -> str | None:
+        with reading(engine) as connection:
+            return connection.scalar(begun)
+
+    wait_until(lambda: status() == "running", 20, "for the job to begin")
+    told_at_s = time.monotonic()
+    stack.stop(name)
+    assert time.monotonic() - told_at_s < NAP_S + 5
+    # It ended with its job done, or put it back; either way the next one leaves nothing over.
+    left = status()
+    assert left in {"finished", "pending"}
+    for missing in {name, "worker"} - set(stack.running()):
+        stack.start(missing)
+    wait_until(lambda: status() == "finished", 20, "for what was in flight")
+    with reading(engine) as connection:
+        attempts = connection.scalar(select(Ecg.attempts).where(Ecg.id == ecg_id))
+        waiting = connection.scalars(select(Ecg.id).where(Ecg.status.in_(["pending", "running"])))
+        assert not waiting.all()
+    assert attempts == (3 if name == "quarantine" else 1) + (left == "pending")
+    engine.dispose()
+
+
+def heard(redis_url: str, role: Role) -> int:
+    """How many in this role the broker has heard."""
+    roll = Broker(redis_url).roll()
+    return roll.online(role) if roll else 0
+
+
+def test_the_api_is_heard_until_it_ends(stack: Stack, redis_url: str) -> None:
+    wait_until(lambda: heard(redis_url, "api") == 1, what="for the API to be heard")
     stack.stop("api")
-    wait_until(lambda: heard() == 0, 5, "for the API to be forgotten")
+    wait_until(lambda: heard(redis_url, "api") == 0, 5, "for the API to be forgotten")
     stack.start("api")
     wait_until(stack.answers, what="for the API")
 

@@ -22,7 +22,7 @@ if __name__ == "__main__":
     from worker import endings, tasks
     from worker import insights as bench
 
-    tasks.COMPUTE_WITHIN_S = 2.0
+    tasks.COMPUTE_WITHIN_S = 3.0
     if is_hasty:
         endings.FIRST_PAUSE_S = 0.2
     bench.__path__.append(str(Path(__file__).parent / "insights"))

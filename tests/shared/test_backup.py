@@ -16,9 +16,20 @@ from sqlalchemy import Engine, func, insert, select
 from shared import backup, database
 from shared.backup import NotCopied, copy
 from shared.database import reading, transaction
-from shared.models import AuditEntry, Ecg, Insights, Signal, User
+from shared.migrations.schema import upgrade
+from shared.models import AuditEntry, Base, Batch, Ecg, Insights, RejectedLine, Signal, User
 from shared.settings import Settings
-from tests.parts import ADMIN, HOUSE, Door, another_database, wait_until
+from tests.parts import (
+    ADMIN,
+    HOUSE,
+    Door,
+    PostgreSql,
+    another_database,
+    plain_url,
+    wait_until,
+)
+
+TABLES = [mapper.class_ for mapper in Base.registry.mappers]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -58,6 +69,51 @@ def test_everything_is_found_again_in_the_copy(
     assert restored.get(f"/ecgs/{done[-1]}/insights", headers=bob).json["status"] == "finished"
     restored.upload(restored.user("cy"), [1])
     assert restored.delete("/users/ada", headers=ADMIN).status_code == 204
+
+
+def test_what_postgresql_dumps_by_itself_it_restores(
+    settings: Settings, postgresql: PostgreSql, tmp_path: Path
+) -> None:
+    url = another_database(postgresql.url, "dumped")
+    source = database.connect(url)
+    upgrade(source)
+    door = Door(settings, source)
+    ada = door.user("ada")
+    leads = [{"name": "canary-lead", "signal": list(range(-500, 500))}]
+    body = {"leads": leads, "unit": "mV", "sampling_rate": 500}
+    done = door.post("/ecgs", json=body, headers=ada).json["id"]
+    door.work()
+    batch = door.submit(ada, '{"custom_id": "a", "leads": []}', "no json").json["id"]
+    waiting = door.upload(ada, [1, -1])
+    dump = tmp_path / "isoline.dump"
+    # As docs/operations.md says, while it is in use.
+    postgresql.run("pg_dump", "-Fc", f"--file={dump}", plain_url(url))
+    restored_url = another_database(postgresql.url, "restored")
+    postgresql.run("pg_restore", "-d", plain_url(restored_url), str(dump))
+    target = database.connect(restored_url)
+    assert rows(target, *TABLES) == rows(source, *TABLES)
+    with reading(source) as before, reading(target) as after:
+        samples = select(Signal.encoded).where(Signal.ecg_id == done)
+        assert after.scalar(samples) == before.scalar(samples)
+    assert 0 not in rows(target, User, Batch, RejectedLine, Ecg, Signal, Insights, AuditEntry)
+    restored = Door(settings, target)
+    for path in (
+        "/ecgs",
+        f"/ecgs/{done}",
+        f"/ecgs/{done}/insights",
+        f"/batches/{batch}",
+        f"/batches/{batch}/errors",
+    ):
+        first, again = door.get(path, headers=ada), restored.get(path, headers=ada)
+        assert (again.status_code, again.data) == (first.status_code, first.data), path
+    # And life goes on, with ids and numbers that nobody has.
+    restored.rung.append(waiting)
+    restored.work()
+    assert restored.get(f"/ecgs/{waiting}/insights", headers=ada).json["status"] == "finished"
+    restored.upload(restored.user("bob"), [1])
+    assert restored.delete("/users/ada", headers=ADMIN).status_code == 204
+    for engine in (source, target):
+        engine.dispose()
 
 
 def test_a_copy_is_one_moment_however_much_is_uploaded_meanwhile(

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import logging
-from collections.abc import Callable
-from contextlib import redirect_stderr
 
 import pytest
 import structlog
 
-from shared import logs
+from tests.parts import lines_of
 
 CANARY = "a name, a token, a sample"
-
-
-def lines_of(act: Callable[[], None]) -> str:
-    """What production would write to stderr meanwhile."""
-    root = logging.getLogger()
-    before = root.handlers
-    stderr = io.StringIO()
-    try:
-        with redirect_stderr(stderr):
-            logs.configure()
-            act()
-    finally:
-        root.handlers = before
-    return stderr.getvalue()
 
 
 def test_an_error_leaves_its_type_and_place_and_not_its_words() -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import threading
+from base64 import b64decode
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import pytest
 import redis
@@ -13,12 +19,13 @@ from sqlalchemy import Engine, func, insert, select, update
 from shared import database
 from shared.broker import Broker
 from shared.database import now_s, reading, transaction
-from shared.jobs import INTERACTIVE, celery_app
-from shared.models import PENDING, Ecg, InsightDefinition, User
+from shared.jobs import BULK, INTERACTIVE, QUARANTINE, celery_app
+from shared.models import FAILED, PENDING, RUNNING, Batch, Ecg, InsightDefinition, User
 from shared.states import IS_PENDING
 from shared.turns import LATE_AFTER_S
 from tests.parts import Door, another_database, free_port
-from worker import relay
+from worker import endings, relay
+from worker.claims import MAX_ATTEMPTS
 from worker.insights import catalogue
 from worker.relay import Relay
 from worker.ringing import LOST_AFTER_S, presumed_lost_after_s
@@ -100,6 +107,105 @@ def test_a_broker_that_came_back_empty_is_rung_at_once(
         connection.execute(update(Ecg).values(rung_at_s=now_s() - LOST_AFTER_S - 1))
     rounds.go_round()
     assert queue.llen(INTERACTIVE) > 0
+
+
+def add(engine: Engine, prefix: str, number: int, **values: object) -> list[str]:
+    """Write rows of one kind; return their ids."""
+    ecg_ids = [f"{prefix}-{n:030}" for n in range(number)]
+    row = {
+        "user_id": 1,
+        "created_at_s": 0.0,
+        "recorded_at_s": 0.0,
+        "baseline": 0.0,
+        "leads": "[]",
+        "number_of_leads": 0,
+        "request_id": "",
+        "status": PENDING,
+        "attempts": 0,
+        "rung_at_s": 1.0,
+        **values,
+    }
+    with transaction(engine) as connection:
+        connection.execute(insert(Ecg), [{"id": ecg_id, **row} for ecg_id in ecg_ids])
+        if "batch_id" in values:
+            for line, ecg_id in enumerate(ecg_ids, start=1):
+                connection.execute(update(Ecg).where(Ecg.id == ecg_id).values(line=line))
+    return ecg_ids
+
+
+def add_batch(engine: Engine, batch_id: str, total: int) -> None:
+    """Write a batch that has come whole, and of which no line has ended."""
+    counts = {"total": total, "last_line": total, "rejected": 0, "finished": 0, "failed": 0}
+    times = {"created_at_s": 0.0, "received_at_s": 1.0}
+    with transaction(engine) as connection:
+        connection.execute(
+            insert(Batch).values(id=batch_id, user_id=1, reception=1, **counts, **times)
+        )
+
+
+def named(queue: redis.Redis, name: str) -> Counter[str]:
+    """How often each ecg is named by the messages of a queue."""
+    found: Counter[str] = Counter()
+    for message in cast(list[bytes], queue.lrange(name, 0, -1)):
+        [[ecg_ids], _, _] = json.loads(b64decode(json.loads(message)["body"]))
+        found.update(ecg_ids)
+    return found
+
+
+def test_two_relays_that_go_round_at_the_same_time_are_harmless(
+    engine: Engine,
+    redis_url: str,
+    queue: redis.Redis,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What is taken back is due at once, so that it is rung for while both still go round.
+    monkeypatch.setattr(endings, "FIRST_PAUSE_S", 0.0)
+    add_waiting(engine, 1, rung_s_ago=3600)
+    lapsed = {"status": RUNNING, "lease_until_s": 1.0, "held_by": "a message"}
+    add_batch(engine, "lines", 120)
+    add_batch(engine, "last", 40)
+    lost = add(engine, "lost", 150)
+    once = add(engine, "once", 100, attempts=1, **lapsed)
+    thrice = add(engine, "three", 20, attempts=3, **lapsed)
+    last = add(engine, "last", 40, attempts=MAX_ATTEMPTS, batch_id="last", **lapsed)
+    lines = add(engine, "lines", 120, batch_id="lines")
+    relays = [Relay(engine, Broker(redis_url), celery_app(redis_url)) for _ in range(2)]
+    at_once = threading.Barrier(2)
+
+    def go_round(one: Relay) -> None:
+        for _ in range(4):
+            at_once.wait(30)
+            one.go_round()
+
+    with ThreadPoolExecutor(2) as pool:
+        for going in [pool.submit(go_round, one) for one in relays]:
+            going.result()
+    # Neither had to give up a round, nor anything else to complain of.
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    with reading(engine) as connection:
+        rows = connection.execute(select(Ecg.id, Ecg.status, Ecg.attempts, Ecg.rung_at_s)).all()
+        found = {row.id: row for row in rows}
+        batches = connection.execute(select(Batch.id, Batch.failed)).all()
+        failed = {batch.id: batch.failed for batch in batches}
+    for ecg_ids, status, attempts in (
+        (lost, PENDING, 0),
+        (once, PENDING, 1),
+        (thrice, PENDING, 3),
+        (last, FAILED, MAX_ATTEMPTS),
+        (lines, PENDING, 0),
+    ):
+        assert {(found[i].status, found[i].attempts) for i in ecg_ids} == {(status, attempts)}
+    # Each end is counted once, whoever swept it.
+    assert failed == {"lines": 0, "last": len(last)}
+    # Of those that wait everybody is rung for, and by each relay once at the most; of the lines of
+    # a batch no more than may stand in the queue.
+    rung, rung_in_bulk = named(queue, INTERACTIVE), named(queue, BULK)
+    assert set(lost + once + thrice) <= set(rung)
+    assert max(rung.values()) <= 2
+    assert set(rung_in_bulk) == set(lines)
+    assert max(rung_in_bulk.values()) == 1
+    assert not queue.llen(QUARANTINE)
 
 
 def published(engine: Engine) -> list[str]:

@@ -20,7 +20,9 @@ SCOPES = {"lead": ()}
 
 # No other test uploads this sample.
 MAGIC = 1_618_033_988
-KINDS = ("segfault", "killed", "memory", "sleeps", "hangs", "raises", "exits", "later")
+KINDS = ("segfault", "killed", "memory", "sleeps", "hangs", "raises", "exits", "later", "naps")
+# Long enough to be told to end meanwhile, and within every limit.
+NAP_S = 2.0
 
 
 def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
@@ -42,6 +44,9 @@ def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
         np.ones(2**31)
     if kind == "sleeps":
         time.sleep(3600)
+    if kind == "naps":
+        time.sleep(NAP_S)
+        return {}
     if kind == "hangs":
         # Like compiled code that no signal reaches.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM})

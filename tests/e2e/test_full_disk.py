@@ -1,0 +1,114 @@
+"""A disk without room under the processes of production: refused or put off, and nothing lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from sqlite3 import connect
+
+import httpx
+import psutil
+import pytest
+
+from tests.parts import Stack, wait_until
+
+SMALL = {"leads": [{"name": "I", "signal": [1, -1, 1]}]}
+
+
+@pytest.fixture(scope="module")
+def stack(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder: Path = tmp_path_factory.mktemp("full")
+    url = f"sqlite:///{folder / 'isoline.db'}"
+    with Stack(folder, database_url=url, redis_url=redis_url) as stack:
+        # It would make room in the write-ahead log meanwhile; what waits here has been rung for.
+        stack.stop("relay")
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def isoline(stack: Stack) -> Iterator[httpx.Client]:
+    with stack.client() as client:
+        client.headers["x-user-token"] = stack.register(client, "ada")
+        yield client
+
+
+@contextmanager
+def no_room(stack: Stack, name: str) -> Iterator[None]:
+    """Let no file of this process, nor of those it started, grow beyond the database's.
+
+    To SQLite that is a write that fails, as on a disk without room.
+    """
+    database = stack.folder / "isoline.db"
+    log = database.with_name(database.name + "-wal")
+    most = max(os.stat(file).st_size for file in (database, log))
+    parent = psutil.Process(stack.process(name).pid)
+    family = [process.pid for process in (parent, *parent.children(recursive=True))]
+    unlimited = resource.RLIM_INFINITY
+    for pid in family:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, unlimited))
+    try:
+        yield
+    finally:
+        for pid in family:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+
+
+def large() -> dict[str, object]:
+    """An upload that is stored in more bytes than the database has so far."""
+    chance = random.Random(1)
+    return {"leads": [{"name": "I", "signal": [chance.randrange(2**31) for _ in range(300_000)]}]}
+
+
+def numbers(stack: Stack) -> list[int]:
+    """How many rows an upload would leave something in."""
+    with closing(connect(stack.folder / "isoline.db")) as connection:
+        tables = ("ecgs", "signals", "insights", "batches", "rejected_lines")
+        return [
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables
+        ]
+
+
+def test_uploads_are_refused_until_there_is_room_and_nothing_is_half_written(
+    stack: Stack, isoline: httpx.Client
+) -> None:
+    done = isoline.post("/ecgs", json=SMALL, headers={"Prefer": "wait=20"}).json()
+    assert done["status"] == "finished"
+    before, pid = numbers(stack), stack.process("api").pid
+    body, key = large(), {"Idempotency-Key": "no-room"}
+    with no_room(stack, "api"):
+        for _ in range(3):
+            refused = isoline.post("/ecgs", json=body, headers=key)
+            assert refused.status_code == 503, refused.text
+            assert refused.headers["Retry-After"]
+            poll = isoline.get(f"/ecgs/{done['id']}/insights")
+            assert (poll.status_code, poll.json()["status"]) == (200, "finished")
+        assert numbers(stack) == before
+    # There is room again: the same request, without a restart.
+    stored = isoline.post("/ecgs", json=body, headers=key)
+    assert stored.status_code == 201, stored.text
+    ecg = stored.headers["Location"]
+    poll = isoline.get(f"{ecg}/insights", headers={"Prefer": "wait=20"})
+    assert poll.json()["status"] == "finished"
+    assert isoline.delete(ecg).status_code == 204
+    assert stack.process("api").pid == pid
+    assert numbers(stack) == before
+
+
+def test_a_worker_that_finds_no_room_waits_and_goes_on(stack: Stack, isoline: httpx.Client) -> None:
+    pid = stack.process("worker").pid
+    children = psutil.Process(pid).children()
+    with no_room(stack, "worker"):
+        ecgs = [isoline.post("/ecgs", json=SMALL).headers["Location"] for _ in range(5)]
+        wait_until(lambda: "the database is away" in stack.log("worker"), 30, "for it to notice")
+        for ecg in ecgs:
+            poll = isoline.get(f"{ecg}/insights")
+            assert (poll.status_code, poll.json()["status"]) == (202, "pending")
+    for ecg in ecgs:
+        poll = isoline.get(f"{ecg}/insights", headers={"Prefer": "wait=20"})
+        assert poll.json()["status"] == "finished"
+    assert stack.process("worker").pid == pid
+    assert psutil.Process(pid).children() == children
