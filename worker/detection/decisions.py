@@ -33,7 +33,7 @@ class Rule:
     # The evidence of looking exactly like its neighbours, where heights say nothing.
     resemblance: float = 2.0
     # What it takes to believe in a beat that begins right after the refractory time.
-    t_wave: float = 3.0
+    t_wave: float = 3.5
 
 
 RULE = Rule()
@@ -45,6 +45,8 @@ REFRACTORY_S = 0.2
 _QT_S = 0.4
 _LONG_GAP = 1.5
 _MISSED = 2.0
+# However long the gap: under half the threshold nothing is taken for a beat (Pan & Tompkins 1985).
+_LEAST = -2 * math.log(2)
 _RR_AROUND = 15
 _RR_S = (0.3, 2.0)
 # Lower humps are no beats; nearer ones belong to the same QRS.
@@ -125,8 +127,7 @@ def decide(energy: Energy, views: Sequence[View], rate_hz: float, rule: Rule = R
     alike = (_resemblance(shapes, likely) - _ALIKE) / (1 - _ALIKE)
     evidence += at_stake * np.clip(alike, -1.5, 1)
     likely_s = _usual_intervals(times_s, likely)
-    # Leaving a weaker one out of a story costs less than it does: it is in none of the best.
-    open_to = np.flatnonzero(evidence > -_MISSED * _LONG_GAP)
+    open_to = np.flatnonzero(evidence > _LEAST)
     chosen = open_to[_best_story(times_s[open_to], evidence[open_to], likely_s[open_to], rule)]
     confidence = _confidence(evidence[chosen], noise[chosen])
     return Verdict(humps[chosen].astype(np.int64), confidence)

@@ -13,9 +13,9 @@ from worker.detection.filters import Float32s, running_median
 
 # Long enough for a beat at 40 bpm; slower hearts have one in most stretches, and medians do.
 STRETCH_S = 1.5
-# The height of the beats around: the median over ten seconds, which a burst of noise, an
-# extrasystole or a pause of four seconds leaves alone.
-_STRETCHES_AROUND = 7
+# The height of the beats around: the median over 13 seconds, which a burst of noise, an
+# extrasystole or a pause of six seconds leaves alone.
+_STRETCHES_AROUND = 9
 # Under a twentieth of what the lead shows otherwise there is no ECG, only what an open input shows.
 _LOWEST_SHARE = 0.05
 # A QRS reaches about so far to either side of its middle.
