@@ -17,10 +17,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import find_peaks
 
 from worker.detection.energy import Energy
-from worker.detection.filters import Float32s, cut_around, highest_within, running_median
+from worker.detection.filters import (
+    Float32s,
+    cut_around,
+    find_humps,
+    highest_within,
+    running_median,
+)
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,7 @@ def decide(energy: Energy, views: Sequence[View], rate_hz: float, rule: Rule = R
     Verdict
         No position twice, in their order; none where there is no hump.
     """
-    nearest = max(1, int(_NEAREST_HUMP_S * rate_hz))
-    humps, _ = find_peaks(energy.height, height=_LOWEST_HUMP, distance=nearest)
+    humps = find_humps(energy.height, _LOWEST_HUMP, int(_NEAREST_HUMP_S * rate_hz))
     if humps.size == 0:
         return Verdict(humps, np.zeros(0))
     weights = np.stack([np.interp(humps, energy.middles, view.weights) for view in views])
@@ -147,7 +151,7 @@ def _rise(
     energy: Energy, positions: NDArray[np.intp], rate_hz: float, rule: Rule
 ) -> NDArray[np.float64]:
     """The evidence of height: twice the logarithm of how many times the threshold it is."""
-    height = highest_within(energy.height, _SLACK_S, rate_hz)[positions]
+    height = highest_within(energy.height, int(_SLACK_S * rate_hz))[positions]
     threshold = rule.lowest + rule.slope * np.clip(energy.noise_at(positions), 0.05, 0.8)
     rise: NDArray[np.float64] = 2 * np.log(np.maximum(height, 1e-4) / threshold)
     return rise.clip(*_EVIDENCE)
