@@ -61,7 +61,7 @@ _NEAREST_HUMP_S = 0.12
 _SLACK_S = 0.05
 _HALF_SHAPE_S = 0.1
 _NEIGHBOURS = 8
-_AT_ONCE = 2048
+_AT_ONCE = 1 << 15
 # Three others: of fewer nothing is said.
 _FEWEST = 4
 _ALIKE = 0.75
@@ -190,8 +190,9 @@ def _resemblance(shapes: Float32s, beats: NDArray[np.intp]) -> NDArray[np.float6
     first = np.searchsorted(beats, np.arange(len(shapes))) - _NEIGHBOURS
     offsets = np.arange(2 * _NEIGHBOURS + 1)
     # In parts, as each hump meets many.
-    for begin in range(0, len(shapes), _AT_ONCE):
-        part = np.arange(begin, min(begin + _AT_ONCE, len(shapes)))
+    at_once = max(1, _AT_ONCE // shapes.shape[1])
+    for begin in range(0, len(shapes), at_once):
+        part = np.arange(begin, min(begin + at_once, len(shapes)))
         places = first[part, None] + offsets
         others = beats.take(places, mode="clip")
         like = np.einsum("ij,ikj->ik", directions[part], directions[others])
