@@ -35,7 +35,7 @@ FOLDS = 5
 GRID = [
     Rule(lowest, slope, resemblance, t_wave)
     for lowest, slope, resemblance, t_wave in itertools.product(
-        (0.14, 0.18, 0.22), (0.6, 0.75, 0.9), (1.0, 2.0, 3.0), (2.0, 3.0, 4.5)
+        (0.14, 0.18, 0.22), (0.6, 0.75, 0.9), (1.0, 2.0, 3.0), (2.5, 3.5, 5.0)
     )
 ]
 

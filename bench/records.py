@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import wfdb
 from numpy.typing import NDArray
+
+with warnings.catch_warnings():
+    # It uses what pandas is about to do away with.
+    warnings.simplefilter("ignore")
+    import wfdb
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -54,21 +59,30 @@ def read_all(database: str) -> Iterator[Record]:
         yield read(database, header.stem)
 
 
+def read_leads(path: Path) -> tuple[list[NDArray[np.int16]], float]:
+    """The counts of each lead and the sampling rate (Hz); the path is without a suffix."""
+    signals: Any = wfdb.rdrecord(str(path), physical=False)
+    leads = [np.ascontiguousarray(lead, np.int16) for lead in signals.d_signal.T]
+    return leads, float(signals.fs)
+
+
 def read(database: str, name: str) -> Record:
     """One record, as counts."""
-    path = str(DATA / database / name)
-    signals: Any = wfdb.rdrecord(path, physical=False)
-    notes: Any = wfdb.rdann(path, "atr")
+    path = DATA / database / name
+    leads, sampling_rate_hz = read_leads(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        notes: Any = wfdb.rdann(str(path), "atr")
     symbols = np.array(notes.symbol)
     is_beat = np.array([symbol in BEATS for symbol in notes.symbol])
     # A beat of the flutter that is annotated 150 ms outside of the brackets belongs to it.
-    margin = round(0.15 * signals.fs)
+    margin = round(0.15 * sampling_rate_hz)
     left_out = zip(notes.sample[symbols == "["], notes.sample[symbols == "]"], strict=True)
     return Record(
         database,
         name,
-        float(signals.fs),
-        [np.ascontiguousarray(lead, np.int16) for lead in signals.d_signal.T],
+        sampling_rate_hz,
+        leads,
         notes.sample[is_beat].astype(np.int64),
         [(int(begin) - margin, int(end) + margin) for begin, end in left_out],
     )

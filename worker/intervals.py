@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
-from scipy.signal import lombscargle
 
 Seconds = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -45,9 +44,8 @@ def accept(intervals_s: Seconds) -> Mask:
     mask = plausible(intervals_s)
     candidates = intervals_s[mask]
     if candidates.size:
-        # Mirrored here: scipy's own way gives other medians when there are few.
         mirrored = np.pad(candidates, NEIGHBOURS, mode="symmetric")
-        around = median_filter(mirrored, 2 * NEIGHBOURS + 1)[NEIGHBOURS:-NEIGHBOURS]
+        around = np.median(sliding_window_view(mirrored, 2 * NEIGHBOURS + 1), axis=1)
         mask[mask] = np.abs(candidates - around) <= MOST_DEVIATION * around
     return mask
 
@@ -64,8 +62,8 @@ def heart_rates(intervals_s: Seconds) -> tuple[float, float, float] | None:
     mean = 60.0 / float(intervals_s[mask].mean())
     if intervals_s.size < RATE_INTERVALS:
         return mean, mean, mean
-    is_whole = np.lib.stride_tricks.sliding_window_view(mask, RATE_INTERVALS).all(axis=1)
-    windows = np.lib.stride_tricks.sliding_window_view(intervals_s, RATE_INTERVALS)
+    is_whole = sliding_window_view(mask, RATE_INTERVALS).all(axis=1)
+    windows = sliding_window_view(intervals_s, RATE_INTERVALS)
     if not is_whole.any():
         return mean, mean, mean
     rates = 60.0 * RATE_INTERVALS / windows.sum(axis=1)[is_whole]
@@ -126,7 +124,7 @@ def frequency_domain(intervals_s: Seconds, accepted: Mask) -> dict[str, float] |
         if nn_s.sum() < LEAST_COVERED * WINDOW_S:
             continue
         nn_ms = 1e3 * (nn_s - nn_s.mean())
-        spectrum = lombscargle(ends_s[first:last][some], nn_ms, 2 * np.pi * bins_hz)
+        spectrum = lomb(ends_s[first:last][some], nn_ms, bins_hz)
         powers.append(
             (2.0 / nn_ms.size * spectrum[is_lf].sum(), 2.0 / nn_ms.size * spectrum[~is_lf].sum())
         )
@@ -135,3 +133,32 @@ def frequency_domain(intervals_s: Seconds, accepted: Mask) -> dict[str, float] |
     lf_ms2, hf_ms2 = (float(power) for power in np.mean(powers, axis=0))
     ratio = {"lf_hf": lf_ms2 / hf_ms2} if hf_ms2 > 0 else {}
     return {"lf_ms2": lf_ms2, "hf_ms2": hf_ms2, **ratio, "windows": len(powers)}
+
+
+def lomb(times_s: Seconds, values: NDArray[np.float64], bins_hz: Seconds) -> NDArray[np.float64]:
+    """Give Lomb's periodogram, not normalised: a sine of amplitude a over n samples has n·a²/4.
+
+    Written down here (Lomb 1976, doi:10.1007/BF00648343; equation 13.8.4 of Numerical Recipes,
+    times the variance) because importing scipy for it takes each worker most of a second.
+
+    Parameters
+    ----------
+    times_s : shape (n,), in any distances.
+    values : shape (n,), of mean zero.
+    bins_hz : shape (bins,), above zero.
+
+    Returns
+    -------
+    ndarray of shape (bins,)
+        In the square of the values' unit.
+    """
+    phases = 2 * np.pi * np.outer(bins_hz, times_s)
+    shifts = 0.5 * np.arctan2(np.sin(2 * phases).sum(axis=1), np.cos(2 * phases).sum(axis=1))
+    phases -= shifts[:, np.newaxis]
+    power = np.zeros(bins_hz.size)
+    for wave in (np.cos(phases), np.sin(phases)):
+        weight = (wave**2).sum(axis=1)
+        # A wave that is zero wherever there is a value says nothing of them.
+        is_seen = weight > 1e-9 * times_s.size
+        power[is_seen] += 0.5 * (wave @ values)[is_seen] ** 2 / weight[is_seen]
+    return power

@@ -17,10 +17,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import find_peaks
 
 from worker.detection.energy import Energy
-from worker.detection.filters import Float32s, cut_around, highest_within, running_median
+from worker.detection.filters import (
+    Float32s,
+    cut_around,
+    find_humps,
+    highest_within,
+    running_median,
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Rule:
     # The evidence of looking exactly like its neighbours, where heights say nothing.
     resemblance: float = 2.0
     # What it takes to believe in a beat that begins right after the refractory time.
-    t_wave: float = 3.0
+    t_wave: float = 3.5
 
 
 RULE = Rule()
@@ -45,6 +50,8 @@ REFRACTORY_S = 0.2
 _QT_S = 0.4
 _LONG_GAP = 1.5
 _MISSED = 2.0
+# However long the gap: under half the threshold nothing is taken for a beat (Pan & Tompkins 1985).
+_LEAST = -2 * math.log(2)
 _RR_AROUND = 15
 _RR_S = (0.3, 2.0)
 # Lower humps are no beats; nearer ones belong to the same QRS.
@@ -54,7 +61,7 @@ _NEAREST_HUMP_S = 0.12
 _SLACK_S = 0.05
 _HALF_SHAPE_S = 0.1
 _NEIGHBOURS = 8
-_AT_ONCE = 2048
+_AT_ONCE = 1 << 15
 # Three others: of fewer nothing is said.
 _FEWEST = 4
 _ALIKE = 0.75
@@ -100,8 +107,7 @@ def decide(energy: Energy, views: Sequence[View], rate_hz: float, rule: Rule = R
     Verdict
         No position twice, in their order; none where there is no hump.
     """
-    nearest = max(1, int(_NEAREST_HUMP_S * rate_hz))
-    humps, _ = find_peaks(energy.height, height=_LOWEST_HUMP, distance=nearest)
+    humps = find_humps(energy.height, _LOWEST_HUMP, int(_NEAREST_HUMP_S * rate_hz))
     if humps.size == 0:
         return Verdict(humps, np.zeros(0))
     weights = np.stack([np.interp(humps, energy.middles, view.weights) for view in views])
@@ -125,8 +131,7 @@ def decide(energy: Energy, views: Sequence[View], rate_hz: float, rule: Rule = R
     alike = (_resemblance(shapes, likely) - _ALIKE) / (1 - _ALIKE)
     evidence += at_stake * np.clip(alike, -1.5, 1)
     likely_s = _usual_intervals(times_s, likely)
-    # Leaving a weaker one out of a story costs less than it does: it is in none of the best.
-    open_to = np.flatnonzero(evidence > -_MISSED * _LONG_GAP)
+    open_to = np.flatnonzero(evidence > _LEAST)
     chosen = open_to[_best_story(times_s[open_to], evidence[open_to], likely_s[open_to], rule)]
     confidence = _confidence(evidence[chosen], noise[chosen])
     return Verdict(humps[chosen].astype(np.int64), confidence)
@@ -146,7 +151,7 @@ def _rise(
     energy: Energy, positions: NDArray[np.intp], rate_hz: float, rule: Rule
 ) -> NDArray[np.float64]:
     """The evidence of height: twice the logarithm of how many times the threshold it is."""
-    height = highest_within(energy.height, _SLACK_S, rate_hz)[positions]
+    height = highest_within(energy.height, int(_SLACK_S * rate_hz))[positions]
     threshold = rule.lowest + rule.slope * np.clip(energy.noise_at(positions), 0.05, 0.8)
     rise: NDArray[np.float64] = 2 * np.log(np.maximum(height, 1e-4) / threshold)
     return rise.clip(*_EVIDENCE)
@@ -185,8 +190,9 @@ def _resemblance(shapes: Float32s, beats: NDArray[np.intp]) -> NDArray[np.float6
     first = np.searchsorted(beats, np.arange(len(shapes))) - _NEIGHBOURS
     offsets = np.arange(2 * _NEIGHBOURS + 1)
     # In parts, as each hump meets many.
-    for begin in range(0, len(shapes), _AT_ONCE):
-        part = np.arange(begin, min(begin + _AT_ONCE, len(shapes)))
+    at_once = max(1, _AT_ONCE // shapes.shape[1])
+    for begin in range(0, len(shapes), at_once):
+        part = np.arange(begin, min(begin + at_once, len(shapes)))
         places = first[part, None] + offsets
         others = beats.take(places, mode="clip")
         like = np.einsum("ij,ikj->ik", directions[part], directions[others])

@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import find_peaks
 
-from worker.detection.filters import Float32s, running_median
+from worker.detection.filters import Float32s, find_humps, running_median
 
 # Long enough for a beat at 40 bpm; slower hearts have one in most stretches, and medians do.
 STRETCH_S = 1.5
-# The height of the beats around: the median over ten seconds, which a burst of noise, an
-# extrasystole or a pause of four seconds leaves alone.
-_STRETCHES_AROUND = 7
+# The height of the beats around: the median over 13 seconds, which a burst of noise, an
+# extrasystole or a pause of six seconds leaves alone.
+_STRETCHES_AROUND = 9
 # Under a twentieth of what the lead shows otherwise there is no ECG, only what an open input shows.
 _LOWEST_SHARE = 0.05
 # A QRS reaches about so far to either side of its middle.
 _HALF_QRS_S = 0.12
 _GAPS_AROUND = 9
 _AT_ONCE = 1 << 16
+_TOPS_AT_ONCE = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,15 @@ def between_middles(values: NDArray[Any], middles: NDArray[np.float64], size: in
 
 def _between_beats(height: Float32s, middles: NDArray[np.float64], rate_hz: float) -> Float32s:
     """How high it rises between what stands out: the median over nine gaps, for each stretch."""
-    tops, _ = find_peaks(height, height=0.5, distance=max(1, int(0.25 * rate_hz)))
+    tops = find_humps(height, 0.5, int(0.25 * rate_hz))
     if tops.size == 0:
         return np.ones(middles.size, np.float32)
     half = int(_HALF_QRS_S * rate_hz)
+    around = np.arange(-half, half + 1)
     rest = height.copy()
-    for offset in range(-half, half + 1):
-        rest[(tops + offset).clip(0, rest.size - 1)] = 0
+    for begin in range(0, tops.size, _TOPS_AT_ONCE):
+        middles_of_qrs = tops[begin : begin + _TOPS_AT_ONCE, None]
+        rest[(middles_of_qrs + around).clip(0, rest.size - 1)] = 0
     ends = np.concatenate([[0], tops, [height.size]])
     highest = np.maximum.reduceat(rest, ends[:-1])
     highest = running_median(highest, _GAPS_AROUND)

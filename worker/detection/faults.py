@@ -77,14 +77,15 @@ def _long_runs(marks: NDArray[np.bool_], shortest: int) -> NDArray[np.bool_]:
 
 def _hum(stretches: Float32s, sampling_rate_hz: float) -> Float32s:
     """The amplitude at 50 or 60 Hz, whichever is larger, by Fourier's sum under a Hann window."""
-    parts = stretches @ _waves(stretches.shape[1], sampling_rate_hz)
+    # Not a product of matrices: for so little, threads that wait for work would cost twice as much.
+    parts = np.einsum("ij,kj->ik", stretches, _waves(stretches.shape[1], sampling_rate_hz))
     hum: Float32s = np.hypot(parts[:, 0::2], parts[:, 1::2]).max(axis=1, initial=0)
     return hum
 
 
 @functools.lru_cache(maxsize=64)
 def _waves(length: int, sampling_rate_hz: float) -> Float32s:
-    """Cosine and sine of each, in columns; none where the sampling cannot tell."""
+    """Cosine and sine of each, in rows; none where the sampling cannot tell."""
     turns = 2 * np.pi * np.arange(length) / sampling_rate_hz
     window = np.hanning(length + 2)[1:-1]
     waves = [
@@ -93,4 +94,4 @@ def _waves(length: int, sampling_rate_hz: float) -> Float32s:
         for wave in (np.cos, np.sin)
         if mains_hz < 0.45 * sampling_rate_hz
     ]
-    return np.array(waves, np.float32).reshape(-1, length).T
+    return np.array(waves, np.float32).reshape(-1, length)

@@ -64,7 +64,8 @@ def assess_quality(trace: Trace, beats: Beats | None) -> Quality:
     energy, faults = trace.energy, trace.faults
     quiet = energy.top < _PRESENT
     disconnected = quiet & (_beside(quiet) | (quiet.size == 1))
-    flat = faults.flat >= 0.5
+    # Whole stretches: where a lead goes flat and where it comes back there are steps.
+    flat = faults.flat > 0
     hum = faults.hum / np.maximum(energy.level, 1e-12)
     sure = _sureness(trace, beats)
     by_stretch = np.square((1 - energy.noise.astype(np.float64)) * sure)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shared.errors import NotComputable
 from tests.worker.detection.synthetic import (
     Ecg,
+    add_wave,
     as_counts,
     ecg,
     electrode_noise,
@@ -254,3 +255,21 @@ def test_where_there_is_noise_confidence_falls() -> None:
     quiet = beats.samples < 29 * 360
     assert beats.confidence[quiet].mean() > beats.confidence[~quiet].mean() + 0.02
     assert beats.confidence[quiet].mean() > 0.95
+
+
+@pytest.mark.parametrize("rate_bpm", [30, 40, 70])
+def test_p_waves_without_a_qrs_are_no_beats_however_long_the_pause(rate_bpm: float) -> None:
+    whole = ecg(rate_bpm, 60, variability=0)
+    samples = whole.samples.copy()
+    pause = slice(round((whole.beats_s[8] + 0.6) * 360), round((whole.beats_s[8] + 6.6) * 360))
+    samples[pause] = 0
+    for at_s in np.arange(pause.start / 360 + 0.2, pause.stop / 360 - 0.2, 0.8):
+        add_wave(samples, 360, at_s, 0.022, 0.2)
+    begin_s, end_s = pause.start / 360, pause.stop / 360
+    left = whole.beats_s[(whole.beats_s < begin_s) | (whole.beats_s > end_s + 0.1)]
+    cut_off = (whole.beats_s > end_s) & (whole.beats_s <= end_s + 0.1)
+    paused = Ecg(samples, 360, left)
+    found = beats_in(paused.plus(white_noise(paused, 0.01)).samples, 360)
+    missed, invented, _ = errors(found.samples, paused)
+    assert missed == 0
+    assert invented <= cut_off.sum()

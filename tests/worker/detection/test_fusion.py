@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,7 +67,9 @@ def test_a_lead_that_drops_out_does_not_hurt(begin_s: int, seconds: int, kind: i
     offset, size = ((0.0, 0.0), (5.0, 0.0), (0.0, 0.003), (0.0, 2.0))[kind]
     leads[0][gone] = offset + size * random.normal(size=seconds * 360)
     missed, invented, _ = errors(fused(leads).samples, one)
-    assert (missed, invented) == (0, 0)
+    # A step of five beats' height may fall onto a beat, and hide it.
+    assert missed <= (kind == 1)
+    assert invented == 0
 
 
 def test_noise_that_moves_from_lead_to_lead_is_seen_through() -> None:
@@ -111,3 +114,18 @@ def test_without_a_usable_lead_nothing_is_said() -> None:
         fused([np.zeros(5000), np.full(5000, 7)])
     with pytest.raises(NotComputable, match="needs a lead"):
         fuse([], [], [])
+
+
+@pytest.mark.parametrize("sampling_rate_hz", [100, 360, 1000])
+def test_memory_stays_below_eight_times_the_samples(sampling_rate_hz: int) -> None:
+    random = np.random.default_rng(1)
+    # Noise has the most humps, and is the worst case.
+    leads = [random.normal(size=600 * sampling_rate_hz) for _ in range(3)]
+    leads[0] += 9 * ecg(75, 600, sampling_rate_hz).samples
+    fused(leads, sampling_rate_hz)
+    tracemalloc.start()
+    fused(leads, sampling_rate_hz)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # Two megabytes do not grow with the samples.
+    assert peak < 8 * 4 * sum(lead.size for lead in leads) + 2e6

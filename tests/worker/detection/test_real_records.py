@@ -1,0 +1,43 @@
+"""On real recordings no more beats are missed or invented than the documents say."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from bench.accuracy import detect, fuse_all
+from bench.records import DATA, read, read_leads
+from bench.scores import score
+from worker.detection.beats import find_beats
+from worker.detection.decisions import RULE
+from worker.detection.traces import condition
+
+pytestmark = pytest.mark.skipif(
+    not DATA.is_dir(), reason="the real recordings are not part of the project and not beside it"
+)
+
+# Errors of all leads together; these records have two.
+MOST_ERRORS = {"100": 0, "104": 6, "116": 3, "124": 0, "203": 36, "208": 16, "223": 2}
+
+
+@pytest.mark.parametrize("name", MOST_ERRORS)
+def test_of_two_leads_hardly_a_beat_is_missed_or_invented(name: str) -> None:
+    record = read("mitdb", name)
+    assert score(record, detect(record).fused).errors <= MOST_ERRORS[name]
+
+
+def test_one_lead_is_enough_under_calibrated_noise() -> None:
+    quiet, loud = (read("nstdb", name) for name in ("118e24", "118e12"))
+    assert score(quiet, detect(quiet).first).errors <= 2
+    scored = score(loud, detect(loud).first)
+    assert scored.missed <= 2
+    assert scored.invented <= 60
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_twelve_leads_fused_have_the_beats_that_most_of_them_have(number: int) -> None:
+    leads, sampling_rate_hz = read_leads(DATA / "cpsc2018" / f"A000{number}")
+    traces = [condition(lead, sampling_rate_hz) for lead in leads]
+    counts = Counter(find_beats(trace).samples.size for trace in traces)
+    assert fuse_all(traces, RULE).samples.size == counts.most_common(1)[0][0]
