@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -43,31 +44,26 @@ def load(_target: str) -> Callable[..., Any]:
 
     desk = desk_of(application)
     pace.watch(Settings.from_environ().port)
-    be_silent = _be_heard(desk.broker)
-    _on_signal(be_silent, desk.waiting_room.close)
+    _be_heard(desk.broker)
+    _on_signal(desk.waiting_room.close)
     return application
 
 
-def _be_heard(broker: Broker) -> Callable[[], None]:
-    """Have the doctor know of this process, until the function given back is called."""
+def _be_heard(broker: Broker) -> None:
+    """Have the doctor know of this process, until it ends."""
     name = f"{os.getpid()}@{socket.gethostname()}"
-    is_over = threading.Event()
 
     def beat() -> None:
         while True:
             # Without a broker nobody hears, and nobody needs to be told by us.
             with suppress(redis.RedisError):
                 broker.beat("api", name)
-            if is_over.wait(BEAT_S):
-                break
-        with suppress(redis.RedisError):
-            broker.say_goodbye("api", name)
+            time.sleep(BEAT_S)
 
     threading.Thread(target=beat, name="heartbeat", daemon=True).start()
-    return is_over.set
 
 
-def _on_signal(*acts: Callable[[], None]) -> None:
+def _on_signal(act: Callable[[], None]) -> None:
     """Act on the first signal that Python handles, whoever handles it."""
     # granian puts its own handlers in place after this; those who wait for news would keep it from
     # ending. A thread, since a handler must not take locks that its own thread may hold.
@@ -77,8 +73,7 @@ def _on_signal(*acts: Callable[[], None]) -> None:
 
     def listen() -> None:
         os.read(woken, 1)
-        for act in acts:
-            act()
+        act()
 
     threading.Thread(target=listen, name="goodbye", daemon=True).start()
 
