@@ -157,7 +157,8 @@ def heard(redis_url: str, role: Role) -> int:
 def test_the_api_is_heard_until_it_ends(stack: Stack, redis_url: str) -> None:
     wait_until(lambda: heard(redis_url, "api") == 1, what="for the API to be heard")
     stack.stop("api")
-    wait_until(lambda: heard(redis_url, "api") == 0, 5, "for the API to be forgotten")
+    silence_s = 2 * HEARD_WITHIN_S
+    wait_until(lambda: heard(redis_url, "api") == 0, silence_s, "for the API to be missed")
     stack.start("api")
     wait_until(stack.answers, what="for the API")
 
