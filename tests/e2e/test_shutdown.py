@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select, update
 
 from shared import database
-from shared.broker import Broker, Role
+from shared.broker import HEARD_WITHIN_S, Broker, Role
 from shared.database import reading, transaction
 from shared.models import Ecg
 from tests.parts import Stack, wait_until
