@@ -10,6 +10,7 @@ import click
 
 from isoline.client import Client, new_key
 from isoline.errors import IsolineError, ProblemError
+from isoline.escapes import printable
 from isoline.finding import Source, find_sources
 from isoline.options import FORM, SAMPLING_RATE, client_of
 from isoline.output import Form, lead_rows, progress, say, show
@@ -84,7 +85,7 @@ def upload(
 def _upload(
     client: Client, source: Source, line: bytes | Unreadable, wait_s: int, failed: list[str]
 ) -> Iterator[Row]:
-    name = str(source.path)
+    name = printable(str(source.path))
     if isinstance(line, Unreadable):
         say(f"{name}: {line.reason}")
         failed.append(name)
