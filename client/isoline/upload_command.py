@@ -10,7 +10,6 @@ import click
 
 from isoline.client import Client, new_key
 from isoline.errors import IsolineError, ProblemError
-from isoline.escapes import printable
 from isoline.finding import Source, find_sources
 from isoline.options import FORM, SAMPLING_RATE, client_of
 from isoline.output import Form, lead_rows, progress, say, show
@@ -85,7 +84,8 @@ def upload(
 def _upload(
     client: Client, source: Source, line: bytes | Unreadable, wait_s: int, failed: list[str]
 ) -> Iterator[Row]:
-    name = printable(str(source.path))
+    # As it is, but for bytes that are no text: no output could take those.
+    name = str(source.path).encode("utf-8", "backslashreplace").decode()
     if isinstance(line, Unreadable):
         say(f"{name}: {line.reason}")
         failed.append(name)
