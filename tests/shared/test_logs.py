@@ -9,6 +9,9 @@ from contextlib import redirect_stderr
 
 import pytest
 import structlog
+from celery.worker.consumer.consumer import CONNECTION_ERROR, CONNECTION_RETRY
+from kombu.connection import Connection
+from kombu.exceptions import OperationalError
 
 from shared import logs
 
@@ -52,6 +55,42 @@ def test_what_celery_quotes_is_left_out(logger: str) -> None:
         logging.getLogger(logger).warning("Could not read %r", CANARY)
 
     lines = lines_of(act)
-    assert "raised" in lines
-    assert "Could not read" in lines
+    assert "Task ... raised: ..." in lines
+    assert "Could not read ..." in lines
+    assert CANARY not in lines
+
+
+def test_of_a_lost_connection_the_broker_and_the_kind_of_error_are_kept() -> None:
+    def act() -> None:
+        try:
+            try:
+                raise ConnectionRefusedError(CANARY)
+            except ConnectionRefusedError as error:
+                raise OperationalError(CANARY) from error
+        except OperationalError as caught:
+            lost = caught
+        of_celery = logging.getLogger("celery.worker.consumer.consumer")
+        connection = Connection("redis://:a-password@127.0.0.1:6399/0")  # type: ignore[no-untyped-call]
+        url = connection.as_uri()
+        of_celery.error(CONNECTION_ERROR, url, lost, "Trying again in 2.00 seconds...")
+        of_celery.warning("%s (%r)", CONNECTION_RETRY, lost)
+
+    lines = lines_of(act)
+    assert "Cannot connect to 127.0.0.1:6399/0: ConnectionRefusedError." in lines
+    assert "Trying again in 2.00 seconds" in lines
+    assert "Connection to broker lost" in lines
+    assert "(ConnectionRefusedError)" in lines
+    assert "%" not in lines
+    assert CANARY not in lines
+    assert "a-password" not in lines
+
+
+def test_a_message_that_looks_like_one_of_the_connection_quotes_nothing() -> None:
+    def act() -> None:
+        logging.getLogger("celery.worker.consumer.consumer").error(
+            "Received: %-10.3f, 100%% of %s", 1.5, f"consumer: Cannot connect to {CANARY}"
+        )
+
+    lines = lines_of(act)
+    assert "Received: ..., 100% of ..." in lines
     assert CANARY not in lines

@@ -24,20 +24,41 @@ def taken() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_all_taken_ports_are_named_at_once_each_with_a_free_one(taken: int) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
+def test_all_taken_ports_are_named_at_once_with_one_choice_of_free_ones() -> None:
+    # Beside one another: the next free port from either is the same.
+    port = free_port(first=20_000)
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        socket.create_server(("127.0.0.1", free_port(first=port + 1))) as other,
+    ):
         also_taken = other.getsockname()[1]
         doors = [
-            Door("the API", "127.0.0.1", taken, "ISOLINE_PORT"),
+            Door("the API", "127.0.0.1", port, "ISOLINE_PORT"),
             Door("Flower", "127.0.0.1", also_taken, "ISOLINE_FLOWER_PORT"),
         ]
         with pytest.raises(SettingsError) as refused:
             check(doors)
     first, second = str(refused.value).splitlines()
-    assert first.startswith(f"Port {taken}, for the API, is taken. Choose another: ISOLINE_PORT=")
-    assert f"Port {also_taken}, for Flower" in second
-    suggested = int(first.partition("ISOLINE_PORT=")[2].split()[0])
-    check([Door("the API", "127.0.0.1", suggested, "ISOLINE_PORT")])
+    assert first == f"Port {port}, for the API, is taken."
+    said, _, command = second.partition(" Choose others: ")
+    assert said == f"Port {also_taken}, for Flower, is taken."
+    *choices, make, run = command.split()
+    assert (make, run) == ("make", "run")
+    chosen = dict(choice.split("=") for choice in choices)
+    assert list(chosen) == ["ISOLINE_PORT", "ISOLINE_FLOWER_PORT"]
+    assert len(set(chosen.values())) == 2
+    check([Door(name, "127.0.0.1", int(chosen[name]), name) for name in chosen])
+
+
+def test_the_port_that_is_offered_is_not_the_one_of_another_door(taken: int) -> None:
+    wanted = free_port(first=taken + 1)
+    doors = [
+        Door("the API", "127.0.0.1", taken, "ISOLINE_PORT"),
+        Door("Flower", "127.0.0.1", wanted, "ISOLINE_FLOWER_PORT"),
+    ]
+    with pytest.raises(SettingsError, match="Choose another: ISOLINE_PORT=") as refused:
+        check(doors)
+    assert f"={wanted} " not in str(refused.value)
 
 
 def test_a_port_that_is_taken_on_every_address_is_taken(taken: int) -> None:
