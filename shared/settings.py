@@ -157,4 +157,8 @@ def _database_url(text: str) -> str:
 def _redis_url(text: str) -> str:
     if urlsplit(text).scheme not in {"redis", "rediss"}:
         raise ValueError("must begin with redis:// or rediss://")
+    try:
+        urlsplit(text).port  # noqa: B018 - to be asked is to be parsed
+    except ValueError:
+        raise ValueError("has a port that is no number up to 65535") from None
     return text

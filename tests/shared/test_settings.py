@@ -44,6 +44,13 @@ def test_a_token_that_only_begins_with_a_well_known_word_is_taken(token: str) ->
     assert Settings.from_environ({"ISOLINE_ADMIN_TOKEN": token}).admin_token == token
 
 
+@pytest.mark.parametrize("url", ["http://h", "redis://:pw@host:port/0", "redis://h:70000"])
+def test_a_broker_that_cannot_be_named_is_refused_at_once(url: str) -> None:
+    with pytest.raises(SettingsError, match="ISOLINE_REDIS_URL") as caught:
+        Settings.from_environ({"ISOLINE_REDIS_URL": url})
+    assert "pw" not in str(caught.value)
+
+
 def test_secrets_stay_out_of_the_repr() -> None:
     settings = Settings.from_environ(
         {

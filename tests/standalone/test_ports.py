@@ -100,6 +100,18 @@ def test_valkey_wants_its_password_and_shows_it_to_nobody(
     assert listening == {"127.0.0.1"}
 
 
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("redis://:a-password@example.org:6380/1", "example.org:6380"),
+        ("rediss://somebody:a-password@example.org", "example.org:6379"),
+        ("redis:///0", "localhost:6379"),
+    ],
+)
+def test_the_place_of_a_broker_is_named_without_its_password(url: str, place: str) -> None:
+    assert valkey.place_of(url) == place
+
+
 def test_valkey_starts_whatever_an_earlier_one_left_behind(
     server: tuple[subprocess.Popen[bytes], int, Path],
 ) -> None:
