@@ -24,7 +24,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from isoline import Client
-from isoline.command import cli
+from isoline.answers import Readiness
+from isoline.command import cli, judge
 from isoline.screen import sentence
 from tests.parts import ADMIN_TOKEN, HOUSE, Stack, free_port, wait_until
 
@@ -399,6 +400,28 @@ def test_a_token_of_somebody_who_was_erased_opens_nothing(
     done = run("upload", tmp_path / "a.npy", environ={**environ, "ISOLINE_TOKEN": token})
     assert done.returncode == 1
     assert "A valid user token is needed" in done.stderr
+    assert "Your token came from ISOLINE_TOKEN. isoline login keeps another" in done.stderr
+
+
+def test_an_administrator_who_is_not_let_in_learns_which_token_it_was(
+    run: Run, environ: dict[str, str], tmp_path: Path
+) -> None:
+    bare = {name: text for name, text in environ.items() if name != "ISOLINE_TOKEN"}
+    none = run("users", "list", environ=bare)
+    assert none.returncode == 1
+    assert f"token is not known for {environ['ISOLINE_URL']}." in none.stderr
+    assert "isoline login --admin keeps one; --admin-token and ISOLINE_ADMIN_TOKEN" in none.stderr
+    in_vain = {**bare, "ISOLINE_ADMIN_TOKEN": "a-wrong-one"}
+    wrong = run("users", "add", "ada", environ=in_vain)
+    assert "The administrator's token came from ISOLINE_ADMIN_TOKEN." in wrong.stderr
+    wrong = run("--admin-token", "a-wrong-one", "users", "add", "ada", environ=bare)
+    assert "The administrator's token came from --admin-token." in wrong.stderr
+    kept = tmp_path / "config" / "isoline" / "config.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(json.dumps({"url": environ["ISOLINE_URL"], "admin_token": "a-wrong-one"}))
+    wrong = run("users", "add", "ada", environ=bare)
+    assert f"The administrator's token came from {kept}." in wrong.stderr
+    assert "a-wrong-one" not in wrong.stderr
 
 
 def test_a_part_of_the_results_says_that_it_is_one(
@@ -563,6 +586,22 @@ def test_the_doctor_says_whether_it_is_worth_beginning(
     done = run("doctor", environ={**environ, "ISOLINE_TOKEN": "wrong"})
     assert done.returncode == 1
     assert "!!  your token" in done.stdout
+    assert "came from ISOLINE_TOKEN" in done.stdout
+
+
+def test_the_doctor_names_a_broker_that_is_away_first_and_nobody_who_is_heard_through_it() -> None:
+    away = Readiness(
+        status="degraded", database="ok", broker="unavailable", workers_online=0, relay="unknown"
+    )
+    assert [(what, bool(advice)) for what, (_, advice) in judge(away).items()] == [
+        ("broker", True),
+        ("database", False),
+    ]
+    there = Readiness(
+        status="degraded", database="ok", broker="ok", workers_online=0, relay="silent"
+    )
+    unwell = [what for what, (_, advice) in judge(there).items() if advice]
+    assert unwell == ["workers", "bulk workers", "relay"]
 
 
 def test_a_wrong_command_line_is_two(run: Run, tmp_path: Path) -> None:
