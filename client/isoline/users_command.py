@@ -22,7 +22,7 @@ def list_users(context: click.Context, form: Form) -> None:
         rows = (
             {"username": user.username, "created_at": user.created_at} for user in client.users()
         )
-        show(rows, form, columns=["username", "created_at"])
+        show(rows, form, columns=["username", "created_at"], nothing="No users.")
 
 
 @users.command("add", epilog="Example: isoline users add ada")
