@@ -12,7 +12,15 @@ from api.problems import ALL_KINDS, INTERNAL, kind_of
 from shared import errors
 from tests.parts import ADMIN, Door
 
-PAGES = {"docs.front", "docs.page", "docs.part", "docs.problem", "static"}
+PAGES = {
+    "docs.front",
+    "docs.page",
+    "docs.part",
+    "docs.problem",
+    "docs.problems",
+    "docs.favicon",
+    "static",
+}
 
 
 def test_the_contract_is_valid_openapi(sqlite_door: Door) -> None:
@@ -77,6 +85,12 @@ def test_every_problem_has_a_page(sqlite_door: Door, kind: object) -> None:
     assert page.status_code == 200
     assert kind.title in page.text  # type: ignore[attr-defined]
     assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+
+
+def test_the_problems_have_a_page_that_lists_them(sqlite_door: Door) -> None:
+    page = sqlite_door.get("/problems")
+    assert page.status_code == 200
+    assert all(f'href="/problems/{kind.slug}"' in page.text for kind in ALL_KINDS)
 
 
 def test_an_unexpected_error_says_its_request_id_and_nothing_else(
