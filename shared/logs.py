@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 import traceback
+from typing import Any
 
 import structlog
 
@@ -15,6 +16,8 @@ _PLACE = re.compile(r"%(?:%|(?:\(\w+\))?[-#0 +]*\d*(?:\.\d+)?[a-zA-Z])")
 _OF_THE_CONNECTION = ("consumer: Cannot connect to", "consumer: Connection to broker lost")
 # Of a URL all but the place: the name of a transport says nothing, the password too much.
 _BEFORE_THE_PLACE = re.compile(r"\S+://(?:\S*@)?")
+# For a terminal: things in the order in which they were said, and no room between them.
+_CLOSE_TOGETHER: dict[str, Any] = {"sort_keys": False, "pad_event_to": 0, "pad_level": False}
 
 
 def configure() -> None:
@@ -42,9 +45,11 @@ def configure() -> None:
             pass_foreign_args=True,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.dev.ConsoleRenderer()
-                if to_a_person
-                else structlog.processors.JSONRenderer(),
+                *(
+                    [_put_first_things_first, structlog.dev.ConsoleRenderer(**_CLOSE_TOGETHER)]
+                    if to_a_person
+                    else [structlog.processors.JSONRenderer()]
+                ),
             ],
         )
     )
@@ -57,6 +62,17 @@ def configure() -> None:
     if to_a_person:
         # Who watches a batch of ten thousand wants to see what is wrong, not a line for each ecg.
         logging.getLogger("worker.tasks").setLevel(logging.WARNING)
+
+
+def _put_first_things_first(
+    logger: object, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """For a terminal: what is long and seldom read goes last, or away."""
+    if event.get("level") == "info":
+        event.pop("logger", None)
+    if "request_id" in event:
+        event["request_id"] = event.pop("request_id")
+    return event
 
 
 def _quote_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Callable
 from contextlib import redirect_stderr
 
@@ -18,11 +19,18 @@ from shared import logs
 CANARY = "a name, a token, a sample"
 
 
-def lines_of(act: Callable[[], None]) -> str:
+class Terminal(io.StringIO):
+    """Somebody looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def lines_of(act: Callable[[], None], stderr: io.StringIO | None = None) -> str:
     """What production would write to stderr meanwhile."""
     root = logging.getLogger()
     before = root.handlers
-    stderr = io.StringIO()
+    stderr = stderr or io.StringIO()
     try:
         with redirect_stderr(stderr):
             logs.configure()
@@ -43,6 +51,28 @@ def test_an_error_leaves_its_type_and_place_and_not_its_words() -> None:
     assert "ValueError" in lines
     assert "test_logs.py" in lines
     assert CANARY not in lines
+
+
+def test_in_a_terminal_what_matters_stands_within_80_columns_and_the_id_last() -> None:
+    def act() -> None:
+        with structlog.contextvars.bound_contextvars(request_id="an-id-of-36-characters"):
+            structlog.get_logger("api.app").info(
+                "answered", method="GET", route="/ecgs/<ecg_id>", status=200, took_ms=1.25
+            )
+            structlog.get_logger("api.app").warning("request refused", reason="Overloaded")
+
+    tasks = logging.getLogger("worker.tasks")
+    level = tasks.level
+    try:
+        lines = re.sub(r"\x1b\[\d*m", "", lines_of(act, Terminal())).splitlines()
+    finally:
+        tasks.setLevel(level)
+    answered, id_ = lines[0].split(" request_id=")
+    told = "[info] answered method=GET route=/ecgs/<ecg_id> status=200 took_ms=1.25"
+    assert answered.partition(" ")[2] == told
+    assert len(answered) <= 80
+    assert id_ == "an-id-of-36-characters"
+    assert "[api.app]" in lines[1]
 
 
 @pytest.mark.parametrize("logger", ["celery.app.trace", "celery.worker.request", "kombu.mixins"])
