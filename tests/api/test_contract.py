@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from uuid import UUID
 
+import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
@@ -33,6 +35,24 @@ def test_the_contract_knows_every_view(sqlite_door: Door) -> None:
     for rule in sqlite_door.app.url_map.iter_rules():
         view = sqlite_door.app.view_functions[rule.endpoint]
         assert hasattr(view, "operation") or rule.endpoint in PAGES, rule
+
+
+def test_the_examples_look_like_answers(sqlite_door: Door) -> None:
+    schemas = sqlite_door.get("/openapi.json").json["components"]["schemas"]
+
+    def example(schema: str, name: str) -> Any:
+        return schemas[schema]["properties"][name].get("examples")
+
+    assert example("Ecg", "status") == ["pending"]
+    assert example("Batch", "status") == ["running"]
+    assert example("Readiness", "status") == ["ok"]
+    assert example("Problem", "status") is None
+    [ecg_id] = example("Ecg", "id")
+    assert UUID(ecg_id)
+    for schema in schemas.values():
+        for described in schema.get("properties", {}).values():
+            for one in described.get("examples", ()):
+                jsonschema.validate(one, described)
 
 
 def test_a_signal_is_described_as_numbers(sqlite_door: Door) -> None:
