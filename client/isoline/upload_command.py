@@ -84,7 +84,8 @@ def upload(
 def _upload(
     client: Client, source: Source, line: bytes | Unreadable, wait_s: int, failed: list[str]
 ) -> Iterator[Row]:
-    name = str(source.path)
+    # What is not UTF-8 could not be written.
+    name = str(source.path).encode(errors="backslashreplace").decode()
     if isinstance(line, Unreadable):
         say(f"{name}: {line.reason}")
         failed.append(name)
