@@ -41,6 +41,9 @@ def program(folder: Path, port: int, password: str) -> Program:
     folder.mkdir(mode=0o700, exist_ok=True)
     log = folder / "valkey.log"
     log.unlink(missing_ok=True)
+    # What earlier versions kept would be read all the same, and end it when it is damaged.
+    shutil.rmtree(folder / "appendonlydir", ignore_errors=True)
+    (folder / "dump.rdb").unlink(missing_ok=True)
     return Program(
         "valkey",
         [find_server(), "-"],

@@ -124,7 +124,7 @@ def test_valkey_starts_whatever_an_earlier_one_left_behind(
     (folder / "appendonlydir").mkdir(exist_ok=True)
     for name in ("appendonly.aof.1.incr.aof", "appendonly.aof.manifest"):
         (folder / "appendonlydir" / name).write_bytes(bytes(64))
-    (folder / "dump.rdb").unlink(missing_ok=True)
+    (folder / "dump.rdb").write_bytes(b"REDIS0011" + bytes(64))
     second = spawn(valkey.program(folder, port, "the-password-of-a-test"))
     wait_until(lambda: valkey.answers(url), what="for Valkey")
     with redis.Redis.from_url(url) as client:
