@@ -16,21 +16,21 @@ help:
 	@echo "Isoline: ECG insights as a service"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-run: .venv/run.stamp ## Start everything on this machine: API, worker, Flower, Valkey (Ctrl-C stops it)
+run: .venv/run.stamp ## Start everything here: API, workers, Flower, Valkey (Ctrl-C)
 	@.venv/bin/python -m standalone --leashed
 
-demo: .venv/run.stamp ## Upload a small 12-lead ECG to what runs, or to a stack of its own; print its insights
+demo: .venv/run.stamp ## Upload a small 12-lead ECG, and print its insights
 	@.venv/bin/python -m standalone.demo
 
-client: .venv/client.stamp ## Install the `isoline` command, with all formats, as .venv/bin/isoline
+client: .venv/client.stamp ## Install the `isoline` command as .venv/bin/isoline
 
-archive: .venv/run.stamp ## Write a hundred synthetic ECGs into archive/, to try a batch with
+archive: .venv/run.stamp ## Write a hundred synthetic ECGs into archive/, for a batch
 	@.venv/bin/python -m standalone.synthetic archive 100
 
-doctor: .venv/run.stamp ## Say what runs, what waits, what failed, and what to do about it
+doctor: .venv/run.stamp ## Say what runs, waits and failed, and what to do about it
 	@.venv/bin/python -m standalone.doctor $(ARGS)
 
-backup: .venv/run.stamp ## Copy the database while it is in use: make backup TO=path/of/a/new.db, or a URL
+backup: .venv/run.stamp ## Copy the database while in use: TO=a/new/file.db, or a URL
 	@.venv/bin/python -m shared.backup "$(TO)"
 
 insights: .venv/run.stamp ## Write the definitions of all insights into docs/insights.md
@@ -45,26 +45,26 @@ check: .venv/dev.stamp ## Check format, lint, types, import rules and tests
 	@.venv/bin/python -m mypy
 	@$(PYTEST)
 
-chaos: .venv/dev.stamp ## Kill everything while 10,000 uploads go on, on both databases (ARGS=--help for more)
+chaos: .venv/dev.stamp ## Kill everything during 10,000 uploads (ARGS=--help)
 	@.venv/bin/python -m tests.chaos $(ARGS)
 
-mutants: .venv/dev.stamp ## Break the life of a row in one place at a time, and see whether the tests notice
+mutants: .venv/dev.stamp ## Break the life of a row, and see whether the tests notice
 	@.venv/bin/python -m tests.worker.mutants
 
-bench: .venv/bench.stamp ## Measure against other programs, side by side: tables here, all figures in bench.json
+bench: .venv/bench.stamp ## Measure beside other programs; all figures in bench.json
 	@.venv/bin/python -m bench $(ARGS)
 
-accuracy: .venv/bench.stamp ## Count missed and invented beats on the reference recordings, beside other programs
+accuracy: .venv/bench.stamp ## Count missed and invented beats on reference recordings
 	@.venv/bin/python -m bench.accuracy $(ARGS)
 
-soak: .venv/dev.stamp ## Send 50,000 jobs through one worker, and watch its memory and its descriptors
+soak: .venv/dev.stamp ## Send 50,000 jobs through one worker, and watch its memory
 	@.venv/bin/python -m bench.soak $(ARGS)
 
 format: .venv/dev.stamp ## Format the source and mend what ruff can
 	@.venv/bin/python -m ruff format .
 	@.venv/bin/python -m ruff check --fix .
 
-lock: .venv/bin/python ## Pin the dependencies of pyproject.toml (ARGS=--upgrade for newer ones)
+lock: .venv/bin/python ## Pin the dependencies of pyproject.toml (ARGS=--upgrade)
 	@$(PIP) install uv
 	$(LOCK) $(ARGS) --extra server pyproject.toml -o requirements.txt
 	$(LOCK) $(ARGS) --extra formats --group build -c requirements.txt pyproject.toml -o requirements-client.txt
@@ -72,7 +72,7 @@ lock: .venv/bin/python ## Pin the dependencies of pyproject.toml (ARGS=--upgrade
 	  pyproject.toml -o requirements-dev.txt
 	$(LOCK) $(ARGS) --extra server --extra formats --group dev --group bench -c requirements-dev.txt pyproject.toml -o requirements-bench.txt
 
-up: ## Start everything in Docker; writes .env with random secrets if there is none
+up: ## Start everything in Docker; writes .env if there is none
 	@test -e .env || { umask 077 && \
 	  secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; } && \
 	  while IFS= read -r line; do case $$line in \
@@ -90,7 +90,7 @@ docker-test: ## Run the tests in a container
 	docker build --target tests -f Dockerfile.worker -t isoline-tests .
 	docker run --rm --init isoline-tests
 
-clean: ## Remove the virtual environment and all caches; your data in .isoline stays
+clean: ## Remove .venv and all caches; your data in .isoline stays
 	rm -rf $(LEFTOVERS)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -108,6 +108,7 @@ endef
 	$(call install,requirements-client.txt)
 	@$(PIP) install --no-deps --no-build-isolation --force-reinstall .
 	@touch $@
+	@echo "Done. To use it in this shell: . .venv/bin/activate; then: isoline --help"
 
 .venv/dev.stamp: requirements-dev.txt .venv/bin/python
 	$(call install,requirements-dev.txt)

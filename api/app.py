@@ -67,6 +67,8 @@ def create_app(
     broker = Broker(settings.redis_url)
     # Everything is read through `received_body`, which has bounds of its own.
     app.config["MAX_CONTENT_LENGTH"] = None
+    # An address with an empty part is a wrong one, and not another way to write a right one.
+    app.url_map.merge_slashes = False
     app.extensions["isoline"] = Desk(
         settings=settings,
         engine=engine,

@@ -35,8 +35,26 @@ _EMPTY = re.compile(rb"\s*\]")
 _OUTSIDE = re.compile(rb'[^][{}",]*+(?:' + _STRING + rb'[^][{}",]*+)*+', re.DOTALL)
 _INSIDE = re.compile(rb'[^][{}"]*+(?:' + _STRING + rb'[^][{}"]*+)*+', re.DOTALL)
 _REST_OF_SCALARS = re.compile(rb'[^][{}"]*+[]}]')
-# msgspec speaks of Python's types, the sender thinks in JSON's.
-_JSON_WORDS = {"`str": "`string", "`int": "`integer", "`float": "`number", "`bool": "`boolean"}
+# msgspec speaks of Python's types and in signs, the sender thinks in JSON's and in words.
+_WORDS = {
+    "str": "a string",
+    "string": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "datetime": "a date and time",
+}
+_SIGNS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "greater than"}
+_WRONG_TYPE = re.compile(r"^Expected `([^`]+)`, got `([^`]+)`")
+_WRONG_LENGTH = re.compile(r"^Expected `(\w+)` of length (<=|>=) (\d+)")
+_OUT_OF_BOUNDS = re.compile(r"^Expected `\w+` (<=|>=|<|>) ([-+.e\d]+)")
+_DATES = {
+    "Invalid RFC3339 encoded datetime": "must be a date and time such as 2026-11-23T08:00:00+01:00",
+    "Expected `datetime` with a timezone component": "must have a time zone at its end, such as "
+    "+01:00 or Z",
+}
 
 
 def check_text(body: bytes) -> None:
@@ -100,9 +118,21 @@ def fault_of(error: msgspec.ValidationError, pointer: str = "") -> Fault:
     text = str(error)
     if "matching regex" in text:
         return Fault(pointer, "must not contain control characters or other invisible ones")
-    for python, json in _JSON_WORDS.items():
-        text = text.replace(python, json)
+    for theirs, ours in _DATES.items():
+        text = text.replace(theirs, ours)
+    text = _WRONG_TYPE.sub(lambda m: f"must be {_in_words(m[1])}, not {_in_words(m[2])}", text)
+    text = _WRONG_LENGTH.sub(
+        lambda m: (
+            f"must have {_SIGNS[m[2]]} {m[3]} {'elements' if m[1] == 'array' else 'characters'}"
+        ),
+        text,
+    )
+    text = _OUT_OF_BOUNDS.sub(lambda m: f"must be {_SIGNS[m[1]]} {float(m[2]):.12g}", text)
     return Fault(pointer, text[:1].lower() + text[1:])
+
+
+def _in_words(types: str) -> str:
+    return " or ".join(_WORDS.get(name, name) for name in types.split(" | "))
 
 
 def spell_out_not_finite(body: bytes) -> bytes:

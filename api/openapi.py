@@ -10,6 +10,7 @@ import msgspec
 
 from api.bodies import ENCODINGS
 from api.ecgs import KEY_PATTERN, STATUSES
+from api.examples import give_examples
 from api.pages import DEFAULT_LIMIT, LONGEST_CURSOR, MOST
 from api.problems import INTERNAL, MEDIA_TYPE, Problem, kind_of
 from api.waiting import LONGEST_S
@@ -178,6 +179,8 @@ def build(routes: Iterable[Route]) -> dict[str, Any]:
         ordered, ref_template="#/components/schemas/{name}"
     )
     schema_of = dict(zip(ordered, schemas, strict=True))
+    for component in components.values():
+        give_examples(component.get("properties", {}))
 
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:

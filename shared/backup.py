@@ -185,6 +185,10 @@ def main(settings: Settings, target_text: str) -> int:
         source.dispose()
     for name, number in copied.items():
         print(f"{name:<20} {number:>10} rows, equal on both sides")
+    if file is None:
+        print("Written into the database that was named.")
+    else:
+        print(f"Written to {file}, {file.stat().st_size / 2**20:.1f} MiB.")
     return 0
 
 

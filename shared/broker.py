@@ -109,6 +109,10 @@ class Broker:
         """A name that changes whenever the server starts anew; raises `redis.RedisError`."""
         return str(self._redis.info("server")["run_id"])
 
+    def uptime_s(self) -> float:
+        """For how long the server has been running; raises `redis.RedisError`."""
+        return float(self._redis.info("server")["uptime_in_seconds"])
+
     def _age_s(self) -> float:
         return time.monotonic() - self._called_at_s
 

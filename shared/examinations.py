@@ -166,8 +166,13 @@ def _examine_failed(connection: Connection) -> Iterator[Finding]:
         yield Finding("failed lately", "none within a day")
 
 
-def examine_broker(settings: Settings) -> Iterator[Finding]:
-    """Whether it is there and takes messages, how many wait in it, and who is heard."""
+def examine_broker(settings: Settings, advice_on_roles: str = "") -> Iterator[Finding]:
+    """Whether it is there and takes messages, how many wait in it, and who is heard.
+
+    Parameters
+    ----------
+    advice_on_roles : what to do about anybody who is missing, where they are not started by hand.
+    """
     if settings.redis_url is None:
         advice = "Start Isoline with `make run`, or set ISOLINE_REDIS_URL."
         yield Finding("broker", "is not known here", advice)
@@ -188,11 +193,19 @@ def examine_broker(settings: Settings) -> Iterator[Finding]:
     if roll is None:
         yield Finding("broker", "does not answer", AWAY["broker"])
         return
+    uptime_s = broker.uptime_s()
     for role, advice in _ROLES.items():
-        heard = [f"{name} {_span(s)} ago" for name, s in roll.silent_s.get(role, {}).items()]
+        silent_s = roll.silent_s.get(role, {})
+        if not silent_s and uptime_s < HEARD_WITHIN_S:
+            says = f"not heard yet, the broker is {uptime_s:.0f} s old: ask again"
+            yield Finding(_WORDS[role], says)
+            continue
+        # Who died long ago is news only as long as nobody has taken their place.
+        named = {name: s for name, s in silent_s.items() if s <= HEARD_WITHIN_S} or silent_s
+        heard = [f"{name} {_span(s)} ago" for name, s in named.items()]
         names = f" ({', '.join(sorted(heard)[:4])})" if heard else ""
         says = f"{roll.online(role)} online{names}"
-        yield Finding(_WORDS[role], says, "" if roll.online(role) else advice)
+        yield Finding(_WORDS[role], says, "" if roll.online(role) else advice_on_roles or advice)
 
 
 _WORDS: dict[Role, str] = {

@@ -56,6 +56,8 @@ def celery_app(redis_url: str) -> Celery:
         task_retry_on_worker_lost=False,
         # A reconnect must not cancel work that the row's lease protects anyway.
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        # Nor make a worker take less; on Redis it could not, and would say so each time.
+        worker_enable_prefetch_count_reduction=False,
         # A worker that hoards messages makes idle neighbours and a dishonest queue length.
         worker_prefetch_multiplier=1,
         # A job that hangs in code that no signal reaches. There is no soft limit: Celery's is an

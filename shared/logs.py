@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
+from typing import Any
 
 import structlog
+
+# What stands in a template for an argument.
+_PLACE = re.compile(r"%(?:%|(?:\(\w+\))?[-#0 +]*\d*(?:\.\d+)?[a-zA-Z])")
+# Of the broker, and not of a message.
+_OF_THE_CONNECTION = ("consumer: Cannot connect to", "consumer: Connection to broker lost")
+# Of a URL all but the place: the name of a transport says nothing, the password too much.
+_BEFORE_THE_PLACE = re.compile(r"\S+://(?:\S*@)?")
+# For a terminal: things in the order in which they were said, and no room between them.
+_CLOSE_TOGETHER: dict[str, Any] = {"sort_keys": False, "pad_event_to": 0, "pad_level": False}
 
 
 def configure() -> None:
@@ -31,11 +42,14 @@ def configure() -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=processors,
+            pass_foreign_args=True,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.dev.ConsoleRenderer()
-                if to_a_person
-                else structlog.processors.JSONRenderer(),
+                *(
+                    [_put_first_things_first, structlog.dev.ConsoleRenderer(**_CLOSE_TOGETHER)]
+                    if to_a_person
+                    else [structlog.processors.JSONRenderer()]
+                ),
             ],
         )
     )
@@ -50,22 +64,58 @@ def configure() -> None:
         logging.getLogger("worker.tasks").setLevel(logging.WARNING)
 
 
+def _put_first_things_first(
+    logger: object, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """For a terminal: what is long and seldom read goes last, or away."""
+    if event.get("level") == "info":
+        event.pop("logger", None)
+    if "request_id" in event:
+        event["request_id"] = event.pop("request_id")
+    return event
+
+
 def _quote_nothing(
     logger: object, method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     """Of what Celery and kombu complain of, keep the complaint and leave out what they quote.
 
-    That is a message, or the text of an error, in which a driver may have quoted a row.
+    That is a message, or the text of an error, in which a driver may have quoted a row. What they
+    say of the connection names the broker, and the kind of error.
     """
+    arguments = event.pop("positional_args", None)
     record: logging.LogRecord | None = event.get("_record")
     if (
         record is not None
         and record.levelno >= logging.WARNING
         and record.name.startswith(("celery", "kombu"))
     ):
-        event["event"] = " ".join(str(record.msg).split())
+        event["event"] = " ".join(_complaint(str(record.msg), arguments).split())
         event.pop("data", None)
     return event
+
+
+def _complaint(template: str, arguments: object) -> str:
+    if not arguments:
+        return template
+    if isinstance(arguments, tuple):
+        # One template is "%s (%r)", and its first argument the sentence.
+        is_sentence = template.startswith("%s") and isinstance(arguments[0], str)
+        sentence = arguments[0] if is_sentence else template
+        if sentence.startswith(_OF_THE_CONNECTION):
+            words = tuple(_kind_of(x) if isinstance(x, BaseException) else x for x in arguments)
+            return _BEFORE_THE_PLACE.sub("", template.replace("%r", "%s") % words)
+    return _PLACE.sub(lambda place: "%" if place[0] == "%%" else "...", template)
+
+
+def _kind_of(error: BaseException) -> str:
+    """Name the type of what the system said, if it said anything: refused is not unreachable."""
+    kind = type(error)
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+        if isinstance(error, OSError):
+            kind = type(error)
+    return kind.__qualname__
 
 
 def _say_where(

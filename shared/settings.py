@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -15,16 +16,17 @@ from shared.errors import SettingsError
 T = TypeVar("T")
 
 SHORTEST_ADMIN_TOKEN = 16
-WELL_KNOWN_TOKENS = {
-    "secret",
-    "admin",
-    "password",
-    "changeme",
-    "token",
-    "test",
-    "isoline",
-    "letmein",
-}
+FEWEST_DISTINCT_CHARACTERS = 6
+# What people put where a secret belongs, also several of them in a row: change-me-please1.
+WELL_KNOWN_WORDS = (
+    *("administrator", "admin", "root", "user", "isoline", "ecg", "api"),
+    *("secret", "password", "passphrase", "pass", "token", "key", "credential"),
+    *("changeme", "change", "me", "please", "now", "letmein", "welcome", "replace", "insert"),
+    *("test", "testing", "example", "default", "dummy", "demo", "dev", "development"),
+    *("production", "local", "my", "your", "the", "this", "a", "is", "it", "here", "super"),
+    *("very", "not", "so", "qwerty", "abc"),
+)
+_ONLY_WELL_KNOWN = re.compile(f"(?:{'|'.join(WELL_KNOWN_WORDS)})+")
 
 
 @dataclass(frozen=True)
@@ -130,10 +132,13 @@ def _address(text: str) -> str:
 
 
 def _admin_token(text: str) -> str:
-    if text.lower() in WELL_KNOWN_TOKENS:
-        raise ValueError("is a well-known word that anyone would try first; choose a random one")
+    letters = "".join(filter(str.isalpha, text.lower()))
+    if _ONLY_WELL_KNOWN.fullmatch(letters):
+        raise ValueError("is made of well-known words, which anyone would try; choose a random one")
     if len(text) < SHORTEST_ADMIN_TOKEN:
         raise ValueError(f"is shorter than {SHORTEST_ADMIN_TOKEN} characters")
+    if len(set(text)) < FEWEST_DISTINCT_CHARACTERS:
+        raise ValueError("repeats a few characters, which is soon guessed; choose a random one")
     if not (text.isascii() and text.isprintable() and " " not in text):
         raise ValueError("must be printable ASCII without spaces, since it travels in a header")
     return text
@@ -152,4 +157,8 @@ def _database_url(text: str) -> str:
 def _redis_url(text: str) -> str:
     if urlsplit(text).scheme not in {"redis", "rediss"}:
         raise ValueError("must begin with redis:// or rediss://")
+    try:
+        urlsplit(text).port  # noqa: B018 - to be asked is to be parsed
+    except ValueError:
+        raise ValueError("has a port that is no number up to 65535") from None
     return text

@@ -49,6 +49,21 @@ def occupy(folder: Path) -> Iterator[int]:
         os.close(lock)
 
 
+def is_occupied(folder: Path) -> bool:
+    """Say whether Isoline runs on this folder; nothing is made, and nobody kept out."""
+    try:
+        lock = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def _make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_mode & 0o077:

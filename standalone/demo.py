@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from standalone.synthetic import SAMPLING_RATE_HZ, make_ecg
 READY_WITHIN_S = 90.0
 STOPPED_WITHIN_S = 30.0
 INSIGHTS_WITHIN_S = 60.0
+TERMINAL_WIDTH = 80
 
 Address = tuple[str, int]
 
@@ -68,7 +70,9 @@ def _walk(address: Address, admin_token: str) -> None:
         f"\nA synthetic ECG, {len(ecg['leads'])} leads of {samples / SAMPLING_RATE_HZ:g} s at "
         f"{SAMPLING_RATE_HZ} Hz: uploaded, analysed and read in {1000 * took_s:.0f} ms.\n"
     )
-    print(table([*document["leads"], {"name": "ECG", "insights": document["insights"]}]))
+    print(table(document["leads"]))
+    print("\nOf all leads together:\n")
+    print(table([{"name": "", "insights": document["insights"]}]))
     print(f"\nThe user {username} and the ECG are erased again.")
     print("Not a medical device: insights are measurements, never diagnoses.")
 
@@ -76,7 +80,7 @@ def _walk(address: Address, admin_token: str) -> None:
 def table(leads: list[dict[str, Any]]) -> str:
     """Lay out the insights: a row for each measurement, a column for each lead.
 
-    The whole ECG is one column more.
+    Leads for which a terminal has no room stand below, with all measurements again.
     """
     rows: dict[str, list[str]] = {}
     for column, lead in enumerate(leads):
@@ -88,9 +92,16 @@ def table(leads: list[dict[str, Any]]) -> str:
     lines = {"": [lead["name"] for lead in leads], **rows}
     label_width = max(map(len, lines))
     width = max(len(cell) for cells in lines.values() for cell in cells)
-    return "\n".join(
-        " ".join([label.ljust(label_width), *(cell.rjust(width) for cell in cells)])
-        for label, cells in lines.items()
+    most = max(1, (TERMINAL_WIDTH - label_width) // (width + 1))
+    # As many in each part as in the others.
+    parts = max(1, math.ceil(len(leads) / most))
+    many = max(1, math.ceil(len(leads) / parts))
+    return "\n\n".join(
+        "\n".join(
+            " ".join([label.ljust(label_width), *(c.rjust(width) for c in cells[i : i + many])])
+            for label, cells in lines.items()
+        )
+        for i in range(0, max(1, len(leads)), many)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from shared.errors import SettingsError
@@ -20,30 +20,50 @@ class Door:
     variable: str
 
 
-def free_port(host: str = "127.0.0.1", *, first: int = 0) -> int:
-    """Find a port that nobody listens on: any at all, or the next one from `first` on."""
+def free_port(
+    host: str = "127.0.0.1", *, first: int = 0, taken: Collection[int] = frozenset()
+) -> int:
+    """Find a port that nobody listens on: any at all, or the next one from `first` on.
+
+    Parameters
+    ----------
+    taken : those that somebody is about to use.
+    """
     for port in range(first, 65536):
-        if _why_not(host, port) is None:
+        if port not in taken and _why_not(host, port) is None:
             with _bound(host, port) as probe:
                 return int(probe.getsockname()[1])
     raise SettingsError(f"No port from {first} on is free at {host}.")
 
 
 def check(doors: Iterable[Door]) -> None:
-    """See that every door can be opened; raises `SettingsError` that names all which cannot."""
+    """See that every door can be opened.
+
+    Raises
+    ------
+    SettingsError : it names all that cannot, and one choice of others for all that are taken.
+    """
+    doors = list(doors)
     problems = []
+    others: dict[str, int] = {}
     for door in doors:
         number = _why_not(door.host, door.port)
         if number is None:
             continue
+        first = door.port + 1
         if number == errno.EADDRINUSE:
-            other = free_port(door.host, first=door.port + 1)
-            reason = f"is taken. Choose another: {door.variable}={other} make run"
+            reason = "is taken"
         elif number == errno.EACCES:
-            reason = f"is for the administrator. Choose another: {door.variable}=8000 make run"
+            reason, first = "is for the administrator", 8000
         else:
             reason = f"cannot be opened: {door.host} is no address of this machine (ISOLINE_HOST)"
-        problems.append(f"Port {door.port}, for {door.name}, {reason}")
+        problems.append(f"Port {door.port}, for {door.name}, {reason}.")
+        if number in (errno.EADDRINUSE, errno.EACCES):
+            taken = {*others.values(), *(door.port for door in doors)}
+            others[door.variable] = free_port(door.host, first=first, taken=taken)
+    if others:
+        choice = " ".join(f"{variable}={port}" for variable, port in others.items())
+        problems[-1] += f" Choose {'others' if len(others) > 1 else 'another'}: {choice} make run"
     if problems:
         raise SettingsError("\n".join(problems))
 

@@ -40,6 +40,7 @@ def run(*, leashed: bool) -> int:
             ports.check(_doors(settings))
             with Supervisor(kept_open=[lock]) as supervisor:
                 try:
+                    print("Starting Isoline: this takes a few seconds.", file=sys.stderr)
                     print(_bring_up(settings, supervisor), flush=True)
                     supervisor.watch()
                 except StopRequested:
@@ -66,6 +67,12 @@ def _bring_up(settings: Settings, supervisor: Supervisor) -> str:
     flower_password = keys.keep(flower_password_file)
 
     redis_url = settings.redis_url or _start_valkey(folder, supervisor)
+    if settings.redis_url and not valkey.answers(redis_url):
+        print(
+            f"The broker at {valkey.place_of(redis_url)} does not answer yet (ISOLINE_REDIS_URL); "
+            "uploads are safe meanwhile.",
+            file=sys.stderr,
+        )
     environ = environ_with({"ISOLINE_DATA_DIR": str(folder), "ISOLINE_REDIS_URL": redis_url})
     supervisor.run(_module("migrations", ["shared.migrations"], environ))
     if settings.redis_url is None:

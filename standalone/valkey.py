@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from shared.errors import SettingsError
 from shared.settings import environ_with
@@ -40,6 +41,9 @@ def program(folder: Path, port: int, password: str) -> Program:
     folder.mkdir(mode=0o700, exist_ok=True)
     log = folder / "valkey.log"
     log.unlink(missing_ok=True)
+    # What earlier versions kept would be read all the same, and end it when it is damaged.
+    shutil.rmtree(folder / "appendonlydir", ignore_errors=True)
+    (folder / "dump.rdb").unlink(missing_ok=True)
     return Program(
         "valkey",
         [find_server(), "-"],
@@ -68,6 +72,12 @@ def find_server() -> str:
         "No Valkey or Redis was found that this machine can run. Install valkey-server or "
         "redis-server, or name one that runs already: ISOLINE_REDIS_URL=redis://… make run"
     )
+
+
+def place_of(url: str) -> str:
+    """Name host and port of a broker, and never its password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
 
 
 def answers(url: str) -> bool:

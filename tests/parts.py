@@ -56,11 +56,11 @@ def wait_until(condition: Any, deadline_s: float = 20.0, what: str = "") -> Any:
         time.sleep(0.02)
 
 
-def lines_of(act: Callable[[], None]) -> str:
+def lines_of(act: Callable[[], None], stderr: io.StringIO | None = None) -> str:
     """What production would write to stderr while this is done."""
     root = logging.getLogger()
     before = root.handlers
-    stderr = io.StringIO()
+    stderr = stderr or io.StringIO()
     try:
         with redirect_stderr(stderr):
             logs.configure()

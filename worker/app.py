@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -12,6 +13,7 @@ import redis
 import structlog
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Task, signals
+from celery.exceptions import CPendingDeprecationWarning
 from kombu.exceptions import OperationalError
 
 from shared import database, jobs, logs
@@ -80,6 +82,12 @@ def _give_turn(user_id: int) -> None:
 @signals.setup_logging.connect
 def _configure_logs(**_: Any) -> None:
     logs.configure()
+
+
+@signals.celeryd_after_setup.connect
+def _warn_of_no_future(**_: Any) -> None:
+    # Celery has them all shown: of defaults that will be others, and that we have chosen anyway.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
 
 @signals.celeryd_init.connect

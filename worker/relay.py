@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import suppress
 from functools import partial
 
@@ -56,6 +57,9 @@ from worker.ringing import give_turns, presumed_lost_after_s, ring_again
 PAUSE_S = 1.0
 RETIREMENTS_A_ROUND = 8
 ROUNDS_A_TIDYING = 5
+# That it still waits is told after this long, and then after so many times as long each time.
+TOLD_AGAIN_AFTER_S = 10.0
+TOLD_MORE_SELDOM = 3
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +76,8 @@ class Relay:
         self._is_published = False
         self._rounds = 0
         self._known_s = math.inf
+        self._waits_for = ""
+        self._waits_since_s = self._told_again_s = 0.0
 
     def go_round(self) -> None:
         """Do whatever is due; what fails because something is away is due again next time."""
@@ -88,10 +94,28 @@ class Relay:
             rung = self._ring()
             self._broker.beat("relay", self._name)
         except (DatabaseUnavailable, redis.RedisError, OperationalError) as error:
-            log.warning("relay waits", error=type(error).__name__)
+            self._tell_of_waiting(type(error).__name__)
             return
+        if self._waits_for:
+            log.info("relay waits no more", after_s=round(time.monotonic() - self._waits_since_s))
+            self._waits_for = ""
         if taken_back or rung or retired:
             log.info("relay rang again", taken_back=taken_back, rung=rung, retired=retired)
+
+    def _tell_of_waiting(self, error: str) -> None:
+        """Say so when it begins or is for something else, and from then on ever more seldom."""
+        at_s = time.monotonic()
+        if not self._waits_for:
+            self._waits_since_s = at_s
+        waited_s = at_s - self._waits_since_s
+        if error != self._waits_for:
+            self._told_again_s = waited_s + TOLD_AGAIN_AFTER_S
+        elif waited_s < self._told_again_s:
+            return
+        else:
+            self._told_again_s = TOLD_MORE_SELDOM * waited_s
+        self._waits_for = error
+        log.warning("relay waits", error=error, for_s=round(waited_s))
 
     def _look_at_the_clock(self) -> None:
         with reading(self._engine) as connection:

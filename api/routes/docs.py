@@ -75,6 +75,16 @@ def part(name: str) -> Response:
     return send_from_directory(_SWAGGER_UI, name, max_age=86400)
 
 
+@docs.get("/favicon.ico")
+def favicon() -> Response:
+    return part("favicon-32x32.png")
+
+
+@docs.get("/problems")
+def problems() -> Response:
+    return _page(render_template("problems.html", kinds=ALL_KINDS))
+
+
 @docs.get("/problems/<slug>")
 def problem(slug: str) -> Response:
     if slug not in _KINDS:

@@ -70,7 +70,7 @@ def results(context: click.Context, batch_id: str, after: int, form: Form) -> No
             for line in found
             for row in lead_rows(line, line=line.line, custom_id=line.custom_id)
         )
-        show(rows, form, columns=["line", "custom_id", "lead", "name"])
+        show(rows, form, columns=["line", "custom_id", "lead", "name"], nothing="No insights.")
 
 
 _LINE = ("line", "custom_id", "ecg_id", "status", "leads")
@@ -89,7 +89,7 @@ def errors(context: click.Context, batch_id: str, after: int, form: Form) -> Non
             return
         found = _noting(client.batch_errors(batch_id, after=after), seen)
         rows = (_error_row(line, form) for line in found)
-        show(rows, form, columns=["line", "custom_id", "verdict", "detail"])
+        show(rows, form, columns=["line", "custom_id", "verdict", "detail"], nothing="No errors.")
 
 
 def _error_row(error: ErrorLine, form: Form) -> Row:
@@ -121,12 +121,14 @@ def _part_or_all(
     wrong = counts.failed + counts.rejected
     if not found.has_ended:
         coming = ", more are still to come" if found.status == "receiving" else ""
+        again = "the same command again"
+        if seen[-1] > after:
+            again = f"the same command with --after {seen[-1]}, and >> in place of >"
         say(
             f"This is a part: of {counts.total} lines {counts.total - counts.pending} have ended"
             f"{coming}, and "
             "what is printed goes to the first that has not. For the rest, once it has come "
-            f"({typed(f'isoline batch watch {found.id}')}): the same command with "
-            f"--after {seen[-1]}, and >> in place of >."
+            f"({typed(f'isoline batch watch {found.id}')}): {again}."
         )
         context.exit(NOT_FINISHED)
     if wrong and context.info_name == "results":
@@ -182,4 +184,4 @@ def list_batches(context: click.Context, form: Form) -> None:
     """List your batches, newest first."""
     with client_of(context) as client:
         rows = (batch_row(found) for found in client.batches())
-        show(rows, form, columns=["id", "status", "total"])
+        show(rows, form, columns=["id", "status", "total"], nothing="No batches.")

@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import get_completion_class
 
+from isoline.answers import Readiness
 from isoline.batch_command import batch
 from isoline.client import Client
 from isoline.config import Access, Given
@@ -23,7 +24,6 @@ from isoline.login_command import login
 from isoline.options import FORM, access_of, client_of
 from isoline.output import Form, lead_rows, say, show
 from isoline.recompute_command import recompute
-from isoline.screen import typed
 from isoline.upload_command import upload
 from isoline.users_command import users
 from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED
@@ -52,8 +52,19 @@ def cli(
 
     Which server and which token come from these options, the environment, or `isoline login`.
     """
-    is_typed = context.get_parameter_source("url") is ParameterSource.COMMANDLINE
-    context.obj = Given(url, "--url" if is_typed else "ISOLINE_URL", token, admin_token)
+
+    def source_of(name: str) -> str:
+        is_typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        return f"--{name.replace('_', '-')}" if is_typed else f"ISOLINE_{name.upper()}"
+
+    context.obj = Given(
+        url=url,
+        url_from=source_of("url"),
+        token=token,
+        token_from=source_of("token"),
+        admin_token=admin_token,
+        admin_token_from=source_of("admin_token"),
+    )
 
 
 cli.add_command(login)
@@ -84,6 +95,7 @@ def insights(context: click.Context, ecg_id: str, wait_s: int, form: Form) -> No
 
 ADVICE = {
     "database": "The server cannot store anything: its operator has to look at the database.",
+    "broker": "Uploads are stored, and wait until the operator has brought the broker back.",
     "workers": "Nobody computes: the operator has to start a worker.",
     "relay": "What was lost stays lost until the operator has started the relay.",
 }
@@ -95,19 +107,9 @@ def doctor(context: click.Context) -> None:
     """Say whether the server is fit for work, and whether your token opens it."""
     access = access_of(context)
     with client_of(context) as client:
-        ready = client.ready()
         findings = {
             "server": (access.url, ""),
-            "database": (ready.database, "" if ready.database == "ok" else ADVICE["database"]),
-            "workers": (
-                f"{ready.workers_online} online",
-                "" if ready.workers_online else ADVICE["workers"],
-            ),
-            "bulk workers": (
-                f"{ready.bulk_workers_online} online",
-                "" if ready.bulk_workers_online else ADVICE["workers"],
-            ),
-            "relay": (ready.relay, "" if ready.relay == "ok" else ADVICE["relay"]),
+            **judge(client.ready()),
             "your token": _try_token(client, access),
         }
     for what, (says, advice) in findings.items():
@@ -118,13 +120,36 @@ def doctor(context: click.Context) -> None:
         context.exit(1)
 
 
+def judge(ready: Readiness) -> dict[str, tuple[str, str]]:
+    """Tell of each part how it is, and what is to be done; what is the root comes first."""
+
+    def told(part: str, says: str, is_well: bool) -> tuple[str, str]:
+        return says, "" if is_well else ADVICE[part]
+
+    findings = {
+        "database": told("database", ready.database, ready.database == "ok"),
+        "broker": told("broker", ready.broker, ready.broker == "ok"),
+    }
+    # Who is at work is heard through the broker: of them nothing is known without it.
+    if ready.broker != "ok":
+        return {name: findings[name] for name in ("broker", "database")}
+    workers, bulk_workers = ready.workers_online, ready.bulk_workers_online
+    return findings | {
+        "workers": told("workers", f"{workers} online", workers > 0),
+        "bulk workers": told("workers", f"{bulk_workers} online", bulk_workers > 0),
+        "relay": told("relay", ready.relay, ready.relay == "ok"),
+    }
+
+
 def _try_token(client: Client, access: Access) -> tuple[str, str]:
     if access.token is None:
         return "none", "Keep one with `isoline login`."
     try:
         next(iter(client.batches()), None)
+    except Unauthenticated as error:
+        return "refused", f"{error} {access.advice(is_admin=False)}"
     except IsolineError as error:
-        return "refused", str(error)
+        return "not tried out", str(error)
     return "opens it", ""
 
 
@@ -159,12 +184,6 @@ def run(act: Callable[[], Any]) -> int:
     except Unusable as error:
         say(f"{error}")
         return USAGE
-    except Unauthenticated as error:
-        say(
-            f"{error} {typed('isoline login')} keeps one, with {typed('--admin')} the "
-            "administrator's; --token and ISOLINE_TOKEN give one for once."
-        )
-        return 1
     except (IsolineError, TimeoutError) as error:
         say(f"{error}")
         return 1

@@ -12,6 +12,7 @@ import msgspec
 from isoline.client import DEFAULT_URL, Client
 from isoline.errors import IsolineError
 from isoline.output import say
+from isoline.screen import typed
 
 # Somebody sits in front of it.
 MOST_ATTEMPTS = 4
@@ -32,8 +33,10 @@ class Access:
     url: str
     token: str | None
     admin_token: str | None
-    # What names the server, for whoever wonders why it is this one.
+    # What names the server and the tokens, for whoever wonders why it is these.
     url_from: str
+    token_from: str = ""
+    admin_token_from: str = ""
 
     def client(self, *, most_attempts: int = MOST_ATTEMPTS, patience_s: float = 0.0) -> Client:
         """A client for this server, with this patience for batches."""
@@ -44,6 +47,25 @@ class Access:
             most_attempts=most_attempts,
             patience_s=patience_s,
             on_retry=lambda error, wait_s: say(f"{error} Again in {math.ceil(wait_s)} s."),
+        )
+
+    def advice(self, *, is_admin: bool) -> str:
+        """Words for whom the server does not let in: where the token is from, and how to another.
+
+        Parameters
+        ----------
+        is_admin : whether it was the administrator's token that was asked for.
+        """
+        login, option, variable = "isoline login", "--token", "ISOLINE_TOKEN"
+        token, source = self.token, self.token_from
+        if is_admin:
+            login, option, variable = f"{login} --admin", "--admin-token", "ISOLINE_ADMIN_TOKEN"
+            token, source = self.admin_token, self.admin_token_from
+        whose = "the administrator's token" if is_admin else "your token"
+        known = f"{whose} came from {source}" if token else f"{whose} is not known for {self.url}"
+        return (
+            f"{known[0].upper()}{known[1:]}. {typed(login)} keeps {'another' if token else 'one'}; "
+            f"{option} and {variable} give one for once."
         )
 
 
@@ -98,7 +120,9 @@ class Given:
     # "--url" or "ISOLINE_URL", where one of them says it.
     url_from: str
     token: str | None
+    token_from: str
     admin_token: str | None
+    admin_token_from: str
 
     def access(self, kept: Kept | None = None) -> Access:
         """Put it together with what is kept; a token is for the server it was kept for.
@@ -107,10 +131,13 @@ class Given:
         """
         kept = load() if kept is None else kept
         url = (self.url or kept.url or DEFAULT_URL).strip().rstrip("/")
-        is_the_kept_one = url == kept.url
+        if url != kept.url:
+            kept = Kept(kept.url)
         return Access(
             url=url,
-            token=self.token or (kept.token if is_the_kept_one else None),
-            admin_token=self.admin_token or (kept.admin_token if is_the_kept_one else None),
+            token=self.token or kept.token,
+            token_from=self.token_from if self.token else str(path()),
+            admin_token=self.admin_token or kept.admin_token,
+            admin_token_from=self.admin_token_from if self.admin_token else str(path()),
             url_from=self.url_from if self.url else (str(path()) if kept.url else ""),
         )

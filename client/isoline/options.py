@@ -11,7 +11,7 @@ import click
 
 from isoline.client import Client
 from isoline.config import Access, Given
-from isoline.errors import NotIsoline, Unreachable
+from isoline.errors import IsolineError, NotIsoline, Unauthenticated, Unreachable
 
 
 def _finite(context: click.Context, option: click.Parameter, value: float | None) -> float | None:
@@ -47,8 +47,17 @@ def access_of(context: click.Context) -> Access:
 
 
 @contextmanager
-def client_of(context: click.Context, patience_s: float = 0.0) -> Iterator[Client]:
-    """A client for the server that was asked for; when it is not there, say who named it."""
+def client_of(
+    context: click.Context, patience_s: float = 0.0, *, is_admin: bool = False
+) -> Iterator[Client]:
+    """A client for the server that was asked for.
+
+    When it is not there, or does not let in, say who named it and the token.
+
+    Parameters
+    ----------
+    is_admin : whether what is asked is the administrator's.
+    """
     access = access_of(context)
     try:
         with access.client(patience_s=patience_s) as client:
@@ -58,3 +67,5 @@ def client_of(context: click.Context, patience_s: float = 0.0) -> Iterator[Clien
             f"{error} The address comes from {access.url_from or 'nowhere: it is the default'}; "
             "--url, ISOLINE_URL or `isoline login URL` give another."
         ) from None
+    except Unauthenticated as error:
+        raise IsolineError(f"{error} {access.advice(is_admin=is_admin)}") from None

@@ -43,12 +43,15 @@ def say(text: str) -> None:
     print(sentence(text, width), file=sys.stderr)
 
 
-def show(rows: Iterable[Row], form: Form, *, columns: Sequence[str] = ()) -> None:
+def show(
+    rows: Iterable[Row], form: Form, *, columns: Sequence[str] = (), nothing: str = ""
+) -> None:
     """Print rows as they come: as a table, a line of JSON each, or CSV.
 
     Parameters
     ----------
     columns : those of a table without rows.
+    nothing : what a person is told in place of such a table.
     """
     if form == "json":
         for row in rows:
@@ -57,7 +60,7 @@ def show(rows: Iterable[Row], form: Form, *, columns: Sequence[str] = ()) -> Non
     elif form == "csv":
         _show_csv(rows, columns)
     else:
-        _show_table(rows, columns)
+        _show_table(rows, columns, nothing)
 
 
 def _show_csv(rows: Iterable[Row], columns: Sequence[str]) -> None:
@@ -90,7 +93,7 @@ def _tamed(cell: Any) -> Any:
     return f"'{cell}" if is_formula else cell
 
 
-def _show_table(rows: Iterable[Row], columns: Sequence[str]) -> None:
+def _show_table(rows: Iterable[Row], columns: Sequence[str], nothing: str) -> None:
     first: list[Row] = []
     left_out = 0
     is_screen = sys.stdout.isatty()
@@ -99,6 +102,9 @@ def _show_table(rows: Iterable[Row], columns: Sequence[str]) -> None:
             first.append(row)
         else:
             left_out += 1
+    if nothing and not first:
+        say(nothing)
+        return
     console = Console(highlight=False)
     # What goes into a file is not folded to the width of a terminal that is not there.
     width = console.width if is_screen else sys.maxsize

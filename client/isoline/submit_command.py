@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -75,7 +76,8 @@ def submit(
     else:
         key = key_of(sources, fs)
         to_go_on = f"type the same command again (or use {typed(f'--key {key}')})"
-    if not is_own and not unfinished.is_known(access.url, key):
+    was_known = unfinished.is_known(access.url, key)
+    if not is_own and not was_known:
         _name_earlier(access)
     to_go_on = f"What has arrived stays, and is worked on. To go on, {to_go_on}."
     unreadable: list[Unreadable] = []
@@ -87,21 +89,21 @@ def submit(
             if len(unreadable) <= MOST_SHOWN:
                 say(f"{found.custom_id}: {found.reason}")
 
+        sent = deque[int](maxlen=1)
+
         def lines() -> Iterator[bytes]:
+            # The batch is there before its first line.
+            unfinished.begin(access.url, key)
             unreadable.clear()
             bar.reset(task)
             return read_lines(sources, fs, note, lambda: bar.advance(task))
-
-        def count(number: int) -> None:
-            if number == 1:
-                unfinished.begin(access.url, key)
 
         try:
             submitted = client.submit_batch(
                 lines,
                 idempotency_key=key,
                 compression=1 if compress else 0,
-                on_sent=count,
+                on_sent=sent.append,
             )
             unfinished.end(access.url, key)
         except KeyboardInterrupt:
@@ -109,6 +111,8 @@ def submit(
             say(f"Interrupted. {to_go_on}")
             context.exit(INTERRUPTED)
         except PASSING as error:
+            if not (was_known or sent):
+                unfinished.end(access.url, key)
             kind = Unreachable if isinstance(error, Unreachable) else IsolineError
             raise kind(f"{error} {to_go_on}") from None
         except Conflict as error:

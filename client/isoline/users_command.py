@@ -18,11 +18,11 @@ def users() -> None:
 @click.pass_context
 def list_users(context: click.Context, form: Form) -> None:
     """List the users by name."""
-    with client_of(context) as client:
+    with client_of(context, is_admin=True) as client:
         rows = (
             {"username": user.username, "created_at": user.created_at} for user in client.users()
         )
-        show(rows, form, columns=["username", "created_at"])
+        show(rows, form, columns=["username", "created_at"], nothing="No users.")
 
 
 @users.command("add", epilog="Example: isoline users add ada")
@@ -30,7 +30,7 @@ def list_users(context: click.Context, form: Form) -> None:
 @click.pass_context
 def add_user(context: click.Context, username: str) -> None:
     """Register a user; the token is printed this once."""
-    with client_of(context) as client:
+    with client_of(context, is_admin=True) as client:
         print(client.register(username).token)
 
 
@@ -39,7 +39,7 @@ def add_user(context: click.Context, username: str) -> None:
 @click.pass_context
 def rotate_token(context: click.Context, username: str) -> None:
     """Give a user a new token, printed this once; the old one dies."""
-    with client_of(context) as client:
+    with client_of(context, is_admin=True) as client:
         print(client.rotate_token(username).token)
 
 
@@ -51,6 +51,6 @@ def erase_user(context: click.Context, username: str, yes: bool) -> None:
     """Erase a user with every ECG of theirs."""
     if not yes:
         click.confirm(f"Erase {username} and every ECG of theirs?", abort=True, err=True)
-    with client_of(context) as client:
+    with client_of(context, is_admin=True) as client:
         client.erase_user(username)
     say(f"Erased {username}.")

@@ -27,16 +27,16 @@ def watch(context: click.Context, batch_id: str) -> Batch:
         found = client.batch(batch_id)
         total, since_s, is_told = found.counts.total, time.monotonic(), False
         try:
-            task = bar.add_task("computing", total=found.counts.total, note="")
+            # Without a total nothing looks finished: how many are still to come nobody knows.
+            task = bar.add_task("computing", total=None, note="")
             while True:
                 counts = found.counts
+                coming = None if found.status == "receiving" else counts.total
                 wrong = counts.failed + counts.rejected
                 note = f"{wrong} without insights" if wrong else ""
                 if found.status == "receiving" and not counts.pending:
                     note = "waiting for lines"
-                bar.update(
-                    task, total=counts.total, completed=counts.total - counts.pending, note=note
-                )
+                bar.update(task, total=coming, completed=counts.total - counts.pending, note=note)
                 if found.has_ended:
                     return found
                 if counts.total != total:

@@ -23,6 +23,8 @@ EXPECTED = {
     # No worker has said yet what it measures; nobody is asked who they are.
     ("GET", "/insights"): (503, 503, 503, 503, 503, 503),
     ("GET", "/openapi.json"): OPEN,
+    ("GET", "/problems"): OPEN,
+    ("GET", "/favicon.ico"): OPEN,
     ("GET", "/problems/<slug>"): OPEN,
     ("GET", "/static/<path:filename>"): OPEN,
     ("GET", "/ecgs"): (200, 200, 401, 401, 401, 401),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from uuid import UUID
 
+import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
@@ -12,7 +14,15 @@ from api.problems import ALL_KINDS, INTERNAL, kind_of
 from shared import errors
 from tests.parts import ADMIN, Door
 
-PAGES = {"docs.front", "docs.page", "docs.part", "docs.problem", "static"}
+PAGES = {
+    "docs.front",
+    "docs.page",
+    "docs.part",
+    "docs.problem",
+    "docs.problems",
+    "docs.favicon",
+    "static",
+}
 
 
 def test_the_contract_is_valid_openapi(sqlite_door: Door) -> None:
@@ -25,6 +35,24 @@ def test_the_contract_knows_every_view(sqlite_door: Door) -> None:
     for rule in sqlite_door.app.url_map.iter_rules():
         view = sqlite_door.app.view_functions[rule.endpoint]
         assert hasattr(view, "operation") or rule.endpoint in PAGES, rule
+
+
+def test_the_examples_look_like_answers(sqlite_door: Door) -> None:
+    schemas = sqlite_door.get("/openapi.json").json["components"]["schemas"]
+
+    def example(schema: str, name: str) -> Any:
+        return schemas[schema]["properties"][name].get("examples")
+
+    assert example("Ecg", "status") == ["pending"]
+    assert example("Batch", "status") == ["running"]
+    assert example("Readiness", "status") == ["ok"]
+    assert example("Problem", "status") is None
+    [ecg_id] = example("Ecg", "id")
+    assert UUID(ecg_id)
+    for schema in schemas.values():
+        for described in schema.get("properties", {}).values():
+            for one in described.get("examples", ()):
+                jsonschema.validate(one, described)
 
 
 def test_a_signal_is_described_as_numbers(sqlite_door: Door) -> None:
@@ -77,6 +105,12 @@ def test_every_problem_has_a_page(sqlite_door: Door, kind: object) -> None:
     assert page.status_code == 200
     assert kind.title in page.text  # type: ignore[attr-defined]
     assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+
+
+def test_the_problems_have_a_page_that_lists_them(sqlite_door: Door) -> None:
+    page = sqlite_door.get("/problems")
+    assert page.status_code == 200
+    assert all(f'href="/problems/{kind.slug}"' in page.text for kind in ALL_KINDS)
 
 
 def test_an_unexpected_error_says_its_request_id_and_nothing_else(

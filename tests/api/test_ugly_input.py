@@ -291,3 +291,20 @@ PIECES += [
 def test_no_bytes_are_answered_with_a_500(sender: Sender, body: bytes) -> None:
     assert sender.send(body).status_code in {201, 400, 422}
     assert sender.door.post("/users", data=body, headers=ADMIN).status_code in {400, 422}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"sampling_rate": 0}, "must be greater than 0"),
+        ({"gain": 1e10}, "must be at most 1000000000"),
+        ({"sampling_rate": "x"}, "must be a number or null, not a string"),
+        ({"unit": "x" * 33}, "must have at most 32 characters"),
+        ({"date": "yesterday"}, "must be a date and time such as 2026-11-23T08:00:00+01:00"),
+        ({"date": "2026-11-23T08:00:00"}, "must have a time zone at its end, such as +01:00 or Z"),
+        ({"unit": ["mV"]}, "must be a string or null, not an array"),
+    ],
+)
+def test_a_fault_is_told_in_words(sender: Sender, fields: dict[str, Any], said: str) -> None:
+    answer = sender.send(json.dumps({"leads": [], **fields}).encode())
+    assert [fault["detail"] for fault in answer.json["errors"]] == [said]

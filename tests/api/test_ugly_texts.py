@@ -143,6 +143,12 @@ def test_an_unknown_path_is_404(sender: Sender, path: str) -> None:
     assert (response.status_code, slug(response)) == (404, "not-found")
 
 
+def test_an_empty_part_of_a_path_is_no_detour(sender: Sender) -> None:
+    for path in ("/ecgs//insights", "/users//token", "/problems//not-found"):
+        response = sender.door.get(path)
+        assert (response.status_code, slug(response)) == (404, "not-found")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [

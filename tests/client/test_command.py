@@ -24,7 +24,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from isoline import Client
-from isoline.command import cli
+from isoline.answers import Readiness
+from isoline.command import cli, judge
 from isoline.screen import sentence
 from tests.parts import ADMIN_TOKEN, HOUSE, Stack, free_port, wait_until
 
@@ -114,7 +115,9 @@ def test_what_is_no_recording_is_named_and_nothing_in_a_name_is_obeyed(
     (folder / os.fsdecode(b"\xff.csv")).write_text("I\n1\n-1\n")
     done = run("batch", "submit", folder, "--watch")
     assert done.returncode == 3
-    assert "1 file is no recording and was left out: .txt (1).\n" in done.stderr
+    assert (
+        "1 file is not in a format that is read here and was left out: .txt (1).\n" in done.stderr
+    )
     assert "r.hea: There are control characters in it" in done.stderr
     assert r"\x1b[31m.csv: Column \x1b[2J holds something that is not a number." in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
@@ -223,6 +226,46 @@ def test_interrupted_it_says_how_to_go_on_and_does(
     assert "of 1500 had come before." in done.stderr
     again = run("batch", "submit", tmp_path / "other.npy", "--new")
     assert "still waits" not in done.stderr + again.stderr
+
+
+def test_a_batch_that_was_interrupted_before_its_first_line_can_be_gone_on_with(
+    run: Run, environ: dict[str, str], stack: Stack, token: str, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "slow.npy", np.array([1, -1]))
+    # A file that takes a minute to be read.
+    program = (
+        "import time; from isoline import submit_command; "
+        "submit_command.read_lines = lambda *_: (time.sleep(60) for _ in '1'); "
+        "from isoline.__main__ import main; main()"
+    )
+    command = [sys.executable, "-c", program, "batch", "submit", str(tmp_path / "slow.npy")]
+    process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
+    with Client(stack.url, token) as client:
+
+        def is_there() -> bool:
+            newest = next(client.batches(), None)
+            return newest is not None and newest.status == "receiving"
+
+        wait_until(is_there, what="for the batch")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+        assert process.returncode == 130
+        [key] = re.findall(r"--key (files-\w+)", said)
+        [begun, *_] = client.batches()
+        np.save(tmp_path / "other.npy", np.array([1, -1]))
+        other = run("batch", "submit", tmp_path / "other.npy")
+        assert f"Batch {begun.id} still waits for lines; 0 have come" in other.stderr
+        assert f"with --key {key};" in other.stderr
+        client.cancel_batch(begun.id)
+
+
+def test_what_is_empty_says_so(run: Run, environ: dict[str, str], stack: Stack) -> None:
+    with Client(stack.url, admin_token=ADMIN_TOKEN) as admin:
+        nobody = {**environ, "ISOLINE_TOKEN": admin.register("nobody").token}
+    none = run("batch", "list", environ=nobody)
+    assert (none.returncode, none.stdout, none.stderr) == (0, "", "No batches.\n")
+    assert run("batch", "list", "--json", environ=nobody).stderr == ""
+    assert run("batch", "list", "--csv", environ=nobody).stdout.startswith("id,status,total")
 
 
 def test_a_new_batch_that_was_interrupted_goes_on_with_its_key_alone(
@@ -399,6 +442,28 @@ def test_a_token_of_somebody_who_was_erased_opens_nothing(
     done = run("upload", tmp_path / "a.npy", environ={**environ, "ISOLINE_TOKEN": token})
     assert done.returncode == 1
     assert "A valid user token is needed" in done.stderr
+    assert "Your token came from ISOLINE_TOKEN. isoline login keeps another" in done.stderr
+
+
+def test_an_administrator_who_is_not_let_in_learns_which_token_it_was(
+    run: Run, environ: dict[str, str], tmp_path: Path
+) -> None:
+    bare = {name: text for name, text in environ.items() if name != "ISOLINE_TOKEN"}
+    none = run("users", "list", environ=bare)
+    assert none.returncode == 1
+    assert f"token is not known for {environ['ISOLINE_URL']}." in none.stderr
+    assert "isoline login --admin keeps one; --admin-token and ISOLINE_ADMIN_TOKEN" in none.stderr
+    in_vain = {**bare, "ISOLINE_ADMIN_TOKEN": "a-wrong-one"}
+    wrong = run("users", "add", "ada", environ=in_vain)
+    assert "The administrator's token came from ISOLINE_ADMIN_TOKEN." in wrong.stderr
+    wrong = run("--admin-token", "a-wrong-one", "users", "add", "ada", environ=bare)
+    assert "The administrator's token came from --admin-token." in wrong.stderr
+    kept = tmp_path / "config" / "isoline" / "config.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(json.dumps({"url": environ["ISOLINE_URL"], "admin_token": "a-wrong-one"}))
+    wrong = run("users", "add", "ada", environ=bare)
+    assert f"The administrator's token came from {kept}." in wrong.stderr
+    assert "a-wrong-one" not in wrong.stderr
 
 
 def test_a_part_of_the_results_says_that_it_is_one(
@@ -412,7 +477,7 @@ def test_a_part_of_the_results_says_that_it_is_one(
             part = run("batch", what, batch_id, form)
             assert part.returncode == 4
             assert "of 1 lines 0 have ended" in part.stderr
-            assert "with --after 0" in part.stderr
+            assert part.stderr.endswith("): the same command again.\n")
             assert "part" not in part.stdout
     stack.start("bulk")
     wait_until(lambda: isoline.batch(batch_id).has_ended, what="for the batch")
@@ -564,6 +629,22 @@ def test_the_doctor_says_whether_it_is_worth_beginning(
     done = run("doctor", environ={**environ, "ISOLINE_TOKEN": "wrong"})
     assert done.returncode == 1
     assert "!!  your token" in done.stdout
+    assert "came from ISOLINE_TOKEN" in done.stdout
+
+
+def test_the_doctor_names_a_broker_that_is_away_first_and_nobody_who_is_heard_through_it() -> None:
+    away = Readiness(
+        status="degraded", database="ok", broker="unavailable", workers_online=0, relay="unknown"
+    )
+    assert [(what, bool(advice)) for what, (_, advice) in judge(away).items()] == [
+        ("broker", True),
+        ("database", False),
+    ]
+    there = Readiness(
+        status="degraded", database="ok", broker="ok", workers_online=0, relay="silent"
+    )
+    unwell = [what for what, (_, advice) in judge(there).items() if advice]
+    assert unwell == ["workers", "bulk workers", "relay"]
 
 
 def test_a_wrong_command_line_is_two(run: Run, tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from shared.broker import Broker
 from shared.database import now_s, transaction
 from shared.models import FAILED, RUNNING, Ecg
 from shared.settings import Settings
-from tests.parts import ADMIN, ADMIN_TOKEN, Door, another_database, free_port
+from standalone import valkey
+from standalone.processes import spawn
+from tests.parts import ADMIN, ADMIN_TOKEN, Door, another_database, free_port, wait_until
 
 
 @pytest.fixture
@@ -141,6 +143,32 @@ def test_whoever_is_not_heard_is_missed(
     code, said = page(house, capsys)
     assert code == 1
     assert "0 online (somebody@somewhere 60 s ago)" in said or "61 s ago" in said
+
+
+def test_who_died_long_ago_is_not_listed_beside_the_living(
+    house: Settings, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.zadd("isoline:heartbeats", {"worker:dead@somewhere": client.time()[0] - 3600})
+    code, said = page(house, capsys)
+    assert (code, "dead@somewhere" in said) == (0, False)
+
+
+def test_nobody_is_missed_just_after_the_broker_was_started(
+    door: Door, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    server = spawn(valkey.program(tmp_path / "valkey", port, "a-password"))
+    url = valkey.url(port, "a-password")
+    try:
+        wait_until(lambda: valkey.answers(url), what="for Valkey")
+        database_url = door.engine.url.render_as_string(hide_password=False)
+        code, said = page(settings_for(database_url, url, tmp_path), capsys)
+    finally:
+        server.terminate()
+        server.wait(10)
+    assert code == 0, said
+    assert said.count("not heard yet, the broker is") == 5
 
 
 def test_it_works_when_everything_is_down(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import SettingsError
-from shared.settings import WELL_KNOWN_TOKENS, Settings
+from shared.settings import Settings
 
 
 def test_every_problem_is_named_at_once() -> None:
@@ -23,12 +23,32 @@ def test_every_problem_is_named_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "token", [*sorted(WELL_KNOWN_TOKENS), "Secret", "a" * 15, "a b" * 9, "é" * 20]
+    "token",
+    [
+        *("Secret", "changemechangeme", "passwordpassword", "Change-Me-Please", "secret" * 9),
+        *("administrator-token", "isoline_admin_token_2026", "p123456789012345678ass"),
+        *("a" * 15, "a" * 16, "0110" * 8, "abcab" * 8),
+        *("a b c d e f " * 2, "éèêàùç" * 3, "qY3aq-Lk20x 7hWbZ19c"),
+    ],
 )
 def test_a_well_known_short_or_unsendable_admin_token_is_refused(token: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_environ({"ISOLINE_ADMIN_TOKEN": token})
     assert token not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "token", ["canary-canary-canary", "adminQxVb72kLm09P", "0f1e2d3c4b5a69788796a5b4c3d2e1f0"]
+)
+def test_a_token_that_only_begins_with_a_well_known_word_is_taken(token: str) -> None:
+    assert Settings.from_environ({"ISOLINE_ADMIN_TOKEN": token}).admin_token == token
+
+
+@pytest.mark.parametrize("url", ["http://h", "redis://:pw@host:port/0", "redis://h:70000"])
+def test_a_broker_that_cannot_be_named_is_refused_at_once(url: str) -> None:
+    with pytest.raises(SettingsError, match="ISOLINE_REDIS_URL") as caught:
+        Settings.from_environ({"ISOLINE_REDIS_URL": url})
+    assert "pw" not in str(caught.value)
 
 
 def test_secrets_stay_out_of_the_repr() -> None:

@@ -47,6 +47,17 @@ def test_the_table_has_a_row_for_each_measurement_and_a_column_for_each_lead() -
     ]
 
 
+def test_a_table_of_twelve_leads_fits_a_terminal() -> None:
+    measured = {"zero_crossings": {"version": 1, "count": 146, "rate_hz": 14.63}}
+    leads = [{"name": f"V{number}", "insights": measured} for number in range(1, 13)]
+    lines = table(leads).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == [f"V{number}" for number in range(1, 7)]
+    assert lines[3] == ""
+    assert lines[4].split() == [f"V{number}" for number in range(7, 13)]
+    assert lines[5].split() == ["zero_crossings.count", *["146"] * 6]
+
+
 def test_the_banner_names_secrets_and_shows_none(tmp_path: Path) -> None:
     token_file, password_file = tmp_path / "admin_token", tmp_path / "flower_password"
     said = banner("http://127.0.0.1:8000", token_file, "http://127.0.0.1:5555", password_file)

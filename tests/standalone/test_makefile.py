@@ -55,6 +55,10 @@ def test_make_alone_is_the_help(checkout: Checkout) -> None:
     listed = set(re.findall(r"^  make ([a-z-]+) ", done.stdout, re.MULTILINE))
     [phony] = re.findall(r"^\.PHONY: (.+)$", (HOUSE / "Makefile").read_text(), re.MULTILINE)
     assert listed == set(phony.split()) - {"help"}
+    # Of a terminal as it opens, with room for the prompt.
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 22
+    assert max(map(len, lines)) <= 80
 
 
 def test_without_a_python_that_is_new_enough_a_sentence_says_so(checkout: Checkout) -> None:

@@ -15,6 +15,7 @@ from typing import cast
 import pytest
 import redis
 from sqlalchemy import Engine, func, insert, select, update
+from structlog.testing import capture_logs
 
 from shared import database
 from shared.broker import Broker
@@ -261,6 +262,26 @@ def test_a_relay_without_a_broker_still_takes_back_and_publishes(engine: Engine)
     nowhere = f"redis://127.0.0.1:{free_port()}/0"
     Relay(engine, Broker(nowhere), celery_app(nowhere)).go_round()
     assert published(engine)
+
+
+def test_that_it_waits_is_told_when_it_begins_ever_more_seldom_and_when_it_is_over(
+    engine: Engine, redis_url: str, queue: redis.Redis
+) -> None:
+    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+    going_round = Relay(engine, Broker(nowhere), celery_app(nowhere))
+    with capture_logs() as lines:
+        for _ in range(300):
+            going_round.go_round()
+            # A second goes by.
+            going_round._waits_since_s -= 1
+        going_round._broker = Broker(redis_url)
+        going_round.go_round()
+    told = [(line["event"], line.get("for_s", line.get("after_s"))) for line in lines]
+    *waits, over = [line for line in told if line[0].startswith("relay waits")]
+    assert waits[0] == ("relay waits", 0)
+    assert 3 <= len(waits) <= 5
+    assert over[0] == "relay waits no more"
+    assert over[1] >= 300
 
 
 def test_what_was_erased_leaves_the_files_of_the_database(
