@@ -12,6 +12,7 @@ import uuid_utils
 from flask import Flask, Response, g, request
 from sqlalchemy import Engine
 
+from api.bell import Bell
 from api.bodies import Budget
 from api.ledger import Ledger
 from api.problems import MEDIA_TYPE
@@ -26,7 +27,6 @@ from api.routes.recompute import recompute
 from api.routes.users import users
 from api.waiting import WaitingRoom
 from shared import database
-from shared.bell import Bell
 from shared.broker import Broker
 from shared.errors import SettingsError
 from shared.jobs import celery_app

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from api.bell import Bell
 from shared import bell as bells
 from shared import jobs
-from shared.bell import Bell
 from shared.broker import Broker
 from tests.parts import free_port, wait_until
 
@@ -60,7 +60,7 @@ def test_it_rings_again_after_the_broker_was_away(
         raise redis.ConnectionError
 
     with monkeypatch.context() as away:
-        away.setattr("shared.bell.enqueue", fail)
+        away.setattr("api.bell.enqueue", fail)
         bell.ring(["dropped"])
         wait_until(lambda: tried, what="for the first try")
     time.sleep(0.2)
