@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from api import bell as bells
 from api.bell import Bell
-from shared import bell as bells
 from shared import jobs
 from shared.broker import Broker
 from tests.parts import free_port, wait_until
