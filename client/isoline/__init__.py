@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Unreachable,
         UnreadableFile,
         Unusable,
+        UnusableEcg,
     )
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "Unreachable",
     "UnreadableFile",
     "Unusable",
+    "UnusableEcg",
 ]
 
 _MODULES = ("answers", "client", "ecg", "errors")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
+from isoline.errors import UnusableEcg
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -64,9 +66,8 @@ def encode(ecg: Ecg, custom_id: str | None = None) -> bytes:
 
     Raises
     ------
-    TypeError : a signal holds something that is not a number.
-    ValueError : a signal has more than one dimension, or holds NaN or infinity; the message says
-        which lead.
+    UnusableEcg : a signal holds something that is not a finite number, or has more than one
+        dimension, or there is a value of a kind that JSON has not.
     """
     described: dict[str, Any] = {
         "custom_id": custom_id,
@@ -78,7 +79,10 @@ def encode(ecg: Ecg, custom_id: str | None = None) -> bytes:
     }
     known = {name: value for name, value in described.items() if value is not None}
     leads = [{"name": lead.name, "signal": _written(lead)} for lead in ecg.leads]
-    return msgspec.json.encode({**known, "leads": leads})
+    try:
+        return msgspec.json.encode({**known, "leads": leads})
+    except (TypeError, ValueError) as error:
+        raise UnusableEcg(f"It cannot be written as JSON: {error}.") from None
 
 
 def _written(lead: Lead) -> msgspec.Raw:
@@ -87,27 +91,37 @@ def _written(lead: Lead) -> msgspec.Raw:
     if hasattr(signal, "to_numpy"):
         signal = signal.to_numpy()
     if getattr(signal, "ndim", 1) != 1:
-        raise ValueError(f"Lead {lead.name!r}: a signal has one dimension.")
+        raise UnusableEcg(f"Lead {lead.name!r}: a signal has one dimension.")
     if not hasattr(signal, "tolist"):
-        signal = list(signal)
+        try:
+            signal = list(signal)
+        except TypeError:
+            raise UnusableEcg(f"Lead {lead.name!r}: its signal is no array of numbers.") from None
     pieces = []
     for start in range(0, len(signal), _PIECE):
         piece = signal[start : start + _PIECE]
         samples = piece if isinstance(piece, list) else piece.tolist()
-        _check_finite(lead.name, start, samples)
-        pieces.append(msgspec.json.encode(samples)[1:-1])
+        _check(lead.name, start, samples)
+        try:
+            pieces.append(msgspec.json.encode(samples)[1:-1])
+        except TypeError:
+            raise UnusableEcg(f"Lead {lead.name!r}: a sample is no int or float.") from None
     return msgspec.Raw(b"[%b]" % b",".join(pieces))
 
 
-def _check_finite(name: str, start: int, samples: list[float]) -> None:
-    """Raise `ValueError` for the first of some samples that is not finite."""
-    # What is not finite makes the sum so, too; only then is it worth looking at each of them.
-    # And an integer may be larger than any decimal.
+def _check(name: str, start: int, samples: list[float]) -> None:
+    """Raise `UnusableEcg` for the first of some samples that is not a finite number."""
+    # What is not finite makes the sum so, too, and what is no number allows none; only then is it
+    # worth looking at each of them. And an integer may be larger than any decimal.
     try:
         if math.isfinite(sum(samples)):
             return
-        for index, sample in enumerate(samples, start):
-            if not math.isfinite(sample):
-                raise ValueError(f"Lead {name!r}: sample {index} is {sample}.")
     except OverflowError:
-        raise ValueError(f"Lead {name!r}: an integer is too large to be one.") from None
+        raise UnusableEcg(f"Lead {name!r}: an integer is too large to be one.") from None
+    except TypeError:
+        pass
+    for index, sample in enumerate(samples, start):
+        if not isinstance(sample, int | float):
+            raise UnusableEcg(f"Lead {name!r}: sample {index} is not a number.")
+        if not math.isfinite(sample):
+            raise UnusableEcg(f"Lead {name!r}: sample {index} is {sample}.")

@@ -23,6 +23,10 @@ class Unusable(IsolineError, ValueError):
     """A URL, a token or a key that cannot be one; the message never holds a token."""
 
 
+class UnusableEcg(IsolineError, ValueError):
+    """A recording that cannot be sent; the message says which lead, and which sample."""
+
+
 class UnreadableFile(IsolineError):
     """A file that holds no recording, or one that cannot be read; the message says why.
 

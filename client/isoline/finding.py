@@ -13,7 +13,10 @@ from isoline.formats import MODULES
 from isoline.formats.wfdb_headers import named_files
 
 _HEADER = ".hea"
+_NO_ENDING = "without an ending"
 _MOST_KINDS = 8
+# Recordings, too, but none that is read here: whoever has them is told so by name.
+_FOREIGN = {".dcm": "DICOM", ".scp": "SCP-ECG", ".xml": "aECG (XML)"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Source:
 
 @dataclass
 class Findings:
-    """What there is to send, and how many files of each kind are no recordings.
+    """What there is to send, and how many files of each kind are left out.
 
     Not counted is what belongs to a recording that is sent: the files that its header names, and
     what bears its name, such as annotations.
@@ -42,12 +45,15 @@ class Findings:
             return None
         kinds = [f"{kind} ({count})" for kind, count in self.left_out.most_common(_MOST_KINDS)]
         more = ["…"] if len(self.left_out) > _MOST_KINDS else []
-        what = (
-            "1 file is no recording and was"
-            if number == 1
-            else (f"{number} files are no recordings and were")
-        )
-        return f"{what} left out: {', '.join([*kinds, *more])}."
+        # Of what is hidden, or a link, nobody knows the format.
+        is_foreign = all(kind.startswith((".", _NO_ENDING)) for kind in self.left_out)
+        what = "1 file was" if number == 1 else f"{number} files were"
+        if is_foreign:
+            what = "1 file is" if number == 1 else f"{number} files are"
+            what += f" not in a format that is read here and {'was' if number == 1 else 'were'}"
+        foreign = [name for kind, name in _FOREIGN.items() if self.left_out[kind]]
+        hint = f" Not read here: {', '.join(foreign)}." if foreign else ""
+        return f"{what} left out: {', '.join([*kinds, *more])}.{hint}"
 
 
 def find_sources(paths: Iterable[Path]) -> Findings:
@@ -118,7 +124,7 @@ def _kind(file: Path, root: Path) -> str | None:
         return "no files"
     if file.suffix.lower() in MODULES:
         return None
-    return printable(file.suffix.lower()) or "without an ending"
+    return printable(file.suffix.lower()) or _NO_ENDING
 
 
 def _belonging(files: Iterable[Path]) -> tuple[set[Path], set[Path]]:

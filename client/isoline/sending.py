@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from isoline.ecg import encode
-from isoline.errors import UnreadableFile
+from isoline.errors import UnreadableFile, UnusableEcg
 from isoline.escapes import printable
 from isoline.finding import Source
 from isoline.formats import read
@@ -107,5 +107,5 @@ def read_file(source: Source, sampling_rate_hz: float | None) -> Iterator[bytes 
             continue
         try:
             yield encode(ecg, custom_id)
-        except (TypeError, ValueError) as error:
+        except UnusableEcg as error:
             yield Unreadable(printable(custom_id), printable(str(error)))

@@ -190,7 +190,7 @@ class Transport:
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise Unreachable(
                 f"{self._url}{by_way_of(self._url)} did not answer: "
-                f"{_ERRNO.sub('', str(error)) or type(error).__name__}."
+                f"{_ERRNO.sub('', str(error)).rstrip('.') or type(error).__name__}."
             ) from None
 
 

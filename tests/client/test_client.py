@@ -19,6 +19,7 @@ from isoline import (
     NotFound,
     Unauthenticated,
     Unreachable,
+    UnusableEcg,
 )
 from tests.parts import ADMIN_TOKEN, Stack, free_port
 
@@ -69,10 +70,29 @@ def test_numbers_of_numpy_arrive_as_they_are(isoline: Client) -> None:
         assert accepted.leads[0].number_of_samples == 3
 
 
-@pytest.mark.parametrize("signal", [[1.0, float("nan")], np.array([np.inf]), [[1, 2]], ["x"]])
+@pytest.mark.parametrize(
+    "signal",
+    [
+        *([1.0, float("nan")], np.array([np.inf]), [[1, 2]], np.zeros((2, 2)), ["x"], "12", 7),
+        *(
+            [1, None],
+            np.array(["1"]),
+            [1, 10**400, 0.5],
+            [10**30, "x"],
+            None,
+            [1, {}],
+            [np.int64(1)],
+        ),
+    ],
+)
 def test_what_is_no_signal_is_not_sent(isoline: Client, signal: object) -> None:
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises(UnusableEcg, match="Lead 'I'"):
         isoline.upload(Ecg([Lead("I", signal)]))  # type: ignore[arg-type]
+
+
+def test_what_json_has_no_word_for_is_not_sent(isoline: Client) -> None:
+    with pytest.raises(UnusableEcg):
+        isoline.upload(Ecg([Lead("I", [1])], unit=object()))  # type: ignore[arg-type]
 
 
 def test_errors_carry_what_the_server_said(isoline: Client, stack: Stack) -> None:

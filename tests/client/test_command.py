@@ -114,7 +114,9 @@ def test_what_is_no_recording_is_named_and_nothing_in_a_name_is_obeyed(
     (folder / os.fsdecode(b"\xff.csv")).write_text("I\n1\n-1\n")
     done = run("batch", "submit", folder, "--watch")
     assert done.returncode == 3
-    assert "1 file is no recording and was left out: .txt (1).\n" in done.stderr
+    assert (
+        "1 file is not in a format that is read here and was left out: .txt (1).\n" in done.stderr
+    )
     assert "r.hea: There are control characters in it" in done.stderr
     assert r"\x1b[31m.csv: Column \x1b[2J holds something that is not a number." in done.stderr
     assert "\x1b" not in done.stdout + done.stderr

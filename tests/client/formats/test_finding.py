@@ -42,18 +42,26 @@ def test_what_is_no_recording_is_counted(tmp_path: Path) -> None:
     found = find_sources([tmp_path])
     assert names(found) == ["a.csv"]
     assert found.summary() == (
-        "8 files are no recordings and were left out: hidden (2), .txt (2), without an ending (1), "
+        "8 files were left out: hidden (2), .txt (2), without an ending (1), "
         "no files (1), .png (1), .dat (1)."
     )
     # What was named is never left out: it is for the reader to say what is wrong with it.
     assert names(find_sources([tmp_path / "LICENSE"])) == ["LICENSE"]
 
 
+def test_recordings_of_other_formats_are_called_by_their_names(tmp_path: Path) -> None:
+    make(tmp_path, "a.csv", "b.dcm", "c.xml")
+    assert find_sources([tmp_path]).summary() == (
+        "2 files are not in a format that is read here and were left out: .dcm (1), .xml (1). "
+        "Not read here: DICOM, aECG (XML)."
+    )
+
+
 def test_many_kinds_are_still_one_line(tmp_path: Path) -> None:
     make(tmp_path, *(f"a.x{number}" for number in range(20)), "a.\x1b[2J")
     summary = find_sources([tmp_path]).summary()
     assert summary is not None
-    assert summary.startswith("21 files are no recordings")
+    assert summary.startswith("21 files are not in a format that is read here")
     assert len(summary) < 200
     assert summary.isprintable()
 
