@@ -23,7 +23,7 @@ from shared.models import Ecg, RejectedLine, Signal
 from shared.signals import encode
 
 # A chunk is full when it has as many lines as a message names, or would keep others waiting for the
-# database, or its first line has waited itself.
+# database, or the one before it was that long ago: of what comes slowly, each line is one.
 MOST_BYTES = 2**21
 LONGEST_S = 1.0
 
@@ -126,8 +126,6 @@ class Chunk:
         self._add(_Line(number, custom_id, {}, b"", error))
 
     def _add(self, line: _Line) -> None:
-        if self.is_empty:
-            self._began_s = time.monotonic()
         self._lines.append(line)
 
     def store(self, connection: Connection, earlier: Earlier, last_line: int) -> Stored:

@@ -123,6 +123,32 @@ def test_a_client_that_is_gone_at_any_byte_can_go_on(
     assert results(isoline, batch["id"]) == {f"line {n}": 2 * n for n in range(number)}
 
 
+def test_of_a_slow_feeder_each_line_is_stored_soon(isoline: httpx.Client, stack: Stack) -> None:
+    key = {"Idempotency-Key": "slow"}
+    is_over = threading.Event()
+
+    def trickle() -> Iterator[bytes]:
+        # Far less than what a server that waits for a full buffer is content with.
+        for number in range(100):
+            yield line(number)
+            if is_over.wait(0.2):
+                return
+
+    def stored() -> int:
+        newest = isoline.get("/batches?limit=1").json()["data"]
+        return int(newest[0]["counts"]["total"]) if newest and newest[0]["detail"] else 0
+
+    with ThreadPoolExecutor(1) as pool, stack.client() as feeder:
+        feeder.headers = isoline.headers
+        fed = pool.submit(feeder.post, "/batches", content=trickle(), headers={**NDJSON, **key})
+        try:
+            seen = wait_until(stored, 15, "for the first lines, while more are on their way")
+            assert wait_until(lambda: stored() > seen, 15, "for more")
+        finally:
+            is_over.set()
+        assert fed.result().json()["total"] > seen
+
+
 @pytest.mark.timeout(240)
 def test_whatever_is_killed_each_line_is_answered_once(isoline: httpx.Client, stack: Stack) -> None:
     number = 1000
