@@ -161,6 +161,9 @@ def test_a_frame_has_the_names_as_they_are(isoline: Client) -> None:
     table = pandas.read_csv(io.BytesIO(b"".join(isoline.batch_csv(batch.id))))
     assert list(frame.columns) == list(table.columns)
     assert frame["zero_crossings_count"].tolist() == table["zero_crossings_count"].tolist()
+    # Not even without a sampling rate is a figure a column of objects.
+    for name in ("zero_crossings_rate_hz", "ecg_heart_rate_mean_bpm"):
+        assert frame[name].dtype.kind == "f"
     empty = isoline.frame(isoline.wait_for_batch(isoline.submit_batch([]).id).id)
     assert list(empty.columns) == list(table.columns)
 
