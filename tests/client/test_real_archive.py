@@ -63,7 +63,9 @@ def test_every_lead_of_every_recording_is_counted_as_numpy_counts_it(isoline: Cl
         line.custom_id or "": {lead.name: lead.number_of_zero_crossings for lead in line.leads}
         for line in isoline.batch_insights(batch.id)
     }
-    headers = {name: DATA / name for name in found if re.match(r"(mitdb|cpsc2018|nstdb)/.*hea", name)}
+    headers = {
+        name: DATA / name for name in found if re.match(r"(mitdb|cpsc2018|nstdb)/.*hea", name)
+    }
     assert len(headers) >= 30
     assert {name: found[name] for name in headers} == {
         name: expected(header) for name, header in headers.items()
