@@ -119,6 +119,11 @@ def batch_of(connection: Connection, caller: Caller, batch_id: str) -> Any:
     return row
 
 
+def is_any_pending(row: Any) -> bool:
+    """Whether a line of this batch waits, or is worked on."""
+    return bool(row.total > row.finished + row.failed + row.rejected)
+
+
 def describe(row: Any) -> Batch:
     """Say how far a batch is, by its counts alone: it costs the same however large it is."""
     ended = row.finished + row.failed + row.rejected

@@ -7,6 +7,7 @@ process never holds more than that.
 from __future__ import annotations
 
 import io
+import math
 import threading
 import time
 import zlib
@@ -17,8 +18,11 @@ from typing import Protocol
 from shared.errors import MalformedRequest, Overloaded, TooLarge, TooSlow, UnsupportedMedia
 
 CHUNK = 256 * 1024
-# Of what is worked on while it comes: a caller who writes line by line is not kept waiting.
-STREAMED_CHUNK = 64 * 1024
+# Of what is worked on while it comes, a piece is what comes within this time: granian gives a piece
+# only once it is whole, and whoever sends a line now and then is not kept waiting.
+PIECE_S = 0.25
+SMALLEST_PIECE = 128
+LARGEST_PIECE = 64 * 1024
 # What an inflater does not use at once it copies, each time: so it gets little at a time.
 MORSEL = 16 * 1024
 # A body that has not ended after the grace must have kept at least this pace.
@@ -92,27 +96,40 @@ class Share:
 class Arrival:
     """The chunks of one body in order, at no less than the slowest pace; counts what has come."""
 
-    def __init__(self, stream: Stream, length: int | None, chunk: int = CHUNK) -> None:
+    def __init__(self, stream: Stream, length: int | None) -> None:
         self._stream = stream
         self._length = length
-        self._chunk = chunk
         # What we do with it meanwhile is not the sender's time.
         self._waited_s = 0.0
         self.received = 0
 
     def __iter__(self) -> Iterator[bytes]:
         """Go on where the last one stopped."""
-        while self._length is None or self.received < self._length:
-            # A caller who falls silent is cut off by `api.pace`, and looks like the end here.
-            began_s = time.monotonic()
-            chunk = self._stream.read(self._chunk)
-            self._waited_s += time.monotonic() - began_s
-            self.received += len(chunk)
-            if self._waited_s > GRACE_S + self.received / SLOWEST_BYTES_PER_S:
-                raise TooSlow("The body arrived too slowly.")
-            if not chunk:
-                return
+        while chunk := self._read(CHUNK):
             yield chunk
+
+    def as_it_comes(self) -> Iterator[bytes]:
+        """The same in pieces that are as small as it comes slowly."""
+        lately, before_s = 0.0, time.monotonic()
+        while chunk := self._read(min(max(int(lately * PIECE_S), SMALLEST_PIECE), LARGEST_PIECE)):
+            now_s = time.monotonic()
+            took_s, before_s = max(now_s - before_s, 1e-6), now_s
+            # Bytes a second, as a mean that forgets within about a second.
+            lately += (len(chunk) / took_s - lately) * -math.expm1(-took_s)
+            lately = min(lately, LARGEST_PIECE / PIECE_S)
+            yield chunk
+
+    def _read(self, size: int) -> bytes:
+        if self._length is not None and self.received >= self._length:
+            return b""
+        # A caller who falls silent is cut off by `api.pace`, and looks like the end here.
+        began_s = time.monotonic()
+        chunk = self._stream.read(size)
+        self._waited_s += time.monotonic() - began_s
+        self.received += len(chunk)
+        if self._waited_s > GRACE_S + self.received / SLOWEST_BYTES_PER_S:
+            raise TooSlow("The body arrived too slowly.")
+        return chunk
 
     def discard(self, longest_s: float = DISCARDING_S) -> None:
         """Throw away what still comes, for a while."""
@@ -183,8 +200,9 @@ def stream_body(
     A body without a length that is not compressed may be cut without anybody noticing.
     """
     _check_encoding(encoding)
-    arrival = Arrival(stream, length, STREAMED_CHUNK)
-    yield from _inflate(arrival) if encoding == "gzip" else arrival
+    arrival = Arrival(stream, length)
+    pieces = arrival.as_it_comes()
+    yield from _inflate(pieces) if encoding == "gzip" else pieces
     _check_end(arrival, length)
 
 

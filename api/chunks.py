@@ -23,7 +23,7 @@ from shared.models import Ecg, RejectedLine, Signal
 from shared.signals import encode
 
 # A chunk is full when it has as many lines as a message names, or would keep others waiting for the
-# database, or its first line has waited itself.
+# database, or the one before it was that long ago: of what comes slowly, each line is one.
 MOST_BYTES = 2**21
 LONGEST_S = 1.0
 
@@ -44,30 +44,35 @@ class Stored:
 class Earlier:
     """The lines that earlier requests have brought, each of which may come again once."""
 
-    def __init__(self, last_number: int, last_line: int) -> None:
+    def __init__(self, last_number: int, last_line: int, unnamed: int) -> None:
         """See `tick_off`.
 
         Parameters
         ----------
         last_number : the highest that one of them had in its body.
         last_line : the highest that one is stored under, which may stand further behind.
+        unnamed : how many of them have no name.
         """
         self.last_number = last_number
         self.last_line = last_line
+        self._unnamed = unnamed
         # A byte a line: what is sent again may have a million of them.
         self._came_again = bytearray(last_line + 1)
 
     def tick_off(self, number: int, custom_id: str | None, lines: Sequence[int]) -> bool:
         """Whether this line is one of them, which has come again now: each does so once.
 
-        It is known by its name wherever it stands, or else by its number.
+        It is known by its name wherever it stands, or else by its number; but no more of them
+        without a name than there were.
 
         Parameters
         ----------
         lines : those that bear its name; as many times as there are of them, it is known.
         """
         if custom_id is None:
-            return number <= self.last_number
+            is_known = number <= self.last_number and self._unnamed > 0
+            self._unnamed -= is_known
+            return is_known
         for line in lines:
             if not self._came_again[line]:
                 self._came_again[line] = True
@@ -126,8 +131,6 @@ class Chunk:
         self._add(_Line(number, custom_id, {}, b"", error))
 
     def _add(self, line: _Line) -> None:
-        if self.is_empty:
-            self._began_s = time.monotonic()
         self._lines.append(line)
 
     def store(self, connection: Connection, earlier: Earlier, last_line: int) -> Stored:
@@ -215,3 +218,16 @@ def find_last_line(connection: Connection, batch_id: str) -> int:
         for table in (Ecg, RejectedLine)
     ]
     return max(line or 0 for line in last)
+
+
+def count_unnamed(connection: Connection, batch_id: str) -> int:
+    """How many lines of this batch have no name, or none that could be read."""
+    counts = [
+        connection.scalar(
+            select(func.count())
+            .select_from(table)
+            .where(table.batch_id == batch_id, table.custom_id.is_(None))
+        )
+        for table in (Ecg, RejectedLine)
+    ]
+    return sum(count or 0 for count in counts)

@@ -10,6 +10,7 @@ import csv
 import heapq
 import io
 import itertools
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from msgspec import Struct
 from sqlalchemy import Engine, Select, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from api.batches import batch_of
+from api.batches import batch_of, is_any_pending
 from api.chunks import find_last_line
 from api.insights import Definition, Finished, LeadInsights, Said, find_catalogue
 from api.problems import ANALYSIS_FAILED, Problem, make_problem
@@ -64,11 +65,12 @@ def export_insights(
     engine: Engine, caller: Caller, batch_id: str, *, after: int, form: Format
 ) -> Iterator[bytes]:
     """Give the insights of every line that has finished; raises `NotFound` at once."""
+    end, _ = _find_end(engine, caller, batch_id, after)
     statement = (
         select(Ecg.line, Ecg.custom_id, Ecg.id.label("ecg_id"), Insights.document)
         .join(Insights, Insights.ecg_id == Ecg.id)
         .where(Ecg.batch_id == batch_id, Ecg.status == FINISHED)
-        .where(Ecg.line < _find_end(engine, caller, batch_id, after))
+        .where(Ecg.line < end)
     )
     rows = _walk(engine, statement, Ecg.line, after)
     if form == "ndjson":
@@ -82,7 +84,7 @@ def export_errors(
     engine: Engine, caller: Caller, batch_id: str, *, after: int, form: Format
 ) -> Iterator[bytes]:
     """Give every line that was rejected or has failed; raises `NotFound` at once."""
-    end = _find_end(engine, caller, batch_id, after)
+    end, most_failed = _find_end(engine, caller, batch_id, after)
     failed = (
         select(Ecg.line, Ecg.custom_id, Ecg.id, Ecg.failure, Ecg.request_id)
         .where(Ecg.batch_id == batch_id, Ecg.status == FAILED)
@@ -94,7 +96,7 @@ def export_errors(
         .where(RejectedLine.line < end)
     )
     lines = heapq.merge(
-        map(_failed, _walk(engine, failed, Ecg.line, after)),
+        map(_failed, _walk(engine, failed, Ecg.line, after, most_failed)),
         map(_rejected, _walk(engine, rejected, RejectedLine.line, after)),
         key=lambda one: one.line,
     )
@@ -104,20 +106,25 @@ def export_errors(
     return _as_csv(header, map(_error_cells, lines))
 
 
-def _find_end(engine: Engine, caller: Caller, batch_id: str, after: int) -> int:
-    """The first line that has not ended, or has not come."""
+def _find_end(engine: Engine, caller: Caller, batch_id: str, after: int) -> tuple[int, int]:
+    """The first line that has not ended, or has not come; and how many before it have failed."""
     with reading(engine) as connection:
         batch_of(connection, caller, batch_id)
         # First: whatever comes from now on stands behind it, and is for whoever asks again.
         last = find_last_line(connection, batch_id)
-        waiting = connection.scalar(
-            select(Ecg.line)
-            .where(Ecg.batch_id == batch_id, Ecg.line > after, Ecg.line <= last)
-            .where(Ecg.status.in_([PENDING, RUNNING]))
-            .order_by(Ecg.line)
-            .limit(1)
-        )
-    return last + 1 if waiting is None else int(waiting)
+        # And then how many of those wait: what looks for the first passes all that have ended.
+        waiting = None
+        if is_any_pending(batch_of(connection, caller, batch_id)):
+            waiting = connection.scalar(
+                select(Ecg.line)
+                .where(Ecg.batch_id == batch_id, Ecg.line > after, Ecg.line <= last)
+                .where(Ecg.status.in_([PENDING, RUNNING]))
+                .order_by(Ecg.line)
+                .limit(1)
+            )
+        # At last, since until now some may have failed.
+        most_failed = batch_of(connection, caller, batch_id).failed
+    return last + 1 if waiting is None else int(waiting), most_failed
 
 
 def _walk(
@@ -125,16 +132,24 @@ def _walk(
     statement: Select[*tuple[Any, ...]],
     line: InstrumentedAttribute[Any],
     after: int,
+    most: int = sys.maxsize,
 ) -> Iterator[Any]:
-    """The rows in the order of their lines; between pages nothing is held open."""
-    while True:
-        page = statement.where(line > after).order_by(line).limit(ROWS_AT_ONCE)
+    """The rows in the order of their lines; between pages nothing is held open.
+
+    Parameters
+    ----------
+    most : how many there may be: what is rare is not looked for behind the last one.
+    """
+    while most > 0:
+        at_once = min(ROWS_AT_ONCE, most)
+        page = statement.where(line > after).order_by(line).limit(at_once)
         with reading(engine) as connection:
             rows = connection.execute(page).all()
         yield from rows
-        if len(rows) < ROWS_AT_ONCE:
+        if len(rows) < at_once:
             return
         after = rows[-1].line
+        most -= len(rows)
 
 
 def _together(pieces: Iterable[bytes]) -> Iterator[bytes]:

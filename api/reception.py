@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.batches import Batch, batch_of, describe
-from api.chunks import Chunk, Earlier, Stored, find_last_line
+from api.chunks import Chunk, Earlier, Stored, count_unnamed, find_last_line
 from api.lines import Line
 from api.uploads import BatchLine, custom_id_of, parse
 from api.users import WHO_ARE_YOU, Caller
@@ -92,9 +92,12 @@ class Reception:
         row = _open(engine, caller, key)
         self.batch_id: str = row.id
         self._reception: int = row.reception
-        with reading(engine) as connection:
-            last_line = find_last_line(connection, self.batch_id) if row.last_line else 0
-        self._earlier = Earlier(row.last_line, max(row.last_line, last_line))
+        last_line, unnamed = 0, 0
+        if row.last_line:
+            with reading(engine) as connection:
+                last_line = find_last_line(connection, self.batch_id)
+                unnamed = count_unnamed(connection, self.batch_id)
+        self._earlier = Earlier(row.last_line, max(row.last_line, last_line), unnamed)
         self._last_line = self._earlier.last_line
 
     def take(self, lines: Iterable[Line], *, has_known_end: bool) -> Received:

@@ -174,7 +174,10 @@ def _copy(
 def cancel(context: click.Context, batch_id: str, form: Form) -> None:
     """Stop what has not begun; what has finished stays."""
     with client_of(context) as client:
-        show([batch_row(client.cancel_batch(batch_id))], form)
+        found = client.cancel_batch(batch_id)
+        if found.status != "cancelled":
+            say("It had ended before: there was nothing to cancel.")
+        show([batch_row(found)], form)
 
 
 @batch.command("list", epilog="Example: isoline batch list")

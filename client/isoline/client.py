@@ -165,7 +165,8 @@ class Client:
 
         Raises
         ------
-        Interrupted : an iterator was cut short; it carries the key to go on with.
+        Interrupted : a line could not be made, which it names, or the connection was cut and only
+            an iterator given; it carries the key to go on with.
         """
         key = _key(idempotency_key)
         return submit(self._transport, items, key, compression, on_sent)

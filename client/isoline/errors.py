@@ -103,7 +103,10 @@ class ServerFault(ProblemError):
 
 
 class Interrupted(IsolineError):
-    """A batch was not sent to its end; sent again with the same key, it goes on from there."""
+    """A batch was not sent to its end; sent again with the same key, it goes on from there.
+
+    `__cause__` is what has happened: to the connection, or to the line that was to be made next.
+    """
 
     def __init__(self, detail: str, *, idempotency_key: str) -> None:
         super().__init__(detail)

@@ -45,4 +45,11 @@ def as_frame(lines: Iterable[Insights], catalogue: Sequence[Definition]) -> pand
                     value = figures.get("not_computable", value)
                 columns[name].append(value)
     texts = [*_TEXTS, *(name for name in sources if name.endswith("_problem"))]
-    return pandas.DataFrame(columns).astype(dict.fromkeys(texts, "string"))
+    # What is not said of any lead is a number that is missing, as in what pandas reads of a CSV.
+    missing = [
+        name
+        for name, cells in columns.items()
+        if name not in texts and all(cell is None for cell in cells)
+    ]
+    types = dict.fromkeys(texts, "string") | dict.fromkeys(missing, "float64")
+    return pandas.DataFrame(columns).astype(types)

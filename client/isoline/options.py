@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import click
@@ -28,16 +29,28 @@ SAMPLING_RATE = click.option(
 )
 
 
+_FORMS = {
+    "table": "As a table, which is the default.",
+    "json": "As JSON, one object a line.",
+    "csv": "As CSV.",
+}
+
+
 def FORM(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802 - an option, like the other
-    """`--table`, `--json` or `--csv`; the last one that is given counts."""
-    for name, default, words in (
-        ("csv", None, "As CSV."),
-        ("json", None, "As JSON, one object a line."),
-        ("table", "table", "As a table, which is the default."),
-    ):
-        option = click.option(f"--{name}", "form", flag_value=name, default=default, help=words)
-        command = option(command)
-    return command
+    """`--table`, `--json` or `--csv`, one of them, as `form`."""
+
+    @wraps(command)
+    def with_form(*args: Any, **options: Any) -> Any:
+        asked = [name for name in _FORMS if options.pop(f"as_{name}")]
+        if len(asked) > 1:
+            flags = " and ".join(f"--{name}" for name in asked)
+            raise click.UsageError(f"{flags} exclude each other: give one.")
+        return command(*args, form=asked[0] if asked else "table", **options)
+
+    chosen: Callable[..., Any] = with_form
+    for name, words in reversed(_FORMS.items()):
+        chosen = click.option(f"--{name}", f"as_{name}", is_flag=True, help=words)(chosen)
+    return chosen
 
 
 def access_of(context: click.Context) -> Access:

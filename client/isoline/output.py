@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import Any, Literal
 
 import msgspec
@@ -25,7 +26,7 @@ from rich.text import Text
 
 from isoline.answers import Batch, Insights
 from isoline.escapes import printable
-from isoline.screen import Row, sentence, table_lines, visible_json
+from isoline.screen import Row, endless_lines, sentence, table_lines, visible_json
 
 Form = Literal["table", "json", "csv"]
 
@@ -94,21 +95,20 @@ def _tamed(cell: Any) -> Any:
 
 
 def _show_table(rows: Iterable[Row], columns: Sequence[str], nothing: str) -> None:
-    first: list[Row] = []
-    left_out = 0
-    is_screen = sys.stdout.isatty()
-    for row in rows:
-        if len(first) < MOST_ROWS or not is_screen:
-            first.append(row)
-        else:
-            left_out += 1
+    coming = iter(rows)
+    first = list(islice(coming, 1))
     if nothing and not first:
         say(nothing)
         return
+    if not sys.stdout.isatty():
+        # What goes into a file is not folded to the width of a terminal that is not there.
+        for line, _ in endless_lines(chain(first, coming), columns):
+            print(line)
+        return
+    first += islice(coming, MOST_ROWS - 1)
+    left_out = sum(1 for _ in coming)
     console = Console(highlight=False)
-    # What goes into a file is not folded to the width of a terminal that is not there.
-    width = console.width if is_screen else sys.maxsize
-    for line, is_header in table_lines(first, _columns(first, columns), width):
+    for line, is_header in table_lines(first, _columns(first, columns), console.width):
         console.print(Text(line, style="bold" if is_header else ""), soft_wrap=True)
     if left_out:
         say(f"… and {left_out} more; --csv or --json gives all.")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import zip_longest
+from functools import cached_property
+from itertools import islice, zip_longest
 from typing import Any
 
 from rich.cells import cell_len
@@ -27,6 +29,8 @@ _SENTENCES = {"detail"}
 _SENTENCE_WIDTH = 36
 _GAP = "  "
 _HARD_SPACE = "\xa0"
+# Of a table in a file, so many are laid out at once, and in memory.
+ROWS_AT_ONCE = 1000
 
 
 def typed(command: str) -> str:
@@ -52,10 +56,12 @@ class _Column:
     header: list[str]
     cells: list[str]
     is_number: bool
+    least: int = 0
 
-    @property
+    @cached_property
     def width(self) -> int:
-        widest = max(map(cell_len, [*self.header, *self.cells]))
+        """In cells of the terminal; at least so wide as the same column further up."""
+        widest = max(self.least, *map(cell_len, [*self.header, *self.cells]))
         return min(widest, _SENTENCE_WIDTH) if self.name in _SENTENCES else widest
 
 
@@ -82,7 +88,35 @@ def table_lines(
         yield from _with_names(naming, band, len(rows), width)
 
 
-def _column(name: str, rows: Sequence[Row], *, is_broken: bool) -> _Column:
+def endless_lines(rows: Iterable[Row], names: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """Lay rows out for a file, as they come: each is a line, however wide it is.
+
+    There is a header again where what comes needs more columns, or wider ones.
+
+    Yields
+    ------
+    A line, and whether it belongs to a header.
+    """
+    coming = iter(rows)
+    before, widths = "", dict.fromkeys(names, 0)
+    while (part := list(islice(coming, ROWS_AT_ONCE))) or not before:
+        widths |= {name: 0 for row in part for name in row if name not in widths}
+        columns = [
+            _column(name, part, is_broken=False, least=least) for name, least in widths.items()
+        ]
+        widths = {column.name: column.width for column in columns}
+        for line, is_header in _with_names([], columns, len(part), sys.maxsize):
+            if not is_header:
+                yield line, False
+            elif line != before:
+                yield from [("", False)] if before else []
+                yield line, True
+                before = line
+        if not part:
+            return
+
+
+def _column(name: str, rows: Sequence[Row], *, is_broken: bool, least: int = 0) -> _Column:
     found = [row.get(name) for row in rows]
     cells = [_written(cell) for cell in found]
     is_number = bool(rows) and all(isinstance(cell, int | float | None) for cell in found)
@@ -95,7 +129,7 @@ def _column(name: str, rows: Sequence[Row], *, is_broken: bool) -> _Column:
             if cell_len(header[-1] + part) > room:
                 header.append("")
             header[-1] += part
-    return _Column(name, header, cells, is_number)
+    return _Column(name, header, cells, is_number, least)
 
 
 def _written(cell: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from isoline.answers import Batch
 from isoline.errors import Interrupted
-from isoline.lines import Item, Items, packed
+from isoline.lines import Item, Items, made, packed
 from isoline.retries import PASSING
 from isoline.transport import Transport, read
 
@@ -20,7 +20,9 @@ def submit(
     compression: int,
     on_sent: Callable[[int], None] | None,
 ) -> Batch:
-    """Send items as one batch; raises `Interrupted` where only an iterator was given."""
+    """Send items as one batch; raises `Interrupted` where a line cannot be made, or only an
+    iterator was given and the connection is cut.
+    """
     headers = {
         "Content-Type": NDJSON,
         # Compressed or not, what is gzip knows its end: a cut is never taken for it.
@@ -45,8 +47,12 @@ def submit(
         nonlocal sent
         sent = 0
         again: Iterable[Item] = items() if callable(items) else items
-        content = packed(again, compression, count)
-        response = transport.exchange("POST", "/batches", content=content, headers=headers)
+        content = packed(made(again, key), compression, count)
+        try:
+            response = transport.exchange("POST", "/batches", content=content, headers=headers)
+        except Interrupted as error:
+            # On the way through httpcore it lost what it came from.
+            raise error from error.__context__
         return read(response, Batch)
 
     if callable(items) or isinstance(items, list | tuple):

@@ -18,7 +18,18 @@ from hypothesis import strategies as st
 
 from api import bodies
 from api.app import READERS
-from api.bodies import CHUNK, GRACE_S, MORSEL, SLOWEST_BYTES_PER_S, Budget, Stream, read_body
+from api.bodies import (
+    CHUNK,
+    GRACE_S,
+    LARGEST_PIECE,
+    MORSEL,
+    PIECE_S,
+    SLOWEST_BYTES_PER_S,
+    Arrival,
+    Budget,
+    Stream,
+    read_body,
+)
 from api.routes.desk import desk_of
 from shared.errors import MalformedRequest, Overloaded, TooLarge, TooSlow, UnsupportedMedia
 from tests.parts import Door
@@ -240,6 +251,43 @@ def test_a_body_that_keeps_the_pace_may_take_its_time(monkeypatch: pytest.Monkey
     monkeypatch.setattr(bodies, "time", Clock(step_s=1.0))
     pace = Chunks(itertools.repeat(bytes(SLOWEST_BYTES_PER_S), 500))
     assert len(read(pace, most_bytes=2**24)) == 500 * SLOWEST_BYTES_PER_S
+
+
+class Paced:
+    """A stream that comes at some pace; like granian's, it gives a piece once it is whole."""
+
+    def __init__(self, pace: float) -> None:
+        self.now_s = 0.0
+        self.pace = pace
+        self.sizes: list[int] = []
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def read(self, size: int, /) -> bytes:
+        self.now_s += size / self.pace
+        self.sizes.append(size)
+        return bytes(size)
+
+
+@pytest.mark.parametrize("pace", [1_200, 20_000, 100_000])
+def test_what_comes_slowly_is_waited_for_no_longer_than_a_moment(
+    monkeypatch: pytest.MonkeyPatch, pace: float
+) -> None:
+    stream = Paced(1e9)
+    monkeypatch.setattr(bodies, "time", stream)
+    pieces = Arrival(stream, None).as_it_comes()
+    for _ in range(200):
+        next(pieces)
+    # What comes fast costs a turn a large piece.
+    assert stream.sizes[-1] == LARGEST_PIECE
+    stream.pace = pace
+    for _ in range(10):
+        next(pieces)
+    stream.sizes.clear()
+    for _ in range(50):
+        next(pieces)
+    assert max(stream.sizes) / pace < 1.5 * PIECE_S
 
 
 def test_every_reader_has_a_place_and_no_more() -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import Engine, delete, event, insert, select, update
 
 from api import exports
 from api.routes import batches as routes
 from api.users import Caller
 from shared.database import reading, transaction
 from shared.models import Ecg, InsightDefinition, Insights, User
+from shared.tally import count
 from tests.parts import Door
 from worker.relay import publish_catalogue
 
@@ -173,6 +175,7 @@ def test_errors_are_a_table_too(door: Door, ada: dict[str, str]) -> None:
     with transaction(door.engine) as connection:
         ended = {"status": "failed", "failure": '=He said: "no",\r\nand again', "finished_at_s": 1}
         connection.execute(update(Ecg).values(**ended))
+        connection.execute(count(batch_id, failed=1))
     header, first, second, third, fourth = rows_of(export(door, ada, f"{batch_id}/errors"))
     assert header == ["line", "custom_id", "ecg_id", "verdict", "type", "detail", "errors"]
     assert first[:5] == ["1", "'-b,\u2028", "", "rejected", "/problems/invalid-request"]
@@ -185,6 +188,25 @@ def test_errors_are_a_table_too(door: Door, ada: dict[str, str]) -> None:
         *("failed", "/problems/analysis-failed", '\'=He said: "no",\r\nand again', "")
     ]
     assert fourth[6] == "/custom_id is that of an earlier line"
+
+
+def test_what_is_not_there_is_not_looked_for_through_a_million_lines(door: Door) -> None:
+    ada = door.user()
+    batch_id = door.submit(ada, line("a", "I"), "no JSON", line("c", "I")).json["id"]
+    statements: list[str] = []
+    event.listen(door.engine, "before_cursor_execute", lambda *asked: statements.append(asked[2]))
+
+    def asked_for(status: str) -> bool:
+        statements.clear()
+        export(door, ada, f"{batch_id}/errors")
+        return any(re.search(status, statement) for statement in statements)
+
+    # Whose status is looked at, to find the first that waits, and those that have failed.
+    waiting, failed = r"ORDER BY ecgs\.line\s+LIMIT", r"ecgs\.failure"
+    assert asked_for(waiting)
+    door.work()
+    assert not asked_for(waiting)
+    assert not asked_for(failed)
 
 
 def test_figures_are_numbers_and_what_cannot_be_said_is_empty(

@@ -103,6 +103,21 @@ def test_a_line_without_a_name_is_told_by_its_number_in_the_body(door: Door) -> 
     assert send(door, ada, *more) == (7, 0, 5)
 
 
+@pytest.mark.parametrize("at", [0, 50, 100])
+@pytest.mark.parametrize("new", ["nonsense", '{"custom_id": "cut off', good(None)])
+def test_a_new_line_without_a_name_is_not_taken_for_one_that_has(
+    door: Door, new: str, at: int
+) -> None:
+    ada = door.user()
+    lines = [good(f"ecg {n}") for n in range(100)]
+    send(door, ada, *lines)
+    is_bad = new != good(None)
+    more = [*lines[:at], new, *lines[at:]]
+    assert send(door, ada, *more) == (101, is_bad, 100)
+    # From then on it is known, as all others are.
+    assert send(door, ada, *more) == (101, is_bad, 101)
+
+
 @pytest.mark.parametrize("between", [0, 64])
 def test_a_name_is_taken_by_a_bad_line_however_near_it_is(door: Door, between: int) -> None:
     ada = door.user()

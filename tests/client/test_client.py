@@ -161,6 +161,9 @@ def test_a_frame_has_the_names_as_they_are(isoline: Client) -> None:
     table = pandas.read_csv(io.BytesIO(b"".join(isoline.batch_csv(batch.id))))
     assert list(frame.columns) == list(table.columns)
     assert frame["zero_crossings_count"].tolist() == table["zero_crossings_count"].tolist()
+    # Not even without a sampling rate is a figure a column of objects.
+    for name in ("zero_crossings_rate_hz", "ecg_heart_rate_mean_bpm"):
+        assert frame[name].dtype.kind == "f"
     empty = isoline.frame(isoline.wait_for_batch(isoline.submit_batch([]).id).id)
     assert list(empty.columns) == list(table.columns)
 
@@ -171,7 +174,7 @@ def test_lines_that_are_ready_and_lines_that_are_bad(isoline: Client) -> None:
     assert (batch.counts.finished, batch.counts.rejected) == (3, 1)
     [error] = isoline.batch_errors(batch.id)
     assert (error.line, error.verdict, error.problem.status) == (3, "rejected", 400)
-    with pytest.raises(ValueError, match="one line"):
+    with pytest.raises(Interrupted, match=r"Line 1 cannot be sent: .* one line"):
         isoline.submit_batch([b"{}\n{}"])
 
 
@@ -189,14 +192,44 @@ def test_an_iterator_that_breaks_off_can_be_gone_on_with(isoline: Client) -> Non
         yield from many(150)
         raise RuntimeError("the disk is gone")
 
-    with pytest.raises(RuntimeError, match="disk"):
-        isoline.submit_batch(breaking(), idempotency_key="broken")
+    with pytest.raises(Interrupted, match="Line 151 was not made: RuntimeError: the disk") as cut:
+        isoline.submit_batch(breaking())
+    assert isinstance(cut.value.__cause__, RuntimeError)
+    key = cut.value.idempotency_key
     # The server may hear of the first request after it has heard of this one.
-    batch = isoline.submit_batch(list(many(200)), idempotency_key="broken")
+    batch = isoline.submit_batch(list(many(200)), idempotency_key=key)
     assert batch.counts.total == 200
     batch = isoline.wait_for_batch(batch.id, timeout_s=60)
     assert batch.counts.finished == 200
     assert len({line.custom_id for line in isoline.batch_insights(batch.id)}) == 200
+
+
+@pytest.mark.parametrize(
+    ("signal", "said"),
+    [
+        ([1.0, float("nan")], "Lead 'I': sample 1 is nan"),
+        ([1, None], "Lead 'I': sample 1 is not a number"),
+        (np.ma.masked_array([1, 2, 3], [False, False, True]), "Lead 'I': sample 2 is not a number"),
+        (["1"], "Lead 'I': sample 0 is not a number"),
+        (np.array([1 + 2j]), "Lead 'I': sample 0 is not a number"),
+    ],
+)
+def test_an_ecg_that_is_none_is_named_and_the_others_can_be_sent(
+    isoline: Client, signal: object, said: str
+) -> None:
+    bad = ("the bad one", Ecg([Lead("I", signal)]))  # type: ignore[arg-type]
+    for items in (iter([*many(3), bad]), [*many(3), bad]):
+        with pytest.raises(Interrupted) as cut:
+            isoline.submit_batch(items)
+        assert str(cut.value).startswith(f"Line 4 ('the bad one') cannot be sent: {said}.")
+        key = cut.value.idempotency_key
+        assert isoline.submit_batch(list(many(5)), idempotency_key=key).counts.total == 5
+
+
+@pytest.mark.parametrize("item", [None, 7, "text", (), ("a",), ("a", None), ("a", b"{}")])
+def test_what_is_no_item_of_a_batch_is_said(isoline: Client, item: object) -> None:
+    with pytest.raises(Interrupted, match=r"Line 1 .*cannot be sent: A line is an Ecg, a pair"):
+        isoline.submit_batch([item])  # type: ignore[list-item]
 
 
 def test_a_server_that_is_killed_meanwhile_is_waited_for(isoline: Client, stack: Stack) -> None:

@@ -157,6 +157,21 @@ def test_an_archive_in_and_a_table_out(run: Run, archive: Path) -> None:
     assert (watched.returncode, json.loads(watched.stdout)["id"]) == (3, batch["id"])
 
 
+def test_of_what_has_ended_there_is_nothing_to_cancel(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([1, -1]))
+    done = json.loads(run("batch", "submit", tmp_path, "--new", "--watch", "--json").stdout)
+    cancelled = run("batch", "cancel", done["id"])
+    assert cancelled.returncode == 0
+    assert cancelled.stderr == "It had ended before: there was nothing to cancel.\n"
+
+
+def test_one_form_is_enough(run: Run) -> None:
+    for forms in (["--json", "--csv"], ["--table", "--csv"]):
+        refused = run("batch", "list", *forms)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"{' and '.join(forms)} exclude each other" in refused.stderr
+
+
 def test_what_is_changed_is_another_batch_and_what_was_cancelled_says_so(
     run: Run, tmp_path: Path, stack: Stack
 ) -> None:

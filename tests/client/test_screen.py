@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from api import exports
-from isoline import output
+from isoline import output, screen
 from isoline.escapes import printable
-from isoline.screen import Row, sentence, table_lines, typed, visible_json
+from isoline.screen import (
+    ROWS_AT_ONCE,
+    Row,
+    endless_lines,
+    sentence,
+    table_lines,
+    typed,
+    visible_json,
+)
 
 ID = "01a20abc-2b62-7314-b407-ca860a0d2250"
 BATCH = {"id": ID, "status": "finished", "total": 1000000, "pending": 0, "finished": 1000000}
@@ -50,6 +58,61 @@ def test_in_a_file_nothing_is_folded() -> None:
     [_, line] = lay(rows, sys.maxsize)
     assert "x" * 300 in line
     assert ("a word " * 99).strip() in line
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every text whose width has been asked for: the work that a table is."""
+    texts: list[str] = []
+
+    def count(text: str) -> int:
+        texts.append(text)
+        return len(text)
+
+    monkeypatch.setattr(screen, "cell_len", count)
+    return texts
+
+
+@pytest.mark.parametrize("width", [40, sys.maxsize])
+def test_the_work_of_a_table_grows_as_its_rows_do(measured: list[str], width: int) -> None:
+    lay([lead("a", n, insights=8) for n in range(100)], width)
+    of_a_hundred = len(measured)
+    measured.clear()
+    lay([lead("a", n, insights=8) for n in range(1000)], width)
+    assert len(measured) < 12 * of_a_hundred
+
+
+def test_a_table_in_a_file_comes_as_its_rows_do(measured: list[str]) -> None:
+    taken = 0
+
+    def rows() -> Iterator[Row]:
+        nonlocal taken
+        for taken in range(1, 20_001):
+            yield {"line": taken, "custom_id": f"ecg {taken}", "lead": 0}
+
+    furthest_ahead = 0
+    lines: list[tuple[str, bool]] = []
+    for line, is_header in endless_lines(rows(), ["line", "custom_id"]):
+        furthest_ahead = max(furthest_ahead, taken - len(lines))
+        lines.append((line, is_header))
+    assert furthest_ahead <= ROWS_AT_ONCE
+    assert len(measured) < 20 * 20_000
+    # A header again where a name needs more room, and every row once.
+    assert [line.split() for line, is_header in lines if is_header] == 2 * [
+        ["line", "custom_id", "lead"]
+    ]
+    assert [int(line.split()[0]) for line, is_header in lines if line and not is_header] == list(
+        range(1, 20_001)
+    )
+
+
+def test_a_column_that_comes_late_has_a_header() -> None:
+    rows: list[Row] = [{"line": n} for n in range(ROWS_AT_ONCE)] + [{"line": 7, "problem": "so"}]
+    lines = [line for line, _ in endless_lines(rows, ["line"])]
+    assert lines[0] == "line"
+    assert lines[-3:] == ["", "line  problem", "   7  so"]
+    assert [line for line, _ in endless_lines([], ["line", "name"])] == ["line  name"]
+    assert list(endless_lines([], [])) == []
 
 
 def test_rows_with_the_same_name_share_it() -> None:

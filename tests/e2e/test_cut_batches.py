@@ -60,7 +60,7 @@ def ended(isoline: httpx.Client, batch_id: str, within_s: float = 60) -> dict[st
     return found
 
 
-def results(isoline: httpx.Client, batch_id: str) -> dict[str, int]:
+def results(isoline: httpx.Client, batch_id: str) -> dict[str | None, int]:
     """What each line has come to, by its name; a name that is there twice is an error."""
     text = isoline.get(f"/batches/{batch_id}/insights").text
     found = [json.loads(one) for one in text.splitlines()]
@@ -81,6 +81,16 @@ def send_in_part(stack: Stack, head: str, body: bytes, ending: str) -> None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
 
+def mixed(number: int, ending: bytes) -> bytes:
+    """So many good lines and one without a name; every tenth time a bad one, or an empty one."""
+    lines = [b'{"leads": [{"name": "I", "signal": [1, -1]}]}']
+    for n in range(number):
+        lines.append(line(n).rstrip())
+        if n % 10 == 7:
+            lines += [b'{"custom_id": "bad %d", "leads": 3}' % n, b"nonsense", b"", b"[]"]
+    return ending.join(lines) + ending
+
+
 def chunked(body: bytes) -> bytes:
     pieces = [body[start : start + 700] for start in range(0, len(body), 700)]
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
@@ -93,7 +103,8 @@ def test_a_client_that_is_gone_at_any_byte_can_go_on(
 ) -> None:
     chance = random.Random(f"{way} {seed}")
     number = 300
-    body = b"".join(line(n) for n in range(number))
+    body = mixed(number, chance.choice([b"\n", b"\r\n", b"\n\n"]))
+    rejected = 3 * (number // 10)
     key = f"cut-{way}-{seed}"
     head = [
         *("POST /batches HTTP/1.1", "Host: isoline", f"Idempotency-Key: {key}"),
@@ -116,11 +127,44 @@ def test_a_client_that_is_gone_at_any_byte_can_go_on(
         assert answer.json()["type"] == "/problems/batch-taken-over"
         answer = isoline.post("/batches", content=body, headers={**NDJSON, "Idempotency-Key": key})
     assert answer.status_code == 202
-    assert answer.json()["counts"]["rejected"] == 0
-    assert answer.json()["total"] == number
+    assert answer.json()["counts"]["rejected"] == rejected
+    assert answer.json()["total"] == number + 1 + rejected
     batch = ended(isoline, answer.json()["id"])
-    assert batch["counts"]["finished"] == number
-    assert results(isoline, batch["id"]) == {f"line {n}": 2 * n for n in range(number)}
+    assert batch["counts"]["finished"] == number + 1
+    expected: dict[str | None, int] = {None: 1}
+    expected |= {f"line {n}": 2 * n for n in range(number)}
+    assert results(isoline, batch["id"]) == expected
+    errors = isoline.get(f"/batches/{batch['id']}/errors").text.splitlines()
+    names = [json.loads(one)["custom_id"] for one in errors]
+    for n in range(7, number, 10):
+        assert names.count(f"bad {n}") == 1
+    assert names.count(None) == 2 * (number // 10)
+
+
+def test_of_a_slow_feeder_each_line_is_stored_soon(isoline: httpx.Client, stack: Stack) -> None:
+    key = {"Idempotency-Key": "slow"}
+    is_over = threading.Event()
+
+    def trickle() -> Iterator[bytes]:
+        # Far less than what a server that waits for a full buffer is content with.
+        for number in range(100):
+            yield line(number)
+            if is_over.wait(0.2):
+                return
+
+    def stored() -> int:
+        newest = isoline.get("/batches?limit=1").json()["data"]
+        return int(newest[0]["counts"]["total"]) if newest and newest[0]["detail"] else 0
+
+    with ThreadPoolExecutor(1) as pool, stack.client() as feeder:
+        feeder.headers = isoline.headers
+        fed = pool.submit(feeder.post, "/batches", content=trickle(), headers={**NDJSON, **key})
+        try:
+            seen = wait_until(stored, 15, "for the first lines, while more are on their way")
+            assert wait_until(lambda: stored() > seen, 15, "for more")
+        finally:
+            is_over.set()
+        assert fed.result().json()["total"] > seen
 
 
 @pytest.mark.timeout(240)

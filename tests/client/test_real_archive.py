@@ -1,0 +1,75 @@
+"""All real recordings beside the checkout, as one batch, against a count by numpy alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from isoline import Client
+from isoline.finding import find_sources
+from isoline.sending import read_lines
+from tests.parts import HOUSE
+
+DATA = HOUSE.parent / "shared" / "data"
+TWINS = {"A0001.hea", "A0001.edf", "A0001.csv"}
+
+
+def expected(header: Path) -> dict[str, int]:
+    """How often each lead crosses its baseline, from the bytes of the file and its header's words.
+
+    Nothing of ours is asked: formats 212 and 16 as header(5) and signal(5) describe them.
+    """
+    record, *signals = [
+        line.split() for line in header.read_text().splitlines() if line.strip() and line[0] != "#"
+    ]
+    leads, samples = int(record[1]), int(record[3])
+    signals = signals[:leads]
+    form, _, skipped = signals[0][1].partition("+")
+    raw = (header.parent / signals[0][0]).read_bytes()[int(skipped or 0) :]
+    if form in {"16", "16x1"}:
+        counts: NDArray[np.int64] = np.frombuffer(raw, "<i2").astype(np.int64)
+    else:
+        assert form == "212"
+        bytes_ = np.frombuffer(raw, np.uint8).reshape(-1, 3).astype(np.int64)
+        first = bytes_[:, 0] + 256 * (bytes_[:, 1] % 16)
+        second = bytes_[:, 2] + 256 * (bytes_[:, 1] // 16)
+        counts = np.stack([first, second], axis=1).ravel()
+        counts[counts >= 2048] -= 4096
+    crossings = {}
+    for number, signal in enumerate(signals):
+        gain = re.match(r"[^(/]+\((-?\d+)\)", signal[2])
+        zero = int(gain[1] if gain else signal[4])
+        signs = np.sign(counts[: leads * samples].reshape(samples, leads)[:, number] - zero)
+        signs = signs[signs != 0]
+        crossings[signal[8]] = int(np.count_nonzero(signs[1:] != signs[:-1]))
+    return crossings
+
+
+@pytest.mark.skipif(
+    not DATA.is_dir(), reason="the folder of real recordings is not beside the checkout"
+)
+def test_every_lead_of_every_recording_is_counted_as_numpy_counts_it(isoline: Client) -> None:
+    sources = find_sources([DATA]).sources
+    batch = isoline.submit_batch(
+        lambda: read_lines(sources, None, lambda found: pytest.fail(str(found)), lambda: None)
+    )
+    batch = isoline.wait_for_batch(batch.id, timeout_s=120)
+    assert batch.counts.finished == batch.counts.total == len(sources)
+    found = {
+        line.custom_id or "": {lead.name: lead.number_of_zero_crossings for lead in line.leads}
+        for line in isoline.batch_insights(batch.id)
+    }
+    headers = {
+        name: DATA / name for name in found if re.match(r"(mitdb|cpsc2018|nstdb)/.*hea", name)
+    }
+    assert len(headers) >= 30
+    assert {name: found[name] for name in headers} == {
+        name: expected(header) for name, header in headers.items()
+    }
+    twins = [list(leads.values()) for name, leads in found.items() if Path(name).name in TWINS]
+    assert len(twins) == len(TWINS)
+    assert twins[0] == twins[1] == twins[2]
