@@ -110,6 +110,8 @@ def sqlite_door(settings: Settings, sqlite_engine: Engine) -> Door:
 def pytest_configure(config: pytest.Config) -> None:
     """Let log lines go the way they go in production, where `caplog` sees them."""
     logs.configure()
+    # Whoever is started in the background ignores Ctrl-C, and so would all that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Told to end, as `timeout` does, tests end their processes first, as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # It says goodbye when the process ends, after pytest's last line.
@@ -117,6 +119,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, and says so by a time-out of its own."""
+    """Begin with what takes long: it says so by a time-out of its own, or starts whole stacks."""
     long = {item.path for item in items if item.get_closest_marker("timeout")}
+    long |= {item.path for item in items if item.path.parent.name == "e2e"}
     items.sort(key=lambda item: item.path not in long)
