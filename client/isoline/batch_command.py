@@ -73,7 +73,7 @@ def results(context: click.Context, batch_id: str, after: int, form: Form) -> No
         show(rows, form, columns=["line", "custom_id", "lead", "name"], nothing="No insights.")
 
 
-_LINE = ("line", "custom_id", "ecg_id", "status", "leads")
+_LINE = ("line", "custom_id", "ecg_id", "status", "leads", "insights")
 
 
 @batch.command(epilog="Example: isoline batch errors 01a208f9-aad6-728b-860f-e3721aa89d31")

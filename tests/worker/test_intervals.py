@@ -41,7 +41,8 @@ def accept_slowly(intervals: list[float]) -> list[bool]:
         if not 0.2 <= one <= 3.0:
             verdicts.append(False)
             continue
-        median = statistics.median(mirrored[place - 20 : place + 21])
+        others = mirrored[place - 20 : place] + mirrored[place + 1 : place + 21]
+        median = statistics.median(others)
         verdicts.append(abs(one - median) <= 0.2 * median)
         place += 1
     return verdicts
@@ -51,6 +52,29 @@ def accept_slowly(intervals: list[float]) -> list[bool]:
 @given(any_intervals)
 def test_what_is_accepted_is_what_a_slow_look_accepts(intervals: list[float]) -> None:
     assert accept(np.array(intervals, np.float64)).tolist() == accept_slowly(intervals)
+
+
+def test_of_two_kinds_that_take_turns_none_is_the_measure_of_itself() -> None:
+    intervals = np.array([0.5, 1.1] * 40)
+    assert not accept(intervals).any()
+
+
+def test_steps_of_fifty_milliseconds_exactly_are_not_more() -> None:
+    # 18 samples at 360 Hz, as differences of R peaks in whole samples.
+    peaks = np.cumsum([0, *([290, 308] * 200)])
+    intervals = np.diff(peaks / 360.0)
+    assert time_domain(intervals, all_of(intervals))["pnn50_percent"] == 0.0
+    wider = np.diff(np.cumsum([0, *([290, 309] * 200)]) / 360.0)
+    assert time_domain(wider, all_of(wider))["pnn50_percent"] > 99.0
+
+
+@pytest.mark.parametrize(("seconds", "windows"), [(290, 0), (300, 1), (600, 2), (900, 3)])
+def test_five_minutes_of_a_recording_are_a_window(seconds: int, windows: int) -> None:
+    # Its first beat comes after its beginning, and its last before its end.
+    intervals = np.full(int(seconds / 0.8) - 1, 0.8)
+    intervals += 0.02 * np.sin(np.arange(intervals.size))
+    found = frequency_domain(intervals, all_of(intervals))
+    assert (found["windows"] if found else 0) == windows
 
 
 def test_an_early_beat_and_the_pause_after_it_are_left_out_and_nothing_else() -> None:

@@ -15,6 +15,8 @@ FLAT_S = 2.0
 # No wave's top is level for so long; and a slower one may not reach the rail again and again.
 _RAIL_S = 0.01
 _PIECES = 6
+# Of the sampling rate, what is told from its alias.
+_HIGHEST_SHARE = 0.45
 _MAINS_HZ = (50.0, 60.0)
 
 
@@ -83,6 +85,11 @@ def _hum(stretches: Float32s, sampling_rate_hz: float) -> Float32s:
     return hum
 
 
+def tells_mains(sampling_rate_hz: float | None) -> bool:
+    """Whether hum of 50 and of 60 Hz can both be told at this rate."""
+    return sampling_rate_hz is not None and max(_MAINS_HZ) < _HIGHEST_SHARE * sampling_rate_hz
+
+
 @functools.lru_cache(maxsize=64)
 def _waves(length: int, sampling_rate_hz: float) -> Float32s:
     """Cosine and sine of each, in rows; none where the sampling cannot tell."""
@@ -92,6 +99,6 @@ def _waves(length: int, sampling_rate_hz: float) -> Float32s:
         wave(turns * mains_hz) * window * (2 / window.sum())
         for mains_hz in _MAINS_HZ
         for wave in (np.cos, np.sin)
-        if mains_hz < 0.45 * sampling_rate_hz
+        if mains_hz < _HIGHEST_SHARE * sampling_rate_hz
     ]
     return np.array(waves, np.float32).reshape(-1, length)

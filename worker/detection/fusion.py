@@ -10,7 +10,7 @@ from shared.errors import NotComputable
 from worker.detection.beats import Beats, r_peaks
 from worker.detection.decisions import RULE, Rule, View, decide
 from worker.detection.energy import Energy, between_middles, normalise
-from worker.detection.quality import WORTHLESS, Quality
+from worker.detection.quality import WORTHLESS, Quality, credible
 from worker.detection.traces import Trace
 
 # A beat counts for so much in one lead; an artefact must not outvote the others.
@@ -50,7 +50,7 @@ def fuse(
     if not usable:
         raise NotComputable("needs a lead whose quality allows to see beats")
     if len(usable) == 1 and (only := beats[usable[0]]) is not None:
-        return only
+        return credible(only, traces[usable[0]], qualities[usable[0]])
     # The best lead first.
     usable.sort(key=lambda n: -float(qualities[n].by_stretch.sum()))
     longest = max((traces[n] for n in usable), key=lambda trace: trace.signal.size)

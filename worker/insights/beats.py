@@ -27,6 +27,7 @@ from typing import Any
 from shared.errors import NotComputable
 from worker.detection.beats import Beats
 from worker.detection.fusion import fuse
+from worker.detection.quality import credible
 from worker.insights import Needed, Recording
 
 VERSION = 1
@@ -48,6 +49,7 @@ def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
         beats: Beats | None = of_leads["_beats"]
         if beats is None or not of_leads["_quality"].is_usable:
             raise NotComputable("needs a lead whose quality allows to see beats")
+        beats = credible(beats, of_leads["_trace"], of_leads["_quality"])
     else:
         read = [one for one in of_leads if one is not None]
         traces, found, qualities = (

@@ -75,6 +75,8 @@ def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
         raise NotComputable("needs 60 s of accepted intervals between beats")
     if 2 * accepted.sum() < accepted.size:
         raise NotComputable("needs half of the intervals between beats to be accepted")
+    if (accepted[:-1] & accepted[1:]).sum() < 2:
+        raise NotComputable("needs accepted intervals that follow one another")
     spectrum = frequency_domain(intervals_s, accepted)
     return {
         **time_domain(intervals_s, accepted),

@@ -2,23 +2,23 @@
 
 `value` is the mean over stretches of 1.5 s. A stretch is worth nothing where the lead is flat or
 disconnected; elsewhere as much as the beats stand out over what lies between them, times how sure
-its beats are, less what is clipped and what hums. `reasons` says of what share of the lead, 0 to 1,
-something is wrong, and leaves out what is wrong nowhere:
+its beats are, squared, less what is clipped and what hums. The other figures say of what share of
+the stretches, 0 to 1, something is wrong, and why:
 
-- `flat`: at least half of the stretch is one and the same value;
+- `flat`: a part of the stretch lies in a run of two seconds or more of one and the same value;
 - `disconnected`: two stretches or more in a row in which next to nothing is left of the signal;
 - `clipped`: samples rest at the end of the range;
 - `noise`: what lies between beats rises to more than half of their height, or the beats are not
   like their neighbours;
-- `mains`: hum of 50 or 60 Hz has a quarter of what beats have in their band.
-
-The same shares are figures: `flat`, `disconnected`, `clipped`, `noise`, `mains`.
+- `mains`: hum of 50 or 60 Hz has a quarter of what beats have in their band; left out where the
+  sampling rate is too low to tell, at 133 Hz or less.
 
 Limits
 ------
 - Needs a sampling rate of 100 to 10,000 Hz and two seconds of samples.
 - It is about seeing beats: a lead of quality 1 may still be unfit to measure its finer waves.
 - A rhythm whose beats all differ counts as noisy.
+- A lead that stays disconnected for more than some seconds, but hums or hisses, counts as noisy.
 
 Sources
 -------
@@ -34,6 +34,7 @@ from typing import Any
 
 from shared.errors import NotComputable
 from worker.detection.beats import find_beats
+from worker.detection.faults import tells_mains
 from worker.detection.quality import assess_quality
 from worker.detection.traces import condition
 from worker.insights import Needed, Recording
@@ -51,8 +52,8 @@ def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
     Returns
     -------
     dict
-        The figures, of the reasons all five; and `_trace`, `_beats` (None where there are none) and
-        `_quality` for others.
+        The figures, of the reasons all that can be told; and `_trace`, `_beats` (None where there
+        are none) and `_quality` for others.
     """
     trace = condition(recording.samples, recording.sampling_rate_hz)
     try:
@@ -62,7 +63,11 @@ def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
     quality = assess_quality(trace, beats)
     return {
         "value": round(quality.value, 4),
-        **{name: round(quality.reasons.get(name, 0.0), 4) for name in _REASONS},
+        **{
+            name: round(quality.reasons.get(name, 0.0), 4)
+            for name in _REASONS
+            if name != "mains" or tells_mains(recording.sampling_rate_hz)
+        },
         "_trace": trace,
         "_beats": beats,
         "_quality": quality,

@@ -5,9 +5,9 @@ are the indices, from 0, of those that are left out of the variability:
 
 - an interval shorter than 200 ms or longer than 3,000 ms is taken for a beat that was found in vain
   or missed (`implausible` says how many);
-- one that differs by more than 20 % from the median of the 41 plausible intervals of which it is
-  the middle (mirrored at both ends) is taken for one that begins or ends with an ectopic beat, or
-  for the same mistake (`deviating`).
+- one that differs by more than 20 % from the median of the 20 plausible intervals before it and
+  the 20 after it (mirrored at both ends) is taken for one that begins or ends with an ectopic beat,
+  or for the same mistake (`deviating`).
 
 `count` is how many there are, `accepted` how many of them are accepted, and `median_ms` the median
 of the accepted ones.
@@ -15,7 +15,8 @@ of the accepted ones.
 Limits
 ------
 - Needs two beats.
-- The accuracy of an interval is that of two R peaks: one sample, at best.
+- The accuracy of an interval is that of two R peaks: one sample, at best. Where another lead
+  becomes the best one, R peaks move by as much as the leads differ, and so does one interval.
 - A rhythm that is irregular by nature loses many of its intervals, which are right all the same;
   and a beat that comes less than 20 % too early is kept.
 
