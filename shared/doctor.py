@@ -66,6 +66,10 @@ class _Interview:
                 self._said.append(finding)
         except (DatabaseUnavailable, redis.RedisError):
             self._said.append(self._is_away())
+        # A file that is damaged, or whatever else nobody thought of, is not well either.
+        except Exception as error:  # noqa: BLE001
+            says = f"cannot be examined ({type(error).__name__})"
+            self._said.append(Finding(self._what, says, AWAY.get(self._what, "Look at its log.")))
 
     def findings(self, end_s: float) -> Iterator[Finding]:
         """What was said until then, and that there would have been more."""
@@ -100,6 +104,11 @@ def main(
     parser = argparse.ArgumentParser(prog="python -m shared.doctor", description=__doc__)
     parser.add_argument("--audit", action="store_true", help="what the administrator did")
     if parser.parse_args(arguments).audit:
+        file = database.sqlite_file_of(settings.database_url)
+        if file is not None and not file.exists():
+            # To ask would make one.
+            print(f"{file} is not there.", file=sys.stderr)
+            return 1
         engine = database.connect(settings.database_url, patience_s=PATIENCE_S, pool_size=1)
         try:
             print(*audit_trail(engine), sep="\n")

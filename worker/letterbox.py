@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty
 from typing import Any
 
@@ -34,6 +35,11 @@ def _throw_away(error: Exception) -> None:
 class QoS(redis.QoS):
     """What was taken out of a queue and is not put away yet."""
 
+    def restore_visible(self, *args: Any, **options: Any) -> None:
+        """Lay back what others never put away, unless the broker takes nothing at present."""
+        with suppress(ResponseError):
+            super().restore_visible(*args, **options)
+
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
         """Lay what its worker never put away into its queue again, if it can be read."""
         try:
@@ -52,6 +58,12 @@ class Channel(redis.Channel):
 
     QoS = QoS
     _kept: Any = None
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        # Which queue a message goes to is known to whoever sends one: a broker that takes nothing
+        # at present must not keep a worker from starting.
+        with suppress(ResponseError):
+            super()._queue_bind(exchange, routing_key, pattern, queue)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         # Kombu makes one for every message and every event, which costs more than sending it.

@@ -119,10 +119,12 @@ class Relay:
 
     def _look_at_the_clock(self) -> None:
         with reading(self._engine) as connection:
-            known_s, self._known_s = self._known_s, connection.scalar(select(now_s())) or 0.0
+            says_s = connection.scalar(select(now_s())) or 0.0
         # Whether it was set back before this relay began, nobody knows.
-        if self._known_s < known_s and (mended := heed_the_clock(self._engine)):
+        if says_s < self._known_s and (mended := heed_the_clock(self._engine)):
             log.warning("the clock of the database was set back", rows=mended)
+        # Only now: what could not be mended is tried again.
+        self._known_s = says_s
 
     def say_goodbye(self) -> None:
         """End as asked."""
@@ -148,7 +150,12 @@ class Relay:
             (and_(IS_RETRIED_REDO, is_alone), quarantine, 1),
         ):
             lost_after_s = presumed_lost_after_s(
-                self._engine, rows, self._broker.waiting(queue), is_another=is_another
+                self._engine,
+                rows,
+                self._broker.waiting(queue),
+                is_another=is_another,
+                # Lines and what is done again share a queue that is never empty while batches come.
+                is_eaten=queue == BULK and bool(roll and roll.online("bulk")),
             )
             ring = partial(enqueue, self._app, queue=queue)
             rung += ring_again(self._engine, rows, ring, a_message, lost_after_s)

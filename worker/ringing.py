@@ -20,7 +20,12 @@ TURNS_A_ROUND = LINES_IN_QUEUE // LINES_PER_MESSAGE
 
 
 def presumed_lost_after_s(
-    engine: Engine, rows: ColumnElement[bool], messages: int, *, is_another: bool
+    engine: Engine,
+    rows: ColumnElement[bool],
+    messages: int,
+    *,
+    is_another: bool,
+    is_eaten: bool = False,
 ) -> float | None:
     """How long after a bell nobody came it is presumed lost; None when there are bells enough.
 
@@ -29,6 +34,8 @@ def presumed_lost_after_s(
     rows : which rows the queue is for.
     messages : how many wait in the queue.
     is_another : whether the broker is not the one it was, and so may have lost what it had.
+    is_eaten : whether workers eat from the queue, which may hold the messages of other rows for
+        ever: then a bell is presumed lost sometime, however many messages there are.
     """
     if messages == 0 or is_another:
         return LOST_AFTER_S
@@ -37,7 +44,7 @@ def presumed_lost_after_s(
     some = select(Ecg.id).where(rows).limit(messages + 1).subquery()
     with reading(engine) as connection:
         pending = connection.scalar(select(func.count()).select_from(some)) or 0
-    return LATE_AFTER_S if messages < pending else None
+    return LATE_AFTER_S if messages < pending or is_eaten else None
 
 
 def ring_again(
