@@ -115,6 +115,26 @@ def is_ready(isoline: httpx.Client) -> dict[str, Any] | None:
     return answer if answer["status"] == "ok" else None
 
 
+def test_a_worker_that_starts_while_the_broker_is_full_waits_for_it(
+    house: House, isoline: httpx.Client
+) -> None:
+    house.stop("worker")
+    house.redis.config_set("maxmemory", 1)
+    try:
+        house.start("worker")
+        process = house.process("worker")
+        ecg_ids, _ = upload(isoline, 3)
+        # It is at work, and what it says of that is not taken.
+        unheard = '"heartbeat not heard"'
+        said = house.log("worker").count(unheard)
+        wait_until(lambda: house.log("worker").count(unheard) > said, 30, "for it to be refused")
+        assert house.is_running("worker")
+    finally:
+        house.redis.config_set("maxmemory", 0)
+    wait_until(lambda: all_finished(isoline, ecg_ids), 60, "after the broker had room")
+    assert house.process("worker") is process
+
+
 def test_workers_wait_for_a_locked_database_and_lose_nothing(
     house: House, isoline: httpx.Client
 ) -> None:

@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 from shared import database
 from shared.broker import Broker
 from shared.database import now_s, reading, transaction
+from shared.errors import DatabaseUnavailable
 from shared.jobs import BULK, INTERACTIVE, QUARANTINE, celery_app
 from shared.models import FAILED, PENDING, RUNNING, Batch, Ecg, InsightDefinition, User
 from shared.states import IS_PENDING
@@ -324,3 +325,33 @@ def test_after_the_clock_was_set_back_nobody_waits_for_an_hour_that_is_over(
         due = connection.scalars(select(Ecg.id).where(Ecg.due_at_s <= now_s())).all()
     assert len(due) == 3
     assert queue.llen(INTERACTIVE) == 1
+
+
+def test_a_clock_that_could_not_be_heeded_is_heeded_the_next_time(
+    engine: Engine, queue: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going_round = Relay(engine, Broker(redis_url), celery_app(redis_url))
+    add_waiting(engine, 2)
+    going_round.go_round()
+    with transaction(engine) as connection:
+        connection.execute(
+            update(Ecg).values(due_at_s=now_s() + 3600.0, rung_at_s=now_s() + 3600.0)
+        )
+    going_round._known_s += 3600.0
+
+    def locked(engine: Engine) -> int:
+        raise DatabaseUnavailable("The database is locked.")
+
+    with monkeypatch.context() as now:
+        now.setattr(relay, "heed_the_clock", locked)
+        going_round.go_round()
+    assert not queue.llen(INTERACTIVE)
+    going_round.go_round()
+    assert queue.llen(INTERACTIVE) == 1
+
+
+def test_a_bell_among_the_messages_of_others_is_presumed_lost_sometime(engine: Engine) -> None:
+    add_waiting(engine, 1, rung_s_ago=3600)
+    for is_eaten, expected in ((False, None), (True, LATE_AFTER_S)):
+        found = presumed_lost_after_s(engine, IS_PENDING, 3, is_another=False, is_eaten=is_eaten)
+        assert found == expected
