@@ -218,6 +218,14 @@ class LifeOfARow(RuleBasedStateMachine):
         claim = self.deliver(ecg_id, message)
         return multiple(*claims, *([claim] if isinstance(claim, acts.Claim) else []))
 
+    @rule(ecg_id=sampled_from(JOBS), message=sampled_from(MESSAGES))
+    def begin_again_what_is_damaged(self, ecg_id: str, message: str) -> None:
+        """What was analysed once has samples that a later insight cannot read."""
+        self._finish_and_ask_again(ecg_id, message)
+        claim = self.deliver(ecg_id, message)
+        if isinstance(claim, acts.Claim):
+            self.fail(claim)
+
     @rule(
         target=claims,
         ecg_id=sampled_from(JOBS),
