@@ -76,8 +76,8 @@ def r_peaks(trace: Trace, positions: NDArray[np.int64]) -> NDArray[np.int64]:
     cut = cut_around(trace.signal, positions, half + 1)
     inner = cut[:, 1:-1]
     up, down = inner.max(axis=1, initial=0), -inner.min(axis=1, initial=0)
-    upward = np.median(up - down) >= 0 if positions.size else True
-    upward = up * _GREATER >= down if upward else up > down * _GREATER
+    is_upward = 2 * np.count_nonzero(up >= down) >= positions.size
+    upward = up * _GREATER >= down if is_upward else up > down * _GREATER
     cut = np.where(upward[:, None], cut, -cut)
     return _between_samples(trace, positions - half, cut)
 

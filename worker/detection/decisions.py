@@ -162,7 +162,7 @@ def _usual_intervals(times_s: NDArray[np.float64], beats: NDArray[np.intp]) -> N
     if beats.size < 3:
         return np.full(times_s.size, 0.8)
     at = times_s[beats]
-    intervals_s = np.clip(running_median(np.diff(at), _RR_AROUND), *_RR_S)
+    intervals_s = running_median(at[1:] - at[:-1], _RR_AROUND).clip(*_RR_S)
     usual_s: NDArray[np.float64] = np.interp(times_s, (at[1:] + at[:-1]) / 2, intervals_s)
     return usual_s
 

@@ -62,16 +62,23 @@ def find_faults(samples: Float32s, sampling_rate_hz: float, length: int) -> Faul
             at_rail = used[pieces[piece] : pieces[piece] + length // _PIECES] == rail
             clipped[piece] |= np.count_nonzero(at_rail) > max(2, _RAIL_S * sampling_rate_hz)
     return Faults(
-        flat.reshape(number, _PIECES).mean(1, dtype=np.float32),
-        clipped.reshape(number, _PIECES).mean(1, dtype=np.float32),
+        _share(flat),
+        _share(clipped),
         _hum(used.reshape(number, length), sampling_rate_hz),
     )
 
 
+def _share(pieces: NDArray[np.bool_]) -> Float32s:
+    """Of the pieces of each stretch, how many are marked."""
+    return np.add.reduce(pieces.reshape(-1, _PIECES), 1, np.float32) / np.float32(_PIECES)
+
+
 def _long_runs(marks: NDArray[np.bool_], shortest: int) -> NDArray[np.bool_]:
     """Keep only the marks that stand in a run of at least so many."""
-    edges = np.flatnonzero(np.diff(marks, prepend=False, append=False))
     kept = np.zeros(marks.size, np.bool_)
+    if not marks.any():
+        return kept
+    edges = np.flatnonzero(np.diff(marks, prepend=False, append=False))
     for begin, end in edges.reshape(-1, 2):
         kept[begin:end] = end - begin >= min(shortest, marks.size)
     return kept

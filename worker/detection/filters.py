@@ -10,7 +10,6 @@ import functools
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Float32s = NDArray[np.float32]
@@ -73,7 +72,8 @@ def remove_wander(signal: Float32s, rate_hz: float) -> Float32s:
     """Subtract the mean over `WANDER_S`."""
     half = round(WANDER_S * rate_hz / 2)
     length = 2 * half + 1
-    sums = np.cumsum(np.concatenate([[0], _hold_ends(signal, half)]), dtype=np.float64)
+    sums = np.zeros(signal.size + length)
+    _hold_ends(signal, half).cumsum(dtype=np.float64, out=sums[1:])
     wander: Float32s = ((sums[length:] - sums[:-length]) / length).astype(np.float32)
     return np.subtract(signal, wander, out=wander)
 
@@ -103,10 +103,11 @@ def running_median(values: NDArray[Any], width: int) -> NDArray[Any]:
     Near the ends it is that of the first or last so many: held or mirrored, one odd value there
     would be the majority.
     """
-    windows = sliding_window_view(values, min(width, values.size))
-    half = windows.shape[1] // 2
-    middle: NDArray[Any] = np.partition(windows, half, axis=1)[:, half]
-    medians: NDArray[Any] = middle.take(np.arange(values.size) - half, mode="clip")
+    width = min(width, values.size)
+    half = width // 2
+    windows = values[np.arange(values.size - width + 1)[:, None] + np.arange(width)]
+    windows.partition(half, axis=1)
+    medians: NDArray[Any] = windows[:, half].take(np.arange(values.size) - half, mode="clip")
     return medians
 
 
@@ -134,14 +135,16 @@ def find_humps(values: Float32s, lowest: float, nearest: int) -> NDArray[np.intp
     # Of a level top the first; and what goes on rising at an end has its top elsewhere.
     is_top[1:] &= values[1:] > values[:-1]
     is_top[[0, -1]] = False
-    return np.flatnonzero(is_top)
+    return is_top.nonzero()[0]
 
 
 def _hold_ends(samples: NDArray[Any], number: int) -> NDArray[Any]:
     """Go on with the first and the last sample, so that no step is seen at the ends."""
-    return np.concatenate(
-        [np.full(number, samples[0]), samples, np.full(number, samples[-1])], dtype=samples.dtype
-    )
+    held = np.empty(samples.size + 2 * number, samples.dtype)
+    held[:number] = samples[0]
+    held[number : number + samples.size] = samples
+    held[number + samples.size :] = samples[-1]
+    return held
 
 
 @functools.lru_cache(maxsize=64)

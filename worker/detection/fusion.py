@@ -66,10 +66,13 @@ def fuse(
     verdict = decide(normalise(np.sqrt(total, out=total), rate_hz), views, rate_hz, rule)
     samples = np.full(verdict.positions.size, -1, np.int64)
     for n, view in zip(usable, views, strict=True):
-        worth = np.interp(verdict.positions, middles, view.weights)
-        theirs = np.flatnonzero((samples < 0) & (worth > WORTHLESS))
-        theirs = theirs[verdict.positions[theirs] < traces[n].signal.size]
-        samples[theirs] = r_peaks(traces[n], verdict.positions[theirs])
+        (open_ones,) = (samples < 0).nonzero()
+        if not open_ones.size:
+            break
+        positions = verdict.positions[open_ones]
+        theirs = np.interp(positions, middles, view.weights) > WORTHLESS
+        theirs &= positions < traces[n].signal.size
+        samples[open_ones[theirs]] = r_peaks(traces[n], positions[theirs])
     nobodys = samples < 0
     samples[nobodys] = verdict.positions[nobodys] * longest.factor
     # Two leads may see the R peaks of neighbours in one place.

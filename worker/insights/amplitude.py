@@ -88,7 +88,9 @@ def _moments(samples: NDArray[Any], largest: float) -> tuple[float, float]:
 
 def _in_runs(samples: NDArray[Any], end: Any) -> int:
     """How many samples lie in long runs of this value."""
-    at = np.flatnonzero(samples == end)
+    (at,) = (samples == end).nonzero()
+    if at.size < SHORTEST_CLIPPED:
+        return 0
     edges = np.flatnonzero(np.diff(at) > 1) + 1
     lengths = np.diff(np.concatenate([[0], edges, [at.size]]))
     return int(lengths[lengths >= SHORTEST_CLIPPED].sum())
