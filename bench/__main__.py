@@ -24,7 +24,15 @@ from bench.cases import Case, Stand, cases, open_isoline, open_memory, open_tuto
 from bench.limits import limits
 from bench.tables import print_table
 
-CONNECTIONS = {"S": (1, 8, 64), "P12": (1, 8, 64), "F12": (8,), "P12gz": (8,), "H2": (1, 4)}
+CONNECTIONS = {
+    "S": (1, 8, 64),
+    "P12": (1, 8, 64),
+    "F12": (8,),
+    "P12gz": (8,),
+    "H2": (1, 4),
+    "P12all": (1, 8),
+    "H2all": (1,),
+}
 IDLE_UPLOADS = 50
 OPEN_LOOP_SHARES = (0.25, 0.5, 0.75)
 
@@ -126,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of uploading, a round")
-    parser.add_argument("--cases", nargs="*", help="only these: S P12 F12 P12gz H2")
+    parser.add_argument("--cases", nargs="*", help="only these, of " + " ".join(CONNECTIONS))
     parser.add_argument(
         "--parts",
         nargs="*",
@@ -153,8 +161,9 @@ def main() -> None:
             found["runs"] = [run.as_json() for run in runs]
             found["rates"] = print_table("Single uploads to finished", table_of_rates(runs))
         if "idle" in asked.parts:
-            idle = asyncio.run(measure_idle(stands, all_cases["P12"]))
-            found["idle"] = print_table("P12 on an idle system", idle)
+            for name in ("P12", "P12all"):
+                idle = asyncio.run(measure_idle(stands, all_cases[name]))
+                found[f"idle {name}"] = print_table(f"{name} on an idle system", idle)
         if "open" in asked.parts:
             at_once = asyncio.run(singles.rate(stands[0], all_cases["P12"], 8, asked.seconds))
             rows = asyncio.run(
@@ -167,7 +176,10 @@ def main() -> None:
         )
     if "curves" in asked.parts:
         found["curves"] = print_table("Cost by samples", asyncio.run(curves.by_samples()))
-        found["batches"] = print_table("Cost by lines of a batch (P12)", curves.by_lines())
+        for name in ("P12", "P12all"):
+            found[f"batches {name}"] = print_table(
+                f"Cost by lines of a batch ({name})", curves.by_lines(all_cases[name])
+            )
     asked.to.write_text(json.dumps(found, indent=1) + "\n")
     print(f"\nAll figures are in {asked.to}.")
 

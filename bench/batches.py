@@ -18,19 +18,18 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import httpx
-import msgspec
-import numpy as np
 import psutil
 import uuid_utils
 from sqlalchemy import func, insert, select
 
+from bench.cases import make_body
 from shared import database
 from shared.database import now_s, transaction
 from shared.models import FAILED, FINISHED, PENDING, Batch, Ecg, Insights, User
 from tests.chaos.house import House
 from tests.parts import another_database, open_postgresql
 
-LEADS, SAMPLES, SAMPLING_RATE = 12, 5_000, 500
+LEADS, SAMPLES = 12, 5_000
 DIFFERENT = 32
 CONNECTIONS = 8
 IDLE_UPLOADS = 200
@@ -48,12 +47,16 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 class Clients:
     """Those who upload, and what they have seen."""
 
-    def __init__(self, house: House, small: int) -> None:
+    def __init__(self, house: House, small: int, all_insights: bool) -> None:
         self._house = house
         self.http = httpx.Client(base_url=house.url, timeout=120)
         token = house.register(self.http, "bench")
         self.user = {"x-user-token": token}
-        self.bodies = [make_upload(number, small) for number in range(DIFFERENT)]
+        leads, samples = (1, small) if small else (LEADS, SAMPLES)
+        self.bodies = [
+            make_body(leads, samples, number, all_insights=all_insights)
+            for number in range(DIFFERENT)
+        ]
 
     def upload(self, number: int, prefer: str = "") -> float:
         """Upload one; return the seconds it took."""
@@ -102,26 +105,6 @@ def submit(url: str, user: dict[str, str], bodies: list[bytes], lines: int) -> t
         counts = batch["counts"]
         assert counts["finished"] == counts["total"] == lines, counts
         return lines / taken_in_s, lines / (time.perf_counter() - began_s)
-
-
-def make_upload(number: int, small: int) -> bytes:
-    """One ECG as it is uploaded: one lead of so many samples, or twelve leads of ten seconds."""
-    random = np.random.default_rng(number)
-    leads, samples = (1, small) if small else (LEADS, SAMPLES)
-    time_s = np.arange(samples) / SAMPLING_RATE
-    signals = [
-        (300 * np.sin(7.5 * time_s + lead) + random.normal(0, 20, samples)).astype(int)
-        for lead in range(leads)
-    ]
-    return msgspec.json.encode(
-        {
-            "sampling_rate": SAMPLING_RATE,
-            "leads": [
-                {"name": str(lead), "signal": signal.tolist()}
-                for lead, signal in enumerate(signals)
-            ],
-        }
-    )
 
 
 class Watch:
@@ -282,6 +265,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=10_000)
     parser.add_argument("--singles", type=int, default=2_000)
     parser.add_argument("--small", type=int, default=0, help="one lead of so many samples a line")
+    parser.add_argument("--all-insights", action="store_true", help="with the sampling rate")
     parser.add_argument("--stored", type=int, default=0, help="so many lines in the tables before")
     parser.add_argument("--only-stored", action="store_true", help="ask for those, and no more")
     parser.add_argument("--postgresql", action="store_true", help="instead of SQLite")
@@ -292,7 +276,7 @@ def main() -> None:
         if asked.postgresql:
             url = another_database(stack.enter_context(open_postgresql()), "bench")
         with House(folder, url) as house:
-            clients = Clients(house, asked.small)
+            clients = Clients(house, asked.small, asked.all_insights)
             stored = []
             if asked.stored:
                 batch_id = store(url, clients.user, asked.stored)

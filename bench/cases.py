@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 
 from bench.load import request
+from standalone.synthetic import BASELINE, SAMPLING_RATE_HZ, make_ecg
 from tests.chaos.house import House
 from tests.parts import HOUSE, free_port, open_valkey, wait_until
 
@@ -38,17 +39,20 @@ class Case:
         return self.bodies[number % len(self.bodies)]
 
 
-def make_body(leads: int, samples: int, seed: int, *, decimals: bool = False) -> bytes:
-    """An ECG of so many leads and samples: heart-like waves and noise, in ADC counts or mV."""
-    random = np.random.default_rng(seed)
-    time_s = np.arange(samples) / 500
-    signals = [
-        (300 * np.sin(7.5 * time_s + lead) + random.normal(0, 20, samples)).astype(int)
-        for lead in range(leads)
-    ]
+def make_body(
+    leads: int, samples: int, seed: int, *, decimals: bool = False, all_insights: bool = False
+) -> bytes:
+    """An ECG of up to twelve leads, of so many samples each, in ADC counts or mV.
+
+    Ten seconds, over and over. Only with its sampling rate can every insight be said of it;
+    without, a worker counts crossings and measures amplitudes, and the peers do as much.
+    """
+    ten_seconds = make_ecg(seed=seed)["leads"][:leads]
+    # As large as the counts of a fine converter, and as many digits to read.
+    signals = [10 * (np.resize(lead["signal"], samples) - BASELINE) for lead in ten_seconds]
     return msgspec.json.encode(
         {
-            "sampling_rate": 500,
+            **({"sampling_rate": SAMPLING_RATE_HZ} if all_insights else {}),
             "leads": [
                 {
                     "name": str(lead),
@@ -66,9 +70,11 @@ def cases() -> dict[str, Case]:
     """All there are, by name."""
     twelve = [make_body(12, 5_000, seed) for seed in range(DIFFERENT)]
     decimals = [make_body(12, 5_000, seed, decimals=True) for seed in range(DIFFERENT)]
+    whole = [make_body(12, 5_000, seed, all_insights=True) for seed in range(DIFFERENT)]
     packed = [gzip.compress(body, 6) for body in twelve]
     small = [make_body(1, 8, seed) for seed in range(DIFFERENT)]
     holter = [make_body(2, 650_000, seed) for seed in range(2)]
+    whole_holter = [make_body(2, 650_000, seed, all_insights=True) for seed in range(2)]
     return {
         case.name: case
         for case in (
@@ -77,6 +83,8 @@ def cases() -> dict[str, Case]:
             Case("F12", "12 × 5,000 decimals", decimals),
             Case("P12gz", "P12 in gzip", packed, is_gzip=True),
             Case("H2", "2 × 650,000 integers", holter),
+            Case("P12all", "P12 with its sampling rate: every insight", whole),
+            Case("H2all", "H2 with its sampling rate: every insight", whole_holter),
         )
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from bench import singles
-from bench.cases import Case, cases, make_body, open_isoline
+from bench.cases import Case, make_body, open_isoline
 
 SAMPLES = (10**2, 10**3, 10**4, 10**5, 10**6, 10**7)
 LINES = (10**2, 10**3, 10**4)
@@ -43,10 +43,9 @@ async def by_samples() -> list[dict[str, Any]]:
     return rows
 
 
-def by_lines() -> list[dict[str, Any]]:
+def by_lines(case: Case) -> list[dict[str, Any]]:
     """Batches of more and more lines, and the rate of single uploads in the same run."""
     rows = []
-    case = cases()["P12"]
     with (
         tempfile.TemporaryDirectory(prefix="isoline-bench-") as folder,
         open_isoline(Path(folder)) as stand,

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from bench.cases import Stand, cases, open_isoline
+from bench.cases import Case, Stand, cases, open_isoline
 from bench.load import connections
 from bench.singles import at_a_rate, idle, quantile, rate, settle
 from bench.tables import print_table
@@ -52,13 +52,13 @@ def weighing(stand: Stand) -> Iterator[dict[str, float]]:
         thread.join()
 
 
-async def until_normal(stand: Stand, limit_s: float) -> float:
+async def until_normal(stand: Stand, case: Case, limit_s: float) -> float:
     """Upload one after the other until three running are quick; the seconds until then."""
     began_s = time.perf_counter()
     quick = 0
     async with connections(stand.port, 1) as [connection]:
         while time.perf_counter() - began_s < LOOKED_FOR_S:
-            reply = await connection.send(stand.upload(cases()["P12"], 0))
+            reply = await connection.send(stand.upload(case, 0))
             quick = quick + 1 if reply.status == 201 and reply.took_s < limit_s else 0
             if quick == 3:
                 return time.perf_counter() - began_s
@@ -66,15 +66,14 @@ async def until_normal(stand: Stand, limit_s: float) -> float:
     raise AssertionError("not normal again")
 
 
-async def press(stand: Stand, times: float, seconds: float) -> list[dict[str, Any]]:
+async def press(stand: Stand, case: Case, times: float, seconds: float) -> list[dict[str, Any]]:
     """Do it; rows of what was found."""
-    case = cases()["P12"]
     before_s = await idle(stand, case, 50)
     alone_s = quantile(before_s, 0.5) / 1e3
     capacity = (await rate(stand, case, 8, 5.0)).a_second
     with weighing(stand) as peaks:
         met = await at_a_rate(stand, case, times * capacity, seconds)
-    normal_s = await until_normal(stand, NORMAL * alone_s)
+    normal_s = await until_normal(stand, case, NORMAL * alone_s)
     began_s = time.perf_counter()
     await settle(stand)
     after_s = await idle(stand, case, 50)
@@ -95,6 +94,7 @@ async def press(stand: Stand, times: float, seconds: float) -> list[dict[str, An
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.pressure", description=__doc__)
+    parser.add_argument("--case", default="P12")
     parser.add_argument("--times", type=float, default=3.0)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--postgresql", action="store_true", help="instead of SQLite")
@@ -105,7 +105,7 @@ def main() -> None:
         if asked.postgresql:
             url = another_database(stack.enter_context(open_postgresql()), "bench")
         stand = stack.enter_context(open_isoline(folder, url))
-        rows = asyncio.run(press(stand, asked.times, asked.seconds))
+        rows = asyncio.run(press(stand, cases()[asked.case], asked.times, asked.seconds))
     print_table("Under pressure", rows)
 
 

@@ -14,7 +14,7 @@ Detector = Callable[[NDArray[Any], float], NDArray[np.int64]]
 
 def sleepecg(samples: NDArray[Any], sampling_rate_hz: float) -> NDArray[np.int64]:
     """Its only detector, after Pan & Tompkins, with its loops in C."""
-    from sleepecg import detect_heartbeats
+    from sleepecg.heartbeats import detect_heartbeats
 
     return np.asarray(detect_heartbeats(samples.astype(np.float64), sampling_rate_hz), np.int64)
 

@@ -70,7 +70,8 @@ def find_faults(samples: Float32s, sampling_rate_hz: float, length: int) -> Faul
 
 def _share(pieces: NDArray[np.bool_]) -> Float32s:
     """Of the pieces of each stretch, how many are marked."""
-    return np.add.reduce(pieces.reshape(-1, _PIECES), 1, np.float32) / np.float32(_PIECES)
+    marked: Float32s = np.add.reduce(pieces.reshape(-1, _PIECES), 1, np.float32)
+    return np.divide(marked, _PIECES, out=marked)
 
 
 def _long_runs(marks: NDArray[np.bool_], shortest: int) -> NDArray[np.bool_]:
