@@ -1,4 +1,4 @@
-"""What can be asked about insights: how far those of an ecg are, and which there are at all."""
+"""What a poll is told: how far the insights of an ECG are, and what they wait for."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from api.moments import at
 from api.users import Caller
 from shared.broker import HEARD_WITHIN_S, Broker
 from shared.database import now_s, reading
-from shared.errors import DependencyError
-from shared.models import FAILED, FINISHED, RUNNING, InsightDefinition, Insights
+from shared.models import FAILED, FINISHED, RUNNING, Insights
 from shared.models import Ecg as EcgRow
 from shared.states import IS_FRESH, IS_FRESH_BULK
 
@@ -73,33 +72,6 @@ class Pending(Struct, tag_field="status", tag="pending"):
         int | None,
         Meta(description=f"How many are ahead in the queue; {MOST_AHEAD} means as many or more."),
     ]
-
-
-class Definition(Struct):
-    """An insight: its public name, its version, its unit, and what exactly it measures."""
-
-    name: str
-    version: int
-    unit: str
-    scopes: Annotated[
-        list[Literal["lead", "ecg"]],
-        Meta(
-            description="What it is said of: each lead, in `leads[].insights`, or the whole ECG, "
-            "in `insights`."
-        ),
-    ]
-    definition: str
-    limits: list[str]
-    sources: list[str]
-    figures: Annotated[
-        list[str], Meta(description="The names of its numbers, in the order of a table's columns.")
-    ]
-
-
-class Catalogue(Struct):
-    """Every insight there is."""
-
-    data: list[Definition]
 
 
 @dataclass(frozen=True)
@@ -219,28 +191,3 @@ def _count_ahead(engine: Engine, progress: Progress) -> int:
             for rows in ahead
         ]
     return min(sum(count or 0 for count in counts), MOST_AHEAD)
-
-
-def find_catalogue(engine: Engine) -> Catalogue:
-    """The insights as the workers last declared them; raises `DependencyError` before they did."""
-    with reading(engine) as connection:
-        rows = connection.execute(_DEFINITIONS).all()
-    if not rows:
-        raise DependencyError("No worker has said yet what it measures.")
-    return Catalogue([_define(row) for row in rows])
-
-
-_DEFINITIONS = select(InsightDefinition.__table__).order_by(InsightDefinition.name)
-
-
-def _define(row: Any) -> Definition:
-    return Definition(
-        name=row.name,
-        version=row.version,
-        unit=row.unit,
-        scopes=msgspec.json.decode(row.scopes),
-        definition=row.definition,
-        limits=msgspec.json.decode(row.limits),
-        sources=msgspec.json.decode(row.sources),
-        figures=msgspec.json.decode(row.figures),
-    )

@@ -14,7 +14,8 @@ import numpy as np
 import simdjson
 from numpy.typing import NDArray
 
-from api.faults import MOST_FAULTS, elements
+from api.faults import MOST_FAULTS
+from api.json_text import elements
 from shared.signals import narrowest
 
 # Small enough that reading one sample by sample takes some milliseconds.

@@ -11,17 +11,8 @@ import numpy as np
 from msgspec import Meta, Raw, Struct
 from numpy.typing import NDArray
 
-from api.faults import (
-    MOST_FAULTS,
-    check_text,
-    decode,
-    elements,
-    examine,
-    fault_of,
-    invalid,
-    is_array,
-    spell_out_not_finite,
-)
+from api.faults import MOST_FAULTS, examine, fault_of, invalid
+from api.json_text import check_text, decode, elements, is_array, spell_out_not_finite
 from api.moments import seconds_of
 from api.samples import read_samples
 from shared.errors import Fault, MalformedRequest

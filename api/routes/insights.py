@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-import api.insights as acts
+import api.catalogue as acts
 from api.openapi import Answer, Operation, promises
 from api.routes.desk import answer, desk
 from shared.errors import DependencyError
