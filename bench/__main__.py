@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import bench.polls
-from bench import curves, singles
+from bench import curves, singles, wrk
 from bench.cases import Case, Stand, cases, open_isoline, open_memory, open_tutorial
 from bench.limits import limits
 from bench.tables import print_table
@@ -125,7 +125,9 @@ def machine() -> dict[str, Any]:
         "system": platform.system(),
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "load generator": "bundled asyncio client (bench/load.py), on the same processors",
+        "load generator": "bundled asyncio client (bench/load.py)"
+        + (", wrk for polls" if wrk.is_installed() else "")
+        + ", on the same processors",
     }
 
 

@@ -14,12 +14,14 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+from bench import wrk
 from bench.cases import Stand, cases, open_isoline, open_memory
 from bench.load import closed_loop, connections, request
 from bench.singles import quantile
 
 NUMBER = 8
 ROUNDS = 3
+DIFFERENT = 4096
 # One in so many of those that are stored still waits.
 PENDING_ONE_IN = 100
 LEADS = json.dumps([{"name": str(lead), "number_of_samples": 5_000} for lead in range(12)])
@@ -72,6 +74,9 @@ async def rate(
     stand: Stand, make: Callable[[int], bytes], seconds: float, status: int
 ) -> tuple[float, float, float]:
     """Answers a second over some connections, and the milliseconds of the median and of p99."""
+    if wrk.is_installed():
+        requests = [make(number) for number in range(DIFFERENT)]
+        return wrk.closed_loop(stand.port, NUMBER, seconds, requests, status)
     tally, took_s = await closed_loop(stand.port, NUMBER, seconds, make)
     assert {reply.status for reply in tally.replies} == {status}, tally.replies[-1]
     took = [reply.took_s for reply in tally.replies]
@@ -82,21 +87,21 @@ async def _look(isoline: Stand, memory: Stand, stored: Sequence[str], seconds: f
     chance = random.Random(1)
     finished = [one for n, one in enumerate(stored) if n % PENDING_ONE_IN]
     pending = stored[::PENDING_ONE_IN]
-    sampled = chance.choices(finished, k=4096)
+    sampled = chance.choices(finished, k=DIFFERENT)
     async with connections(isoline.port, 1) as [connection]:
         tags = {
             one: (await connection.send(isoline.poll(one))).header("etag") for one in sampled[:512]
         }
     tagged = list(tags.items())
     asked: dict[str, tuple[Stand, Callable[[int], bytes], int]] = {
-        "finished": (isoline, lambda n: isoline.poll(sampled[n % 4096]), 200),
+        "finished": (isoline, lambda n: isoline.poll(sampled[n % DIFFERENT]), 200),
         "304": (isoline, lambda n: isoline.poll(*tagged[n % len(tagged)]), 304),
         "pending": (isoline, lambda n: isoline.poll(pending[n % len(pending)]), 202),
         "list": (isoline, lambda _: request("GET", "/ecgs?limit=20", isoline.headers), 200),
     }
-    places = chance.choices(range(len(stored)), k=4096)
+    places = chance.choices(range(len(stored)), k=DIFFERENT)
     there = [str(uuid.UUID(int=place)) for place in places]
-    asked["memory"] = (memory, lambda n: memory.poll(there[n % 4096]), 200)
+    asked["memory"] = (memory, lambda n: memory.poll(there[n % DIFFERENT]), 200)
     found: dict[str, list[tuple[float, float, float]]] = {what: [] for what in asked}
     for _ in range(ROUNDS):
         for what, (stand, make, status) in asked.items():
