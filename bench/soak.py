@@ -37,7 +37,7 @@ MOST_WAITING = 500
 STUCK_AFTER_S = 120.0
 # The beginning is warming up: imports, pools, the first of everything.
 WARM_AFTER = 0.2
-# What the parent may hold in the last third of the jobs, of what it held in the first.
+# What a process may hold in the last third of the jobs, of what it held in the first.
 MOST_GROWTH = 1.10
 FEWEST_SAMPLES = 3
 
@@ -54,9 +54,16 @@ class Sample:
     children: tuple[int, ...]
 
 
-DESCRIPTORS: dict[str, Callable[[Sample], int]] = {
-    "parent": lambda sample: sample.parent_descriptors,
-    "largest child": lambda sample: sample.children_descriptors,
+# What is looked at, and how many times as much of it there may be at the end.
+HELD: dict[str, tuple[tuple[str, Callable[[Sample], float], float], ...]] = {
+    "parent": (
+        ("megabytes", lambda sample: sample.parent_mb, MOST_GROWTH),
+        ("descriptors", lambda sample: sample.parent_descriptors, 1.0),
+    ),
+    "largest child": (
+        ("megabytes", lambda sample: sample.children_mb, MOST_GROWTH),
+        ("descriptors", lambda sample: sample.children_descriptors, 1.0),
+    ),
 }
 
 
@@ -161,21 +168,30 @@ def report(samples: Sequence[Sample], took_s: float) -> None:
 def judge(samples: Sequence[Sample]) -> str:
     """Compare the last third of the jobs with the first; say in a sentence what grew, or nothing.
 
-    Medians: a process that is just being forked, or replaced, is looked at as well.
+    Medians: a process that is just being forked, or replaced, is looked at as well. Children are
+    compared from the first replacement on: who is forked later inherits what its parent has open
+    by then, once.
     """
-    jobs_done = samples[-1].jobs
-    first = [sample for sample in samples if sample.jobs <= jobs_done / 3]
-    last = [sample for sample in samples if sample.jobs > jobs_done * 2 / 3]
-    if len(first) < FEWEST_SAMPLES or len(last) < FEWEST_SAMPLES:
-        return "Too few samples to judge by: let it do more jobs."
-    before_mb, after_mb = (median(sample.parent_mb for sample in some) for some in (first, last))
-    if after_mb > MOST_GROWTH * before_mb:
-        return f"The parent grew from {before_mb:.1f} to {after_mb:.1f} MB."
-    for whose, of in DESCRIPTORS.items():
-        before, after = (median(map(of, some)) for some in (first, last))
-        if after > before:
-            return f"The descriptors of the {whose} grew from {before:g} to {after:g}."
+    forked_later = [one for one in samples if not set(one.children) & set(samples[0].children)]
+    for whose, some in (("parent", samples), ("largest child", forked_later)):
+        first, last = _thirds(some)
+        if min(len(first), len(last)) < FEWEST_SAMPLES:
+            return f"Too few samples to judge the {whose} by: let it do more jobs."
+        for what, of, most_growth in HELD[whose]:
+            before, after = (median(map(of, third)) for third in (first, last))
+            if after > most_growth * before:
+                return f"The {what} of the {whose} grew from {before:.4g} to {after:.4g}."
     return ""
+
+
+def _thirds(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """Those of the first third of the jobs, and those of the last."""
+    begin, end = (samples[0].jobs, samples[-1].jobs) if samples else (0, 0)
+    third = (end - begin) / 3
+    return (
+        [sample for sample in samples if sample.jobs <= begin + third],
+        [sample for sample in samples if sample.jobs > end - third],
+    )
 
 
 def main() -> int:
