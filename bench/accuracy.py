@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import records, trust
+from bench import records, trust, variability
 from bench.peers import beats as peers
 from bench.records import Record
 from bench.scores import Score, gross, score
@@ -170,6 +170,7 @@ def main() -> None:
     score_all()
     score_peers()
     trust.print_tables()
+    variability.print_tables()
     if not arguments.no_cross_validation:
         cross_validate()
 
