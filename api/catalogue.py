@@ -30,7 +30,8 @@ class Definition(Struct):
     limits: list[str]
     sources: list[str]
     figures: Annotated[
-        list[str], Meta(description="The names of its numbers, in the order of a table's columns.")
+        list[str],
+        Meta(description="The names of its single values, in the order of a table's columns."),
     ]
 
 

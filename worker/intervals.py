@@ -55,8 +55,8 @@ def accept(intervals_s: Seconds) -> Mask:
 def heart_rates(intervals_s: Seconds) -> tuple[float, float, float] | None:
     """Give the mean, lowest and highest rate in bpm; None when no interval is plausible.
 
-    The mean is over all plausible intervals, the extremes over every eight in a row that are; where
-    there are no eight, they are the mean.
+    The mean is over all plausible intervals, the extremes over every eight in a row that are, and
+    over all: intervals near the ends and near gaps are in fewer eights, and weigh less there.
     """
     mask = plausible(intervals_s)
     if not mask.any():
@@ -66,10 +66,8 @@ def heart_rates(intervals_s: Seconds) -> tuple[float, float, float] | None:
         return mean, mean, mean
     is_whole = sliding_window_view(mask, RATE_INTERVALS).all(axis=1)
     windows = sliding_window_view(intervals_s, RATE_INTERVALS)
-    if not is_whole.any():
-        return mean, mean, mean
     rates = 60.0 * RATE_INTERVALS / windows.sum(axis=1)[is_whole]
-    return mean, float(rates.min()), float(rates.max())
+    return mean, float(rates.min(initial=mean)), float(rates.max(initial=mean))
 
 
 def time_domain(intervals_s: Seconds, accepted: Mask) -> dict[str, float]:
@@ -109,17 +107,19 @@ def frequency_domain(intervals_s: Seconds, accepted: Mask) -> dict[str, float] |
     their mean, in windows of 300 s one after the other, at the multiples of 1/300 Hz: nothing is
     put in the place of what is not accepted, and nothing is sampled again. A sine of amplitude a
     has the power a²/2. Only windows of which 80 % are covered by accepted intervals count; the
-    powers are the means over those.
+    powers are the means over those. Beats sample what moves them: HF is that of the windows alone
+    of which half the mean rate reaches its end, as what is quicker looks like something slower.
 
     Returns
     -------
     dict or None
-        `lf_ms2`, `hf_ms2`, `lf_hf` (left out when there is no power in HF) and `windows`.
+        `lf_ms2` and `windows`; where HF can be told `hf_ms2`, `hf_windows`, and `lf_hf` of these
+        windows (left out when there is no power in HF).
     """
     ends_s = np.cumsum(intervals_s)
     bins_hz = np.arange(math.ceil(LF_HZ[0] * WINDOW_S), round(HF_HZ[1] * WINDOW_S)) / WINDOW_S
     is_lf = bins_hz < LF_HZ[1]
-    powers = []
+    lf_ms2, hf_ms2, tells_hf = [], [], []
     # A recording of five minutes holds a little less between its first beat and its last.
     for number in range(int((ends_s[-1] + LONGEST_S) / WINDOW_S) if ends_s.size else 0):
         first, last = np.searchsorted(ends_s, [number * WINDOW_S, (number + 1) * WINDOW_S])
@@ -128,15 +128,18 @@ def frequency_domain(intervals_s: Seconds, accepted: Mask) -> dict[str, float] |
         if nn_s.sum() < LEAST_COVERED * WINDOW_S:
             continue
         nn_ms = 1e3 * (nn_s - nn_s.mean())
-        spectrum = lomb(ends_s[first:last][some], nn_ms, bins_hz)
-        powers.append(
-            (2.0 / nn_ms.size * spectrum[is_lf].sum(), 2.0 / nn_ms.size * spectrum[~is_lf].sum())
-        )
-    if not powers:
+        spectrum = 2.0 / nn_ms.size * lomb(ends_s[first:last][some], nn_ms, bins_hz)
+        lf_ms2.append(spectrum[is_lf].sum())
+        hf_ms2.append(spectrum[~is_lf].sum())
+        tells_hf.append(bool(2.0 * HF_HZ[1] * nn_s.mean() <= 1.0))
+    if not lf_ms2:
         return None
-    lf_ms2, hf_ms2 = (float(power) for power in np.mean(powers, axis=0))
-    ratio = {"lf_hf": lf_ms2 / hf_ms2} if hf_ms2 > 0 else {}
-    return {"lf_ms2": lf_ms2, "hf_ms2": hf_ms2, **ratio, "windows": len(powers)}
+    said = {"lf_ms2": float(np.mean(lf_ms2)), "windows": len(lf_ms2)}
+    if not any(tells_hf):
+        return said
+    lf, hf = (float(np.mean(np.array(power)[tells_hf])) for power in (lf_ms2, hf_ms2))
+    ratio = {"lf_hf": lf / hf} if hf > 0 else {}
+    return {**said, "hf_ms2": hf, **ratio, "hf_windows": sum(tells_hf)}
 
 
 def lomb(times_s: Seconds, values: NDArray[np.float64], bins_hz: Seconds) -> NDArray[np.float64]:

@@ -44,7 +44,11 @@ def as_frame(lines: Iterable[Insights], catalogue: Sequence[Definition]) -> pand
                 if column == "problem":
                     value = figures.get("not_computable", value)
                 columns[name].append(value)
-    texts = [*_TEXTS, *(name for name in sources if name.endswith("_problem"))]
+    texts = [
+        name
+        for name, cells in columns.items()
+        if name in _TEXTS or name.endswith("_problem") or any(isinstance(c, str) for c in cells)
+    ]
     # What is not said of any lead is a number that is missing, as in what pandas reads of a CSV.
     missing = [
         name

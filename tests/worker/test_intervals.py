@@ -105,7 +105,16 @@ def test_rates_are_those_of_a_slow_look(intervals: list[float]) -> None:
     mean = 60 / statistics.fmean(good)
     windows = [intervals[n : n + 8] for n in range(len(intervals) - 7)]
     whole = [60 / statistics.fmean(w) for w in windows if all(0.2 <= one <= 3.0 for one in w)]
-    assert rates == pytest.approx((mean, min(whole, default=mean), max(whole, default=mean)))
+    assert rates == pytest.approx((mean, min([*whole, mean]), max([*whole, mean])))
+    assert rates[1] <= rates[0] <= rates[2]
+
+
+def test_the_mean_lies_between_the_extremes_where_the_ends_are_slowest() -> None:
+    rates = heart_rates(np.array([3.0, *([0.5] * 7), 3.0]))
+    assert rates is not None
+    mean, lowest, highest = rates
+    assert mean == lowest == pytest.approx(60 * 9 / 9.5)
+    assert highest == pytest.approx(60 * 8 / 6.5)
 
 
 def time_domain_slowly(nn: list[list[float]]) -> dict[str, float]:
@@ -157,6 +166,34 @@ def test_a_wave_has_its_power_in_its_band() -> None:
     assert said["lf_ms2"] == pytest.approx(20**2 / 2, rel=0.1)
     assert said["hf_ms2"] == pytest.approx(30**2 / 2, rel=0.1)
     assert said["lf_hf"] == said["lf_ms2"] / said["hf_ms2"]
+
+
+def slow_beating(seconds: float, beat_s: float) -> Seconds:
+    return beating(seconds, f100=20.0, f250=30.0) + (beat_s - 0.8)
+
+
+def test_what_is_quicker_than_half_the_rate_is_not_said() -> None:
+    slow = slow_beating(305, 1.27)
+    said = frequency_domain(slow, all_of(slow))
+    assert said is not None
+    assert said.keys() == {"lf_ms2", "windows"}
+    quick = slow_beating(305, 1.23)
+    said = frequency_domain(quick, all_of(quick))
+    assert said is not None
+    assert said.keys() == {"lf_ms2", "windows", "hf_ms2", "lf_hf", "hf_windows"}
+
+
+def test_high_frequencies_are_those_of_the_windows_that_can_tell_them() -> None:
+    quick = beating(300, f100=20.0, f250=30.0)
+    alone = frequency_domain(quick, all_of(quick))
+    both = np.concatenate([quick, slow_beating(250, 1.3)])
+    said = frequency_domain(both, all_of(both))
+    assert alone is not None
+    assert said is not None
+    assert (said["windows"], said["hf_windows"]) == (2, 1)
+    assert said["lf_ms2"] != alone["lf_ms2"]
+    for name in ("hf_ms2", "lf_hf"):
+        assert said[name] == pytest.approx(alone[name])
 
 
 def power_slowly(ends_s: list[float], nn_ms: list[float], hz: float) -> float:

@@ -4,7 +4,7 @@ The module's name is the insight's public name and its docstring the definition 
 with sections `Limits` and `Sources` at its end. Beside it stand
 
 - `VERSION`, raised whenever a number may come out differently;
-- `UNIT`, and `FIGURES`, the names of its single numbers: columns where insights become a table;
+- `UNIT`, and `FIGURES`, the names of its single values: columns where insights become a table;
 - `SCOPES`: what it is said of, "lead" or "ecg" or both, and what it needs for that: other insights
   as "lead.beats" or "ecg.beats", each computed once;
 - `compute(recording, needed)`, which gives a dictionary of plain, finite values, the units in the

@@ -2,9 +2,10 @@
 
 From the intervals of `rr` between 200 and 3,000 ms, those of ectopic beats among them: they are
 beats, too. `mean_bpm` is 60 s divided by their mean. `minimum_bpm` and `maximum_bpm` are the lowest
-and the highest rate over any 8 such intervals in a row: 480 s divided by the time from the first
-beat of the eight intervals to the last. `intervals` says how many there are in all. Where no 8
-follow each other, as in a recording of few seconds, minimum and maximum are the mean.
+and the highest of the rates over any 8 such intervals in a row, 480 s divided by the time from the
+first beat of the eight intervals to the last, and of the mean itself: in a recording of few
+seconds, or where no 8 follow each other, that may be the more extreme one. `intervals` says how
+many there are in all.
 
 Limits
 ------
@@ -25,7 +26,7 @@ from shared.errors import NotComputable
 from worker.insights import Needed, Recording
 from worker.intervals import heart_rates, plausible
 
-VERSION = 1
+VERSION = 2
 UNIT = "beats per minute"
 FIGURES = ("mean_bpm", "minimum_bpm", "maximum_bpm", "intervals")
 SCOPES = {"ecg": ("ecg.rr",)}

@@ -18,6 +18,11 @@ interpolated. The periodogram is that of windows of 300 s, one after the other, 
 intervals cover at least 80 %; the powers are the means over these, and `windows` says how many
 there are. Where there is none, `no_spectrum` says so.
 
+Beats sample what moves them, and tell nothing that is quicker than half their rate. HF, and the
+ratio, are those of the windows alone in which that reaches 0.40 Hz, the mean of the accepted
+intervals being 1,250 ms at most (48 a minute); `hf_windows` says how many there are. Where there is
+none, `no_hf` says so.
+
 `nn_s` is how many seconds the accepted intervals last together.
 
 Limits
@@ -28,12 +33,16 @@ Limits
 - The differences are as coarse as the samples: at 250 Hz in steps of 4 ms.
 - LF and HF of a Lomb periodogram differ by some percent from those of Welch's method on intervals
   that were interpolated, which smooths what is quick.
+- A breath of more than 0.40 Hz (24 a minute), or of more than half the heart rate, has its power
+  elsewhere.
 - It says nothing of what moves the intervals: posture, breath, age, medicines and beats that were
   found wrongly all do.
 
 Sources
 -------
 - Task Force of the ESC and NASPE, Circulation 93:1043 (1996), doi 10.1161/01.CIR.93.5.1043.
+- Half the mean rate as the end of what intervals can tell: Laguna, Moody & Mark, IEEE Trans Biomed
+  Eng 45:698 (1998), doi 10.1109/10.678605.
 - SD1 and SD2: Brennan et al., IEEE Trans Biomed Eng 48:1342 (2001), doi 10.1109/10.959330.
 - The spectrum of what is unevenly spaced: Lomb, Astrophys Space Sci 39:447 (1976), and for
   intervals Clifford & Tarassenko, IEEE Trans Biomed Eng 52:630 (2005), doi
@@ -48,16 +57,18 @@ from shared.errors import NotComputable
 from worker.insights import Needed, Recording
 from worker.intervals import frequency_domain, time_domain
 
-VERSION = 1
+VERSION = 2
 UNIT = "ms, ms², percent"
 FIGURES = (
     *("mean_nn_ms", "sdnn_ms", "rmssd_ms", "pnn50_percent", "sd1_ms", "sd2_ms", "nn_s"),
-    *("lf_ms2", "hf_ms2", "lf_hf", "windows"),
+    *("lf_ms2", "hf_ms2", "lf_hf", "windows", "hf_windows"),
+    *("no_spectrum", "no_hf"),
 )
 SCOPES = {"ecg": ("ecg.rr",)}
 
 SHORTEST_S = 60.0
 NO_SPECTRUM = "needs five minutes in a row of which accepted intervals cover 80 %"
+NO_HF = "needs five minutes with a mean of accepted intervals of 1,250 ms at most"
 
 
 def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
@@ -66,7 +77,7 @@ def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
     Returns
     -------
     dict
-        The figures of the time domain, and those of the frequency domain or `no_spectrum`.
+        The figures of the time domain, and those of the frequency domain, or why there are none.
     """
     rr = needed["ecg.rr"]
     intervals_s, accepted = rr["_intervals_s"], rr["_accepted"]
@@ -77,9 +88,9 @@ def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
         raise NotComputable("needs half of the intervals between beats to be accepted")
     if (accepted[:-1] & accepted[1:]).sum() < 2:
         raise NotComputable("needs accepted intervals that follow one another")
-    spectrum = frequency_domain(intervals_s, accepted)
-    return {
-        **time_domain(intervals_s, accepted),
-        "nn_s": nn_s,
-        **({"no_spectrum": NO_SPECTRUM} if spectrum is None else spectrum),
-    }
+    spectrum: dict[str, Any] | None = frequency_domain(intervals_s, accepted)
+    if spectrum is None:
+        spectrum = {"no_spectrum": NO_SPECTRUM}
+    elif "hf_ms2" not in spectrum:
+        spectrum["no_hf"] = NO_HF
+    return {**time_domain(intervals_s, accepted), "nn_s": nn_s, **spectrum}

@@ -137,3 +137,12 @@ def test_five_minutes_have_a_spectrum() -> None:
     assert said["windows"] == 1
     assert said["lf_ms2"] >= 0
     assert "no_spectrum" not in said
+
+
+def test_a_slow_heart_has_no_high_frequencies_and_it_is_said_why() -> None:
+    intervals = 1.4 + 0.05 * np.sin(np.arange(230))
+    needed = {"_intervals_s": intervals, "_accepted": intervals > 0}
+    said = whole({"ecg.rr": needed}, hrv)
+    assert said["no_hf"] == hrv.NO_HF
+    assert said["lf_ms2"] > 0
+    assert not {"hf_ms2", "lf_hf", "no_spectrum"} & said.keys()
