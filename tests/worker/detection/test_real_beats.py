@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
-from bench.accuracy import detect, fuse_all
-from bench.records import DATA, read, read_leads
+from bench.accuracy import detect
+from bench.records import DATA, read
 from bench.scores import score
-from worker.detection.beats import find_beats
-from worker.detection.decisions import RULE
-from worker.detection.traces import condition
 
 pytestmark = pytest.mark.skipif(
     not DATA.is_dir(), reason="the real recordings are not part of the project and not beside it"
@@ -33,11 +28,3 @@ def test_one_lead_is_enough_under_calibrated_noise() -> None:
     scored = score(loud, detect(loud).first)
     assert scored.missed <= 2
     assert scored.invented <= 60
-
-
-@pytest.mark.parametrize("number", range(1, 6))
-def test_twelve_leads_fused_have_the_beats_that_most_of_them_have(number: int) -> None:
-    leads, sampling_rate_hz = read_leads(DATA / "cpsc2018" / f"A000{number}")
-    traces = [condition(lead, sampling_rate_hz) for lead in leads]
-    counts = Counter(find_beats(trace).samples.size for trace in traces)
-    assert fuse_all(traces, RULE).samples.size == counts.most_common(1)[0][0]
