@@ -58,7 +58,10 @@ class Upload(Struct):
     ) = None
     sampling_rate: Annotated[Positive, Meta(description="In Hz.")] | None = None
     unit: Annotated[Unit, Meta(description="Of the samples, as sent.")] | None = None
-    gain: Annotated[Positive, Meta(description="ADC counts per millivolt.")] | None = None
+    gain: (
+        Annotated[Positive, Meta(description="ADC counts per millivolt; goes before `unit`.")]
+        | None
+    ) = None
     baseline: Annotated[
         float,
         Meta(

@@ -1,6 +1,6 @@
-"""Whether quality and confidence mean anything: errors where they are high, and where low.
+"""Whether quality and confidence mean anything: `python -m bench.trust` (in `make accuracy`, too).
 
-The noise of moving electrodes in `nstdb` is what its records have beyond record 118. It is mixed
+Errors where they are high, and where they are low. The noise of moving electrodes in `nstdb` is what its records have beyond record 118. It is mixed
 into the first leads of ten other records, so far below their QRS as the decibels say.
 """
 
@@ -124,3 +124,10 @@ def print_tables() -> None:
 def _rate(errors: int, beats: int) -> dict[str, object]:
     share = f"{100 * errors / beats:.2f}" if beats else ""
     return {"beats": int(beats), "errors": int(errors), "errors in 100 beats": share}
+
+
+if __name__ == "__main__":
+    if records.DATA.is_dir():
+        print_tables()
+    else:
+        print("Skipped: the reference recordings are not beside the checkout (../shared/data).")

@@ -16,7 +16,7 @@ STRETCH_S = 1.5
 # extrasystole or a pause of six seconds leaves alone.
 _STRETCHES_AROUND = 9
 # Under a twentieth of what the lead shows otherwise there is no ECG, only what an open input shows.
-_LOWEST_SHARE = 0.05
+LOWEST_SHARE = 0.05
 # A QRS reaches about so far to either side of its middle.
 _HALF_QRS_S = 0.12
 _GAPS_AROUND = 9
@@ -70,12 +70,17 @@ def normalise(envelope: Float32s, rate_hz: float) -> Energy:
     begins = np.arange(max(1, envelope.size // length)) * length
     tops = np.maximum.reduceat(envelope, begins)
     level: Float32s = running_median(tops, _STRETCHES_AROUND)
-    usual = float(np.partition(tops, tops.size * 3 // 4)[tops.size * 3 // 4])
-    level = np.maximum(level, np.float32(_LOWEST_SHARE * (usual or tops.max()) or 1))
+    usual = usual_top(tops)
+    level = np.maximum(level, np.float32(LOWEST_SHARE * (usual or tops.max()) or 1))
     middles = begins + np.float64(length / 2)
     height = np.divide(envelope, between_middles(level, middles, envelope.size), out=envelope)
     noise = _between_beats(height, middles, rate_hz)
     return Energy(height, level, np.divide(tops, level, out=tops), noise, middles)
+
+
+def usual_top(tops: Float32s) -> float:
+    """What a lead shows where it shows something: three of four stretches rise no higher."""
+    return float(np.partition(tops, tops.size * 3 // 4)[tops.size * 3 // 4])
 
 
 def between_middles(values: NDArray[Any], middles: NDArray[np.float64], size: int) -> Float32s:

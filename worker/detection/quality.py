@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.detection.beats import Beats
+from worker.detection.energy import LOWEST_SHARE, usual_top
 from worker.detection.traces import Trace
 
-# Under a fifth of what its beats reach, for two stretches together, nothing is connected.
+# Under a fifth of what its beats reach, for two stretches together, nothing is connected; however
+# long that lasts, under a twentieth of what the lead shows otherwise.
 _PRESENT = 0.2
 # Between beats it rises to more than half of their height.
 _NOISY = 0.5
@@ -64,7 +66,8 @@ def assess_quality(trace: Trace, beats: Beats | None) -> Quality:
     Quality
     """
     energy, faults = trace.energy, trace.faults
-    quiet = energy.top < _PRESENT
+    tops = energy.top * energy.level
+    quiet = (energy.top < _PRESENT) | (tops < LOWEST_SHARE * usual_top(tops))
     disconnected = quiet & (_beside(quiet) | (quiet.size == 1))
     # Whole stretches: where a lead goes flat and where it comes back there are steps.
     flat = faults.flat > 0

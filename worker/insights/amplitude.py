@@ -3,7 +3,8 @@
 `minimum`, `maximum`, `mean` and `standard_deviation` of all samples (the root of their mean squared
 distance from the mean), and `peak_to_peak`, the maximum less the minimum: in millivolts (`…_mv`)
 where the gain is known or the samples are in volts of some kind, otherwise in the unit in which the
-samples were sent (`…_adc`).
+samples were sent (`…_adc`). A gain goes before a unit: whoever sends both has sent counts of the
+converter, as in the headers of WFDB, where 200/mV is a gain with its unit.
 
 `clipped` is the share of samples, 0 to 1, at which the recording seems to have met the end of its
 range: those in runs of at least 5 equal samples at the lead's minimum or its maximum. A lead that

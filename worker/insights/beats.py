@@ -1,19 +1,23 @@
 """Where the heart beats: the R peaks of a lead, and those of all leads together.
 
-`samples` are the indices of the R peaks (the first sample of the recording is 0): of each QRS the
-point farthest from its isoline, upwards or downwards, whichever most beats of the lead have.
+`samples` are the indices of the R peaks (the first sample of the recording is 0): of each QRS,
+within 60 ms of its middle, the point farthest from its isoline, upwards or downwards, whichever
+most beats of the lead have; the other way where that is farther by half as much again.
 `count` is how many there are, and `confidence` the mean of how sure they are, 0 to 1; it is left
 out when there are none.
 
 Of the whole ECG they are found in all leads at once: where to look is decided by the energy of all
 leads, each weighted by its `quality` there, and whether something is a beat by the evidence that
 each of them has for or against it. A lead that is worthless has no say. Each R peak is then that of
-the best lead.
+the best lead: of those that are worth more than 0.1 at that beat, the one whose `quality`, summed
+over the recording, is highest.
 
 Limits
 ------
 - Needs a sampling rate of 100 to 10,000 Hz, two seconds of samples, and a lead that is worth
   something somewhere: not flat, and connected.
+- An R peak is a place in one lead: in another one, or where its polarity turns, the same beat has
+  it up to some 60 ms earlier or later.
 - Leads of one ECG are taken to begin at the same moment.
 - A beat is a beat, wherever in the heart it begins; what kind of beat it is is not said.
 - Ventricular flutter has no beats that could be told apart; there the indices mean little.

@@ -6,7 +6,8 @@ its beats are, squared, less what is clipped and what hums. The other figures sa
 the stretches, 0 to 1, something is wrong, and why:
 
 - `flat`: a part of the stretch lies in a run of two seconds or more of one and the same value;
-- `disconnected`: two stretches or more in a row in which next to nothing is left of the signal;
+- `disconnected`: two stretches or more in a row in which next to nothing is left of the signal,
+  less than a fifth of the beats around or a twentieth of what three stretches of four stay under;
 - `clipped`: samples rest at the end of the range;
 - `noise`: what lies between beats rises to more than half of their height, or the beats are not
   like their neighbours;
@@ -18,7 +19,8 @@ Limits
 - Needs a sampling rate of 100 to 10,000 Hz and two seconds of samples.
 - It is about seeing beats: a lead of quality 1 may still be unfit to measure its finer waves.
 - A rhythm whose beats all differ counts as noisy.
-- A lead that stays disconnected for more than some seconds, but hums or hisses, counts as noisy.
+- A lead that is disconnected and hums or hisses louder than that counts as noisy; so does one that
+  is disconnected for more than three quarters of the recording, as nothing shows what it could be.
 
 Sources
 -------
@@ -39,7 +41,7 @@ from worker.detection.quality import assess_quality
 from worker.detection.traces import condition
 from worker.insights import Needed, Recording
 
-VERSION = 1
+VERSION = 2
 UNIT = "0 to 1"
 _REASONS = ("flat", "disconnected", "clipped", "noise", "mains")
 FIGURES = ("value", *_REASONS)

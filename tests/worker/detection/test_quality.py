@@ -78,6 +78,18 @@ def test_an_electrode_that_came_off_shows_next_to_nothing() -> None:
     assert quality.reasons["disconnected"] == pytest.approx(0.15, abs=0.04)
 
 
+@pytest.mark.parametrize("hiss", [0.003, 0.01, 0.02])
+def test_an_electrode_that_stays_off_is_not_mistaken_for_noise(hiss: float) -> None:
+    one = ecg(70, 120)
+    samples = one.samples.copy()
+    samples[30 * 360 : 90 * 360] = 0
+    quality = quality_of(samples + white_noise(one, hiss))
+    assert quality.by_stretch[21:59].max() == 0
+    assert quality.by_stretch[:19].min() > 0.5
+    assert quality.by_stretch[61:].min() > 0.5
+    assert quality.reasons["disconnected"] == pytest.approx(0.5, abs=0.04)
+
+
 @pytest.mark.parametrize("mains_hz", [50, 60])
 def test_hum_has_its_name(mains_hz: int) -> None:
     one = ecg(70, 30, 500)

@@ -43,6 +43,11 @@ def test_in_millivolts_when_the_gain_is_known() -> None:
     assert amplitude([-200.0, 400.0], unit="uV")["peak_to_peak_mv"] == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize("unit", ["mV", "uV", "V", "adc", None])
+def test_a_gain_goes_before_a_unit(unit: str | None) -> None:
+    assert amplitude([-200, 400], gain=200.0, unit=unit)["maximum_mv"] == 2.0
+
+
 def test_in_the_unit_of_the_samples_when_it_is_not() -> None:
     said = amplitude([-3, 5])
     assert (said["minimum_adc"], said["maximum_adc"], said["mean_adc"]) == (-3.0, 5.0, 1.0)
