@@ -1,7 +1,8 @@
 """Whether quality and confidence mean anything: `python -m bench.trust` (in `make accuracy`, too).
 
-Errors where they are high, and where they are low. The noise of moving electrodes in `nstdb` is what its records have beyond record 118. It is mixed
-into the first leads of ten other records, so far below their QRS as the decibels say.
+Errors where they are high, and where they are low. The noise of moving electrodes in `nstdb` is
+what its records have beyond record 118. It is mixed into the first leads of ten other records, so
+far below their QRS as the decibels say.
 """
 
 from __future__ import annotations

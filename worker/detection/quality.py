@@ -18,10 +18,14 @@ _PRESENT = 0.2
 _NOISY = 0.5
 # The hum is a quarter of what a QRS has in its band.
 _HUMMING = 0.25
+# Hum as high as the beats costs little, as filters take it out; where there is nothing else, all.
+_HUM_COSTS = 0.4
 # A lead that is worth less than this is no witness.
 WORTHLESS = 0.1
-# Where it is worth no more, so sure a beat must be to be said.
+# Where it is worth no more, so sure a beat must be to be said; and where it is worth nothing, what
+# is found is as regular as hum, and no beat.
 GUESSED = 0.6
+_NOTHING = 0.002
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def assess_quality(trace: Trace, beats: Beats | None) -> Quality:
     hum = faults.hum / np.maximum(energy.level, 1e-12)
     sure = _sureness(trace, beats)
     by_stretch = np.square((1 - energy.noise.astype(np.float64)) * sure)
-    by_stretch *= (1 - 0.5 * faults.clipped) / (1 + np.minimum(hum, 10) ** 2)
+    by_stretch *= (1 - 0.5 * faults.clipped) / (1 + _HUM_COSTS * hum)
     by_stretch[flat | disconnected] = 0
     shares = {
         "flat": flat,
@@ -95,7 +99,7 @@ def credible(beats: Beats, trace: Trace, quality: Quality) -> Beats:
     that are found in its noise.
     """
     worth = np.interp(beats.samples / trace.factor, trace.energy.middles, quality.by_stretch)
-    kept = (worth > WORTHLESS) | (beats.confidence > GUESSED)
+    kept = (worth > WORTHLESS) | ((worth > _NOTHING) & (beats.confidence > GUESSED))
     return Beats(beats.samples[kept], beats.confidence[kept])
 
 

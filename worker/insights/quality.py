@@ -17,7 +17,8 @@ the stretches, 0 to 1, something is wrong, and why:
 Limits
 ------
 - Needs a sampling rate of 100 to 10,000 Hz and two seconds of samples.
-- It is about seeing beats: a lead of quality 1 may still be unfit to measure its finer waves.
+- It is about seeing beats, from which filters take hum: a lead that hums three times as high as its
+  beats is worth a fifth. A lead of quality 1 may still be unfit to measure its finer waves.
 - A rhythm whose beats all differ counts as noisy.
 - A lead that is disconnected and hums or hisses louder than that counts as noisy; so does one that
   is disconnected for more than three quarters of the recording, as nothing shows what it could be.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shared.errors import NotComputable
-from tests.worker.detection.synthetic import ecg, electrode_noise, errors, white_noise
+from tests.worker.detection.synthetic import ecg, electrode_noise, errors, hum, white_noise
 from worker.detection.beats import Beats, find_beats
 from worker.detection.fusion import fuse
 from worker.detection.quality import assess_quality
@@ -87,7 +87,8 @@ def test_worthless_leads_are_no_witnesses() -> None:
     noise = np.random.default_rng(1).normal(size=one.samples.size)
     clean = one.samples + white_noise(one, 0.01)
     alone = fused([clean])
-    for others in ([np.zeros(one.samples.size)], [noise], [np.zeros(one.samples.size), noise * 9]):
+    flat, mains = np.zeros(one.samples.size), hum(one, 1.0)
+    for others in ([flat], [noise], [flat, noise * 9], [mains], [mains, mains * 9]):
         found = fused([*others, clean])
         missed, invented, _ = errors(found.samples, one)
         assert (missed, invented) == (0, 0)

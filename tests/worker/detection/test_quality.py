@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shared.errors import NotComputable
 from tests.worker.detection.synthetic import as_counts, ecg, electrode_noise, hum, white_noise
 from worker.detection.beats import find_beats
-from worker.detection.quality import Quality, assess_quality
+from worker.detection.quality import Quality, assess_quality, credible
 from worker.detection.traces import condition
 
 LARGEST = float(np.finfo(np.float64).max)
@@ -98,6 +98,39 @@ def test_hum_has_its_name(mains_hz: int) -> None:
     assert quality.value < 0.7
     assert quality.is_usable
     assert "mains" not in quality_of(one.plus(hum(one, 0.4, 33)).samples, 500).reasons
+
+
+@pytest.mark.parametrize("sampling_rate_hz", [250, 500, 1000])
+@pytest.mark.parametrize("mains_hz", [50, 60])
+def test_beats_are_seen_through_hum_three_times_as_high(
+    sampling_rate_hz: int, mains_hz: int
+) -> None:
+    one = ecg(70, 30, sampling_rate_hz)
+    hums = [one.plus(hum(one, height, mains_hz)).samples for height in (0.3, 1, 3, 10)]
+    qualities = [quality_of(samples, sampling_rate_hz) for samples in hums]
+    assert qualities[2].is_usable
+    values = [quality.value for quality in qualities]
+    assert values == sorted(values, reverse=True)
+
+
+def test_hum_alone_is_worth_nothing() -> None:
+    for height in (0.001, 1, 1000):
+        assert not quality_of(hum(ecg(70, 30), height)).is_usable
+
+
+def test_what_is_found_in_the_hum_of_an_open_lead_is_no_beat() -> None:
+    one = ecg(70, 60)
+    samples = one.plus(white_noise(one, 0.01)).samples
+    samples[30 * 360 :] = hum(one, 1.0)[30 * 360 :]
+    trace = condition(samples, 360)
+    found = find_beats(trace)
+    said = credible(found, trace, assess_quality(trace, found)).samples
+    before = found.samples < 30 * 360
+    # The hum is as regular as a heart.
+    assert (~before).sum() > 50
+    assert said[said < 30 * 360].tolist() == found.samples[before].tolist()
+    # Where the lead comes off, a stretch is half of either; and hum that is cut off is a step.
+    assert ((said > 33 * 360) & (said < 57 * 360)).sum() == 0
 
 
 def test_rails_that_are_reached_again_and_again_are_clipping() -> None:
