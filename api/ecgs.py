@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import uuid_utils
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from sqlalchemy import Connection, Engine, and_, bindparam, delete, select
 from sqlalchemy.exc import IntegrityError
 
@@ -49,7 +49,13 @@ class Ecg(Struct, kw_only=True):
     id: str
     status: Status
     created_at: datetime
-    finished_at: datetime | None
+    finished_at: Annotated[
+        datetime | None,
+        Meta(
+            description="When what is answered now was finished: later than the first time where "
+            "insights were computed again."
+        ),
+    ]
     date: datetime
     sampling_rate: float | None
     unit: str | None

@@ -122,8 +122,32 @@ def test_only_what_is_out_of_date_in_one_insight(
     finished(door, ada)
     raise_version()
     assert state(door, "?insight=amplitude")["stale"] == 0
+    # Counting, over HTTP as by `--dry-run`, asks for nothing.
+    for _ in range(2):
+        stale = state(door, "?insight=zero_crossings")
+        assert stale == {"stale": 3, "waiting": 0, "failed": 0}
     assert ask(door, "?insight=amplitude")["queued"] == 0
     assert ask(door, "?insight=zero_crossings")["queued"] == 3
+
+
+def test_finished_is_when_what_is_answered_was_finished(
+    door: Door, ada: dict[str, str], raise_version: Callable[[], None]
+) -> None:
+    def finished_at(ecg_id: str) -> str:
+        return str(door.get(f"/ecgs/{ecg_id}", headers=ada).json["finished_at"])
+
+    done, damaged = finished(door, ada, 2)
+    before = {ecg_id: finished_at(ecg_id) for ecg_id in (done, damaged)}
+    raise_version()
+    ask(door)
+    with transaction(door.engine) as connection:
+        broken = update(Signal).where(Signal.ecg_id == damaged).values(encoded=b"damaged")
+        connection.execute(broken)
+    assert {ecg_id: finished_at(ecg_id) for ecg_id in before} == before
+    redo(door)
+    # The same one keeps its time with its document.
+    assert finished_at(damaged) == before[damaged]
+    assert finished_at(done) > before[done]
 
 
 def test_what_is_from_before_there_were_catalogues_is_out_of_date_in_all(

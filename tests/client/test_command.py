@@ -141,7 +141,11 @@ def test_an_archive_in_and_a_table_out(run: Run, archive: Path) -> None:
     crossings = {row["custom_id"]: int(row["zero_crossings_count"]) for row in rows}
     assert crossings == {f"day/{number:02}.npy": 2 * number for number in range(20)}
     lines = run("batch", "results", batch["id"], "--json").stdout.splitlines()
-    names = [json.loads(line)["custom_id"] for line in lines]
+    results = [json.loads(line) for line in lines]
+    # What is said of the whole ECG stands beside its leads.
+    assert all(result["insights"]["beats"].keys() >= {"version"} for result in results)
+    assert all(lead["insights"].keys() >= {"quality"} for r in results for lead in r["leads"])
+    names = [result["custom_id"] for result in results]
     assert names == ["two.ndjson#1", "own", *(f"day/{number:02}.npy" for number in range(20))]
     assert "huge.json" in run("batch", "errors", batch["id"]).stdout
     assert "must fit" in run("batch", "errors", batch["id"], "--csv").stdout

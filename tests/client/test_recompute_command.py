@@ -53,8 +53,13 @@ def test_it_is_counted_asked_for_and_watched(
     assert counted.returncode == 0
     assert counted.stdout.split() == ["stale", "waiting", "failed", "queued", "3", "0", "0", "0"]
     assert "--stale" in counted.stderr
-    for dry in (["--stale", "--dry-run"], ["--dry-run", "--insight", "beats"]):
-        assert json.loads(run(stack, *dry, "--json").stdout)["stale"] == 3
+    for dry in (
+        ["--stale", "--dry-run"],
+        ["--dry-run", "--insight", "beats"],
+        ["--stale", "--insight", "beats", "--dry-run"],
+    ):
+        counted = json.loads(run(stack, *dry, "--json").stdout)
+        assert counted == {"stale": 3, "waiting": 0, "failed": 0, "queued": 0}
 
     done = run(stack, "--stale", "--watch", "--json")
 
