@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text, tuple_
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from shared import database
 from shared.database import reading, transaction
@@ -54,7 +54,7 @@ def copy(source: Engine, target: Engine) -> dict[str, int]:
     """
     try:
         upgrade(target)
-    except OperationalError as error:
+    except DatabaseError as error:
         # The driver's own words: they name host and port, never the password.
         raise NotCopied(f"The target cannot be used: {error.orig}.") from error
     with _one_moment(source) as connection:

@@ -18,19 +18,16 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, Double, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, TimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from shared.errors import DatabaseUnavailable
+from shared.outages import translated
 
 WRITING = "isoline_writing"
 TURN = "isoline_turn"
-
-# PostgreSQL's undefined_table and undefined_column.
-NOT_MIGRATED = {"42P01", "42703"}
 
 
 class now_s(FunctionElement[float]):  # noqa: N801 - an SQL function, named like one
@@ -162,7 +159,7 @@ def _must_wait(driver: Any) -> bool:
     """Begin; say whether somebody else is writing at the moment, so that it must be tried again."""
     try:
         driver.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         return error.sqlite_errorcode == sqlite3.SQLITE_BUSY
     return False
 
@@ -173,9 +170,9 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
     Raises
     ------
-    DatabaseUnavailable : the database is away, locked for too long, or cannot write.
+    DatabaseUnavailable : the database is away, locked for too long, damaged, or cannot write.
     """
-    with _translated(), _turn(engine), engine.connect() as plain:
+    with translated(), _turn(engine), engine.connect() as plain:
         connection = plain.execution_options(**{WRITING: True})
         with connection.begin():
             yield connection
@@ -202,7 +199,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
     On SQLite they all see one moment, on PostgreSQL each the moment it is asked.
     """
-    with _translated(), engine.connect() as connection:
+    with translated(), engine.connect() as connection:
         yield connection
 
 
@@ -214,26 +211,14 @@ def forget_erased(engine: Engine) -> None:
     DatabaseUnavailable : the database is away.
     """
     if engine.dialect.name == "sqlite":
-        with _translated(), engine.connect() as connection:
+        with translated(), engine.connect() as connection:
             # Inside a transaction it would wait for itself; and while it waits for a reader, as a
             # backup is for minutes, nobody else can write: another time, then.
             driver = connection.connection.cursor()
             [patience_ms] = driver.execute("PRAGMA busy_timeout").fetchone()
             driver.execute("PRAGMA busy_timeout = 100")
-            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            driver.execute(f"PRAGMA busy_timeout = {patience_ms}")
-            driver.close()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, InternalError, TimeoutError) as error:
-        raise DatabaseUnavailable("The database is not available.") from error
-    except DBAPIError as error:
-        # To SQLite a table that is not there is an operational error; here too it is somebody who
-        # has not migrated yet.
-        if error.connection_invalidated or getattr(error.orig, "sqlstate", "") in NOT_MIGRATED:
-            raise DatabaseUnavailable("The database is not available.") from error
-        raise
+            try:
+                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                driver.execute(f"PRAGMA busy_timeout = {patience_ms}")
+                driver.close()

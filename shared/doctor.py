@@ -20,8 +20,15 @@ from sqlalchemy import Engine, select
 
 from shared import database
 from shared.database import reading
-from shared.errors import DatabaseUnavailable, SettingsError
-from shared.examinations import AWAY, Finding, examine_broker, examine_database, examine_disk
+from shared.errors import DatabaseDamaged, DatabaseUnavailable, SettingsError
+from shared.examinations import (
+    AWAY,
+    RESTORE,
+    Finding,
+    examine_broker,
+    examine_database,
+    examine_disk,
+)
 from shared.models import AuditEntry
 from shared.settings import Settings
 
@@ -64,6 +71,8 @@ class _Interview:
         try:
             for finding in self._ask():
                 self._said.append(finding)
+        except DatabaseDamaged:
+            self._said.append(Finding(self._what, "is damaged", RESTORE))
         except (DatabaseUnavailable, redis.RedisError):
             self._said.append(self._is_away())
         # A file that is damaged, or whatever else nobody thought of, is not well either.
@@ -112,6 +121,9 @@ def main(
         engine = database.connect(settings.database_url, patience_s=PATIENCE_S, pool_size=1)
         try:
             print(*audit_trail(engine), sep="\n")
+        except DatabaseDamaged as error:
+            print(error, file=sys.stderr)
+            return 1
         except DatabaseUnavailable:
             print("The database does not answer.", file=sys.stderr)
             return 1

@@ -89,6 +89,10 @@ class DatabaseUnavailable(DependencyError):
     """The database did not answer, is locked, or refuses to write."""
 
 
+class DatabaseDamaged(DatabaseUnavailable):
+    """The database is not what was written: waiting does not help, its operator has to."""
+
+
 class SignalError(ServiceError):
     """The samples themselves are at fault; trying again cannot help."""
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, false, func, or_, select, update
 from shared import database
 from shared.broker import HEARD_WITHIN_S, Broker, Role
 from shared.database import now_s, reading, transaction
-from shared.errors import DatabaseUnavailable
+from shared.errors import DatabaseDamaged, DatabaseUnavailable
 from shared.jobs import BULK, INTERACTIVE, QUARANTINE
 from shared.migrations.schema import current_revision, newest_revision
 from shared.models import (
@@ -60,6 +60,8 @@ AWAY = {
     "disk": "Look at the data folder: not even its free space can be read.",
 }
 
+RESTORE = "Stop Isoline, keep what is there aside, and restore a backup: see docs/operations.md."
+
 
 def examine_database(settings: Settings) -> Iterator[Finding]:
     """Whether it is there and can be written to, what waits in it, and what has failed."""
@@ -95,6 +97,8 @@ def _examine_writing(engine: Engine) -> Iterator[Finding]:
     try:
         with transaction(engine) as connection:
             connection.execute(update(Ecg).where(false()).values(attempts=Ecg.attempts))
+    except DatabaseDamaged:
+        raise
     except DatabaseUnavailable:
         says = "is refused: the database is locked for seconds, or read-only, or full"
         advice = "Find out who holds it, and end them; until then uploads are answered 503."

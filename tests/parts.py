@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import random
 import re
 import signal
 import socket
@@ -30,6 +31,7 @@ from werkzeug.test import TestResponse
 
 from api.app import create_app
 from shared import logs
+from shared.database import forget_erased
 from shared.settings import Settings
 from shared.turns import give_turn
 from worker import tasks
@@ -78,6 +80,17 @@ def another_database(postgresql_url: str, name: str) -> str:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     engine.dispose()
     return url.set(database=name).render_as_string(hide_password=False)
+
+
+def damage(engine: Engine, *, kept_bytes: int) -> None:
+    """Write nonsense over what a SQLite file holds, but for its first bytes."""
+    forget_erased(engine)
+    engine.dispose()
+    file = Path(engine.url.database or "")
+    nonsense = random.Random(1).randbytes(file.stat().st_size - kept_bytes)
+    with file.open("r+b") as stored:
+        stored.seek(kept_bytes)
+        stored.write(nonsense)
 
 
 def open_valkey(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:

@@ -38,6 +38,7 @@ TOO_LATE = "too late: somebody else has this ecg, or it is erased"
 NOT_BEGUN = "The analysis never came to its turn."
 TOO_LONG = f"The analysis took longer than {COMPUTE_WITHIN_S:g} seconds, each time it was tried."
 TOO_MUCH = "The analysis needs more memory than one may have."
+UNREADABLE = "Its samples could not be read from the database."
 KILLED = "The analysis ended the process that worked on it, each time it was tried."
 
 log = structlog.get_logger(__name__)
@@ -82,8 +83,8 @@ def analyse(
         for user_id in {claimed.turn_of for claimed in claims if claimed.turn_of is not None}:
             give_turn(user_id)
         _bring_to_their_end(engine, claims, end_s)
-    except DatabaseUnavailable:
-        log.warning("the database is away", ecgs=len(ecg_ids))
+    except DatabaseUnavailable as error:
+        log.warning("the database is away", ecgs=len(ecg_ids), error=type(error).__name__)
         # It has been waited for: what is still to be done goes to the end of the queue.
         ring_again(ecg_ids)
     except Exception:
@@ -115,6 +116,10 @@ def _work(engine: Engine, claimed: Claim, store: SampleStore, end_s: float) -> b
     except SignalError as error:
         # The samples will not get better by trying again.
         _settle("failed", partial(fail, engine, claimed, str(error)), end_s)
+    except DatabaseUnavailable as error:
+        # It may be these samples alone that cannot be read: that is not tried for ever.
+        log.warning("samples not to be had", error=type(error).__name__)
+        _settle("given back", partial(give_back, engine, claimed, UNREADABLE), end_s)
     except (Exception, OutOfTime) as error:
         log.exception("attempt failed")
         reason = REASONS.get(type(error), OUR_FAULT)

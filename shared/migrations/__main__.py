@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from shared import database
 from shared.errors import SettingsError
@@ -22,7 +22,7 @@ if __name__ == "__main__":
     engine = database.connect(settings.database_url, patience_s=60.0, pool_size=1)
     try:
         upgrade(engine)
-    except OperationalError as failure:
+    except DatabaseError as failure:
         # The driver's own words: they name host and port, never the password.
         sys.exit(f"The database cannot be migrated: {failure.orig}")
     engine.dispose()

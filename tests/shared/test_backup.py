@@ -25,6 +25,7 @@ from tests.parts import (
     Door,
     PostgreSql,
     another_database,
+    damage,
     plain_url,
     wait_until,
 )
@@ -196,6 +197,18 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{path} is there already: name a new file.\n"
     assert path.read_text() == "something dear"
+
+
+def test_a_damaged_database_is_not_copied_and_that_is_one_line(
+    sqlite_door: Door, tmp_path: Path
+) -> None:
+    sqlite_door.user()
+    damage(sqlite_door.engine, kept_bytes=4096)
+    done = run(tmp_path, str(tmp_path / "backup.db"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("The database is damaged: restore it from a backup")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "backup.db").exists()
 
 
 def test_a_database_without_tables_is_not_copied(tmp_path: Path, target: Engine) -> None:

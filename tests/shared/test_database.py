@@ -7,12 +7,12 @@ import time
 
 import psutil
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Engine, select, text, update
 
 from shared import database
-from shared.errors import DatabaseUnavailable
+from shared.errors import DatabaseDamaged, DatabaseUnavailable
 from shared.models import Ecg
-from tests.parts import another_database, open_postgresql
+from tests.parts import another_database, damage, open_postgresql
 
 
 def test_tables_that_are_not_there_yet_are_a_database_that_is_not_ready(
@@ -55,3 +55,25 @@ def test_a_server_that_says_nothing_is_given_up_in_seconds() -> None:
         with pytest.raises(DatabaseUnavailable), database.reading(engine) as connection:
             connection.execute(select(1))
         assert time.monotonic() - began_s < 10
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 4096], ids=["all of it", "all but the first page"])
+def test_a_file_that_is_damaged_says_so_whatever_is_done_with_it(
+    sqlite_engine: Engine, kept_bytes: int
+) -> None:
+    damage(sqlite_engine, kept_bytes=kept_bytes)
+    with pytest.raises(DatabaseDamaged), database.reading(sqlite_engine) as connection:
+        connection.execute(select(Ecg.id))
+    with pytest.raises(DatabaseDamaged), database.transaction(sqlite_engine) as connection:
+        connection.execute(update(Ecg).values(attempts=1))
+    with pytest.raises(DatabaseDamaged):
+        database.forget_erased(sqlite_engine)
+
+
+@pytest.mark.parametrize("state", ["data_corrupted", "index_corrupted"])
+def test_what_postgresql_finds_damaged_is_called_so(postgresql_url: str, state: str) -> None:
+    engine = database.connect(postgresql_url)
+    finding = text(f"DO $$ BEGIN RAISE EXCEPTION 'a page' USING ERRCODE = '{state}'; END $$")
+    with pytest.raises(DatabaseDamaged), database.reading(engine) as connection:
+        connection.execute(finding)
+    engine.dispose()

@@ -18,7 +18,15 @@ from shared.models import FAILED, RUNNING, Ecg
 from shared.settings import Settings
 from standalone import valkey
 from standalone.processes import spawn
-from tests.parts import ADMIN, ADMIN_TOKEN, Door, another_database, free_port, wait_until
+from tests.parts import (
+    ADMIN,
+    ADMIN_TOKEN,
+    Door,
+    another_database,
+    damage,
+    free_port,
+    wait_until,
+)
 
 
 @pytest.fixture
@@ -193,6 +201,24 @@ def test_it_works_when_nobody_says_a_word(
         code, said = page(settings_for(url, f"redis://127.0.0.1:{port}/0", tmp_path), capsys)
     assert code == 1
     assert said.count("does not answer") == 2
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 4096], ids=["all of it", "all but the first page"])
+def test_a_database_that_is_damaged_is_told_with_what_to_do(
+    sqlite_door: Door,
+    redis_url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    kept_bytes: int,
+) -> None:
+    damage(sqlite_door.engine, kept_bytes=kept_bytes)
+    settings = settings_for(str(sqlite_door.engine.url), redis_url, tmp_path)
+    code, said = page(settings, capsys)
+    assert code == 1
+    assert "!!  database       is damaged" in said
+    assert "restore a backup: see docs/operations.md" in said
+    assert doctor.main(settings, ["--audit"]) == 1
+    assert capsys.readouterr().err.startswith("The database is damaged: restore it from a backup")
 
 
 def test_tables_that_are_not_there_are_told(

@@ -232,3 +232,14 @@ def test_a_database_that_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
     environ = {**os.environ, "ISOLINE_DATABASE_URL": f"sqlite:///{path}"}
     subprocess.run([sys.executable, "-c", program], env=environ, check=True)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_database_that_cannot_be_migrated_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "isoline.db"
+    path.write_bytes(b"no database" * 1000)
+    environ = {**os.environ, "ISOLINE_DATABASE_URL": f"sqlite:///{path}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "shared.migrations"], env=environ, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "The database cannot be migrated: file is not a database\n"

@@ -25,7 +25,7 @@ from shared.jobs import BULK, INTERACTIVE, QUARANTINE, celery_app
 from shared.models import FAILED, PENDING, RUNNING, Batch, Ecg, InsightDefinition, User
 from shared.states import IS_PENDING
 from shared.turns import LATE_AFTER_S
-from tests.parts import Door, another_database, free_port
+from tests.parts import Door, another_database, damage, free_port
 from worker import endings, relay
 from worker.claims import MAX_ATTEMPTS
 from worker.insights import catalogue
@@ -283,6 +283,19 @@ def test_that_it_waits_is_told_when_it_begins_ever_more_seldom_and_when_it_is_ov
     assert 3 <= len(waits) <= 5
     assert over[0] == "relay waits no more"
     assert over[1] >= 300
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 4096], ids=["all of it", "all but the first page"])
+def test_a_relay_waits_for_a_database_that_is_damaged(
+    sqlite_engine: Engine, redis_url: str, kept_bytes: int
+) -> None:
+    damage(sqlite_engine, kept_bytes=kept_bytes)
+    going_round = Relay(sqlite_engine, Broker(redis_url), celery_app(redis_url))
+    with capture_logs() as lines:
+        for _ in range(3):
+            going_round.go_round()
+    [told] = lines
+    assert (told["event"], told["error"]) == ("relay waits", "DatabaseDamaged")
 
 
 def test_what_was_erased_leaves_the_files_of_the_database(
