@@ -1,4 +1,4 @@
-"""Calls the API of the stack, without a proxy and without a library."""
+"""Calls what the stack serves, without a proxy and without a library."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import Any
 from shared.errors import DependencyError
 from standalone.ports import reachable
 
+# Whoever is frozen is still connected to, and says nothing.
+PATIENCE_S = 1.0
+
 
 class NotAnswering(DependencyError):
-    """Nobody answers at the address of the API, or not in HTTP."""
+    """Nobody answers at the address, or not in HTTP."""
 
 
 def url_of(host: str, port: int) -> str:
@@ -37,15 +40,28 @@ def call(
     NotAnswering : no answer came, or none that is JSON.
     """
     body = None if document is None else json.dumps(document, separators=(",", ":"))
+    named = {"content-type": "application/json", **(headers or {})}
+    status, answer = _exchange(address, method, path, body, named, patience_s)
+    try:
+        return status, json.loads(answer) if answer else None
+    except ValueError as error:
+        raise NotAnswering(f"{url_of(*address)} does not answer.") from error
+
+
+def _exchange(
+    address: tuple[str, int],
+    method: str,
+    path: str,
+    body: str | None,
+    headers: Mapping[str, str],
+    patience_s: float,
+) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection(reachable(address[0]), address[1], timeout=patience_s)
     try:
-        connection.request(
-            method, path, body, {"content-type": "application/json", **(headers or {})}
-        )
+        connection.request(method, path, body, headers)
         response = connection.getresponse()
-        answer = response.read()
-        return response.status, json.loads(answer) if answer else None
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        return response.status, response.read()
+    except (OSError, http.client.HTTPException) as error:
         raise NotAnswering(f"{url_of(*address)} does not answer.") from error
     finally:
         connection.close()
@@ -54,6 +70,14 @@ def call(
 def is_up(address: tuple[str, int]) -> bool:
     """Say whether an Isoline answers there."""
     try:
-        return call(address, "GET", "/health/ping", patience_s=1.0) == (200, "pong")
+        return call(address, "GET", "/health/ping", patience_s=PATIENCE_S) == (200, "pong")
+    except NotAnswering:
+        return False
+
+
+def is_flower_up(address: tuple[str, int]) -> bool:
+    """Say whether a Flower answers there; its page of health asks for no password."""
+    try:
+        return _exchange(address, "GET", "/healthcheck", None, {}, PATIENCE_S) == (200, b"OK")
     except NotAnswering:
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,31 +12,38 @@ from shared import doctor
 from shared.errors import SettingsError
 from shared.examinations import Finding, examine_broker
 from shared.settings import Settings
-from standalone import caller, ports
+from standalone import caller
 from standalone.data_folder import API_URL, BROKER_URL, FLOWER_URL, is_occupied
 
 COMES_BACK = "`make run` brings it back by itself, within half a minute; else see what it prints."
 
+SILENT = (
+    "See what `make run` prints. Kill it if it is frozen, it comes back by itself; stop whoever "
+    "else keeps the port."
+)
 
-def examine_doors(folder: Path) -> Iterator[Finding]:
-    """Whether the API and Flower can be reached where the last run opened them."""
-    advice = "See what `make run` prints, and stop whoever else keeps the port."
-    for name, file in (("API address", API_URL), ("Flower", FLOWER_URL)):
-        if not (folder / file).exists():
-            continue
-        url = (folder / file).read_text().strip()
-        address = urlsplit(url)
-        at = address.hostname or "", address.port or 0
-        answers = caller.is_up(at) if file == API_URL else ports.is_open(*at)
-        yield Finding(
-            name, f"{url} {'answers' if answers else 'does not answer'}", "" if answers else advice
-        )
+
+def examine_door(
+    name: str, url_file: Path, is_up: Callable[[tuple[str, int]], bool]
+) -> Iterator[Finding]:
+    """Whether somebody answers where the last run opened this door, if it did."""
+    if not url_file.exists():
+        return
+    url = url_file.read_text().strip()
+    address = urlsplit(url)
+    if is_up((address.hostname or "", address.port or 0)):
+        yield Finding(name, f"{url} answers")
+    else:
+        yield Finding(name, f"{url} does not answer", SILENT)
 
 
 def parts_of(settings: Settings) -> dict[str, doctor.Examination]:
     """What there is to be asked of the stack of this machine, in place of and beside the rest."""
     folder = settings.data_dir
-    addresses: dict[str, doctor.Examination] = {"addresses": lambda: examine_doors(folder)}
+    addresses: dict[str, doctor.Examination] = {
+        "API address": lambda: examine_door("API address", folder / API_URL, caller.is_up),
+        "Flower": lambda: examine_door("Flower", folder / FLOWER_URL, caller.is_flower_up),
+    }
     if settings.redis_url is not None:
         return addresses
     if not is_occupied(folder):

@@ -68,15 +68,6 @@ def check(doors: Iterable[Door]) -> None:
         raise SettingsError("\n".join(problems))
 
 
-def is_open(host: str, port: int) -> bool:
-    """Say whether somebody listens there."""
-    try:
-        with socket.create_connection((host, port), timeout=1.0):
-            return True
-    except OSError:
-        return False
-
-
 def reachable(host: str) -> str:
     """Give the address at which this machine itself reaches a server that listens on `host`."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound

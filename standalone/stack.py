@@ -96,7 +96,9 @@ def _bring_up(settings: Settings, supervisor: Supervisor) -> str:
         flower_url = caller.url_of(FLOWER_HOST, settings.flower_port)
         keys.write_private(folder / FLOWER_URL, flower_url + "\n")
         supervisor.wait_until(
-            lambda: ports.is_open(FLOWER_HOST, settings.flower_port), "Flower", READY_WITHIN_S
+            lambda: caller.is_flower_up((FLOWER_HOST, settings.flower_port)),
+            "Flower",
+            READY_WITHIN_S,
         )
     return banner(caller.url_of(*address), admin_token_file, flower_url, flower_password_file)
 

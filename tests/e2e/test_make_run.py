@@ -136,6 +136,25 @@ def test_flower_wants_its_password(run: Run) -> None:
     assert httpx.get(url, auth=("isoline", password)).status_code == 200
 
 
+def test_the_doctor_is_not_deceived_by_a_flower_that_is_frozen(run: Run) -> None:
+    flower = run.head("flower")
+    assert flower
+    flower.suspend()
+    try:
+        frozen = ask_the_doctor(run)
+    finally:
+        flower.resume()
+    at = f"http://127.0.0.1:{run.flower_port}"
+    assert frozen.returncode == 1
+    assert f"!!  Flower         {at} does not answer" in frozen.stdout
+    wait_until(lambda: f"ok  Flower         {at} answers" in ask_the_doctor(run).stdout)
+
+
+def ask_the_doctor(run: Run) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "standalone.doctor"]
+    return subprocess.run(command, env=run.environ, capture_output=True, text=True, timeout=30)
+
+
 @pytest.mark.skipif(CURL is None, reason="curl is not installed")
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_what_the_banner_offers_to_paste_gives_a_first_insight(run: Run, shell: str) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -9,8 +14,14 @@ import redis
 
 from shared import doctor
 from shared.settings import Settings
-from standalone.data_folder import BROKER_URL, is_occupied, occupy
+from standalone.data_folder import API_URL, BROKER_URL, FLOWER_URL, is_occupied, occupy
 from standalone.doctor import parts_of
+from tests.parts import free_port
+
+DOORS = {
+    "API address": (API_URL, "/health/ping", b'"pong"'),
+    "Flower": (FLOWER_URL, "/healthcheck", b"OK"),
+}
 
 
 def page(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -49,3 +60,73 @@ def test_where_it_runs_nobody_is_told_to_start_what_comes_back_by_itself(
     assert "`make run` brings it back by itself" in said
     assert "python -m worker" not in said
     assert not is_occupied(tmp_path)
+
+
+@contextmanager
+def somebody(status: int, path: str, body: bytes) -> Iterator[int]:
+    """Whoever answers what is asked under this path so, on a port of their own."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == path else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield server.server_port
+        server.shutdown()
+        serving.join()
+
+
+@contextmanager
+def nobody_awake() -> Iterator[int]:
+    """Whoever is frozen: the kernel still takes connections, and that is all."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        yield frozen.getsockname()[1]
+
+
+def said_of(folder: Path, name: str, port: int) -> tuple[str, bool]:
+    """What the doctor says of a door that was opened there, and whether it is well."""
+    (folder / DOORS[name][0]).write_text(f"http://127.0.0.1:{port}\n")
+    with occupy(folder):
+        settings = Settings.from_environ({"ISOLINE_DATA_DIR": str(folder)})
+        [finding] = [
+            one for one in doctor.examine(settings, parts_of(settings)) if one.what == name
+        ]
+    return finding.says, finding.is_well
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_a_door_answers_when_somebody_behind_it_does(tmp_path: Path, name: str) -> None:
+    _, path, body = DOORS[name]
+    with somebody(200, path, body) as port:
+        assert said_of(tmp_path, name, port) == (f"http://127.0.0.1:{port} answers", True)
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_a_door_that_only_takes_connections_does_not_answer(tmp_path: Path, name: str) -> None:
+    _, path, body = DOORS[name]
+    for who in (nobody_awake(), somebody(500, path, body), somebody(200, path, b"another")):
+        with who as port:
+            said = said_of(tmp_path, name, port)
+        assert said == (f"http://127.0.0.1:{port} does not answer", False)
+    refused = free_port()
+    said = said_of(tmp_path, name, refused)
+    assert said == (f"http://127.0.0.1:{refused} does not answer", False)
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_an_address_that_is_none_is_not_silently_passed_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / DOORS[name][0]).write_bytes(b"http://127.0.0.1:none\xff")
+    with occupy(tmp_path):
+        settings = Settings.from_environ({"ISOLINE_DATA_DIR": str(tmp_path)})
+        [finding] = [
+            one for one in doctor.examine(settings, parts_of(settings)) if one.what == name
+        ]
+    assert not finding.is_well
