@@ -34,7 +34,7 @@ from worker.detection.fusion import fuse
 from worker.detection.quality import credible
 from worker.insights import Needed, Recording
 
-VERSION = 1
+VERSION = 2
 UNIT = "beats"
 FIGURES = ("count", "confidence")
 SCOPES = {"lead": ("lead.quality",), "ecg": ("lead.quality",)}
