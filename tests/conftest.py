@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import Engine, text
 
@@ -19,6 +20,8 @@ from tests.parts import (
     ADMIN_TOKEN,
     Door,
     PostgreSql,
+    Stack,
+    another_database,
     free_port,
     open_postgresql_server,
     open_valkey,
@@ -105,6 +108,29 @@ def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
 def sqlite_door(settings: Settings, sqlite_engine: Engine) -> Door:
     """The API on SQLite alone, for what has nothing to do with the database."""
     return Door(settings, sqlite_engine)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database for the stack of a module, once of each kind: its URL; nothing is in it yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('a folder with spaces') / 'isoline.db'}"
+    module = request.module.__name__.rpartition(".")[2]
+    return another_database(request.getfixturevalue("postgresql_url"), module)
+
+
+@pytest.fixture(scope="module")
+def stack_folder(empty_database: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stack on that database has its files."""
+    return tmp_path_factory.mktemp("a stack")
+
+
+@pytest.fixture(scope="module")
+def isoline(stack: Stack) -> Iterator[httpx.Client]:
+    """One of its users, and what they speak to it through; the stack is the module's own."""
+    with stack.client() as client:
+        client.headers["x-user-token"] = stack.register(client, "ada")
+        yield client
 
 
 def pytest_configure(config: pytest.Config) -> None:

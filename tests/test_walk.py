@@ -11,18 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.parts import ADMIN, Stack, another_database, wait_until
+from tests.parts import ADMIN, Stack, wait_until
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def stack(
-    request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
-    folder: Path = tmp_path_factory.mktemp("a folder with spaces")
-    url = f"sqlite:///{folder / 'isoline.db'}"
-    if request.param == "postgresql":
-        url = another_database(request.getfixturevalue("postgresql_url"), "walk")
-    with Stack(folder, database_url=url, redis_url=redis_url) as stack:
+@pytest.fixture(scope="module")
+def stack(empty_database: str, stack_folder: Path, redis_url: str) -> Iterator[Stack]:
+    with Stack(stack_folder, database_url=empty_database, redis_url=redis_url) as stack:
         yield stack
 
 

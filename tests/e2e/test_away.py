@@ -20,20 +20,14 @@ from sqlalchemy import create_engine, text
 from tests.chaos.house import House
 from tests.chaos.uploads import Clients
 from tests.e2e.muting_proxy import MutingProxy
-from tests.parts import another_database, open_postgresql_server, wait_until
+from tests.parts import open_postgresql_server, wait_until
 
 SMALL = {"leads": [{"name": "I", "signal": [1, -1, 1]}]}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def house(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
-    folder: Path = tmp_path_factory.mktemp("away")
-    url = f"sqlite:///{folder / 'isoline.db'}"
-    if request.param == "postgresql":
-        url = another_database(request.getfixturevalue("postgresql_url"), "away")
-    with House(folder, url) as house:
+@pytest.fixture(scope="module")
+def house(empty_database: str, stack_folder: Path) -> Iterator[House]:
+    with House(stack_folder, empty_database) as house:
         yield house
 
 

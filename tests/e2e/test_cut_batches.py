@@ -17,29 +17,18 @@ import httpx
 import psutil
 import pytest
 
-from tests.parts import Stack, another_database, wait_until
+from tests.parts import Stack, wait_until
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def stack(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, redis_url: str
-) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("batches")
-    url = f"sqlite:///{folder / 'isoline.db'}"
-    if request.param == "postgresql":
-        url = another_database(request.getfixturevalue("postgresql_url"), "batches")
-    # Of the hasty workers, for their short leases: nothing here is poison.
-    with Stack(folder, database_url=url, redis_url=redis_url, poisoned=True) as stack:
-        yield stack
-
-
 @pytest.fixture(scope="module")
-def isoline(stack: Stack) -> Iterator[httpx.Client]:
-    with stack.client() as client:
-        client.headers["x-user-token"] = stack.register(client, "ada")
-        yield client
+def stack(empty_database: str, stack_folder: Path, redis_url: str) -> Iterator[Stack]:
+    # Of the hasty workers, for their short leases: nothing here is poison.
+    with Stack(
+        stack_folder, database_url=empty_database, redis_url=redis_url, poisoned=True
+    ) as stack:
+        yield stack
 
 
 def line(number: int) -> bytes:

@@ -29,13 +29,6 @@ def stack(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield stack
 
 
-@pytest.fixture(scope="module")
-def isoline(stack: Stack) -> Iterator[httpx.Client]:
-    with stack.client() as client:
-        client.headers["x-user-token"] = stack.register(client, "ada")
-        yield client
-
-
 @contextmanager
 def no_room(stack: Stack, name: str) -> Iterator[None]:
     """Let no file of this process, nor of those it started, grow beyond the database's.

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, func, select
 from shared import database
 from shared.database import reading
 from shared.models import Base, Batch, Ecg, Insights, RejectedLine, Signal
-from tests.parts import HOUSE, Stack, another_database, free_port, wait_until
+from tests.parts import HOUSE, Stack, free_port, wait_until
 from tests.poison.insights.poison import KINDS, MAGIC
 from worker.tasks import TOO_LATE
 
@@ -30,16 +30,12 @@ RECORDING = {
 }
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def stack(
-    request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
-    folder: Path = tmp_path_factory.mktemp("nothing-left")
-    url = f"sqlite:///{folder / 'isoline.db'}"
-    if request.param == "postgresql":
-        url = another_database(request.getfixturevalue("postgresql_url"), "nothing_left")
+@pytest.fixture(scope="module")
+def stack(empty_database: str, stack_folder: Path, redis_url: str) -> Iterator[Stack]:
     # Poisoned, so that a job takes as long as its samples say.
-    with Stack(folder, database_url=url, redis_url=redis_url, poisoned=True) as stack:
+    with Stack(
+        stack_folder, database_url=empty_database, redis_url=redis_url, poisoned=True
+    ) as stack:
         yield stack
 
 

@@ -30,13 +30,6 @@ def stack(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield stack
 
 
-@pytest.fixture(scope="module")
-def isoline(stack: Stack) -> Iterator[httpx.Client]:
-    with stack.client() as client:
-        client.headers["x-user-token"] = stack.register(client, "ada")
-        yield client
-
-
 LARGE = {"leads": [{"name": str(n), "signal": [1, -1] * 50_000} for n in range(12)]}
 SMALL = {"leads": [{"name": "I", "signal": [1, -1]}]}
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.parts import Stack, another_database, wait_until
+from tests.parts import Stack, wait_until
 from tests.poison.insights.poison import KINDS, MAGIC
 from worker.tasks import KILLED, TOO_LONG
 
@@ -23,23 +23,12 @@ ENDS = {
 }
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def stack(
-    request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
-    folder: Path = tmp_path_factory.mktemp("poison")
-    url = f"sqlite:///{folder / 'isoline.db'}"
-    if request.param == "postgresql":
-        url = another_database(request.getfixturevalue("postgresql_url"), "poison")
-    with Stack(folder, database_url=url, redis_url=redis_url, poisoned=True) as stack:
-        yield stack
-
-
 @pytest.fixture(scope="module")
-def isoline(stack: Stack) -> Iterator[httpx.Client]:
-    with stack.client() as client:
-        client.headers["x-user-token"] = stack.register(client, "ada")
-        yield client
+def stack(empty_database: str, stack_folder: Path, redis_url: str) -> Iterator[Stack]:
+    with Stack(
+        stack_folder, database_url=empty_database, redis_url=redis_url, poisoned=True
+    ) as stack:
+        yield stack
 
 
 def upload(isoline: httpx.Client, *samples: int) -> str:
