@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
-from sqlalchemy import CompoundSelect, Connection, func, select, union_all
 
 from api.ledger import Ledger
 from shared.broker import Broker
-from shared.database import now_s, reading
+from shared.database import reading
 from shared.errors import DatabaseUnavailable
 from shared.migrations.schema import current_revision
-from shared.models import Ecg
-from shared.states import IS_FRESH, IS_HELD, IS_RETRIED
-
-# Who could have been begun for so long, and is not, waits for workers that do not get on.
-LATE_S = 60.0
+from shared.waits import (
+    FRESH_SINCE,
+    LAPSED_SINCE,
+    LONG_S,
+    RETRIED_SINCE,
+    STALLED_S,
+    find_redo,
+    longest_s,
+)
 
 
 class SchemaState(Struct):
@@ -50,6 +53,14 @@ class Readiness(Struct):
             "begun, lines of batches aside; null when none waits, or the database is away."
         ),
     ]
+    redo_idle_s: Annotated[
+        float | None,
+        Meta(
+            description="For how many seconds nobody has come for finished ECGs that wait to be "
+            "computed anew, 0 while a worker is at one; null when none waits, or the database is "
+            "away."
+        ),
+    ]
 
     @property
     def is_fit(self) -> bool:
@@ -61,12 +72,15 @@ def find_readiness(ledger: Ledger, broker: Broker, newest_revision: str) -> Read
     """Ask database and broker; raises nothing when they are away, since that is the answer."""
     revision: str | None = None
     oldest_due_s: float | None = None
+    redo_idle_s: float | None = None
     database: Literal["ok", "unavailable"] = "ok"
     try:
         with reading(ledger.engine) as connection:
             revision = current_revision(connection)
             if revision == newest_revision:
-                oldest_due_s = _oldest_due_s(connection)
+                oldest_due_s = longest_s(connection, FRESH_SINCE, RETRIED_SINCE, LAPSED_SINCE)
+                redo = find_redo(connection)
+                redo_idle_s = redo.idle_s if redo else None
     except DatabaseUnavailable:
         database = "unavailable"
     if ledger.is_refused:
@@ -79,10 +93,11 @@ def find_readiness(ledger: Ledger, broker: Broker, newest_revision: str) -> Read
     relay: Literal["ok", "silent", "unknown"] = "unknown"
     if roll is not None:
         relay = "ok" if roll.online("relay") else "silent"
+    is_late = (oldest_due_s or 0.0) > LONG_S or (redo_idle_s or 0.0) > STALLED_S
     status: Literal["ok", "degraded", "unavailable"] = "ok"
     if database != "ok" or revision != newest_revision:
         status = "unavailable"
-    elif not (workers and bulk_workers) or relay != "ok" or (oldest_due_s or 0.0) > LATE_S:
+    elif not (workers and bulk_workers) or relay != "ok" or is_late:
         status = "degraded"
     return Readiness(
         status=status,
@@ -92,22 +107,11 @@ def find_readiness(ledger: Ledger, broker: Broker, newest_revision: str) -> Read
         workers_online=workers,
         bulk_workers_online=bulk_workers,
         relay=relay,
-        relay_heard_s_ago=None if heard_s_ago is None else round(heard_s_ago, 1),
-        oldest_due_s=None if oldest_due_s is None else round(oldest_due_s, 1),
+        relay_heard_s_ago=_rounded(heard_s_ago),
+        oldest_due_s=_rounded(oldest_due_s),
+        redo_idle_s=_rounded(redo_idle_s),
     )
 
 
-def _oldest_due_s(connection: Connection) -> float | None:
-    """For how long the first of those that could be worked on has waited; None when none does.
-
-    Uploaded by itself, or begun before, or held by a worker that will not come back.
-    """
-    since: CompoundSelect[float | None] = union_all(
-        select(func.min(Ecg.due_at_s)).where(IS_FRESH),
-        select(func.min(Ecg.due_at_s)).where(IS_RETRIED),
-        select(func.min(Ecg.lease_until_s)).where(IS_HELD),
-    )
-    now = connection.scalar(select(now_s())) or 0.0
-    # What failed lately is due in a while, what is worked on is leased: these do not wait yet.
-    waited_s = [now - since_s for since_s in connection.scalars(since) if since_s is not None]
-    return max((age_s for age_s in waited_s if age_s > 0), default=None)
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

@@ -20,15 +20,10 @@ from sqlalchemy import Engine, select
 
 from shared import database
 from shared.database import reading
+from shared.database_examination import examine_database
 from shared.errors import DatabaseDamaged, DatabaseUnavailable, SettingsError
-from shared.examinations import (
-    AWAY,
-    RESTORE,
-    Finding,
-    examine_broker,
-    examine_database,
-    examine_disk,
-)
+from shared.examinations import examine_broker, examine_disk
+from shared.findings import AWAY, RESTORE, Finding
 from shared.models import AuditEntry
 from shared.settings import Settings
 

@@ -16,6 +16,7 @@ IS_PENDING = Ecg.status == literal_column("'pending'")
 IS_FRESH = and_(IS_PENDING, Ecg.attempts == literal_column("0"), Ecg.batch_id.is_(None))
 IS_FRESH_BULK = and_(IS_PENDING, Ecg.attempts == literal_column("0"), Ecg.batch_id.is_not(None))
 IS_RETRIED = and_(IS_PENDING, Ecg.attempts > literal_column("0"))
+IS_FAILED = Ecg.status == literal_column("'failed'")
 # A worker is at it, for the first time or again.
 IS_HELD = Ecg.lease_until_s.is_not(None)
 # Finished, and to stay so unless somebody asks for more.
@@ -68,3 +69,5 @@ _index("ix_ecgs_final_catalogue_id", Ecg.catalogue, Ecg.id, where=IS_FINAL)
 _index("ix_ecgs_fresh_redo_rung_at_s_id", Ecg.rung_at_s, Ecg.id, where=IS_FRESH_REDO)
 _index("ix_ecgs_retried_redo_rung_at_s", Ecg.rung_at_s, where=IS_RETRIED_REDO)
 _index("ix_ecgs_not_redone", Ecg.id, where=IS_NOT_REDONE)
+# What failed lately.
+_index("ix_ecgs_failed_finished_at_s", Ecg.finished_at_s, where=IS_FAILED)

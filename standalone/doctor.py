@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from shared import doctor
 from shared.errors import SettingsError
-from shared.examinations import Finding, examine_broker
+from shared.examinations import examine_broker
+from shared.findings import Finding
 from shared.settings import Settings
 from standalone import caller
 from standalone.data_folder import API_URL, BROKER_URL, FLOWER_URL, is_occupied

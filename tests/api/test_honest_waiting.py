@@ -146,6 +146,43 @@ def test_the_age_of_the_oldest_due_row_is_told(door: Door, heartbeats: Broker) -
     door.delete(f"/ecgs/{ecg_id}", headers=ada)
 
 
+def set_all(door: Door, **values: object) -> None:
+    with transaction(door.engine) as connection:
+        connection.execute(update(Ecg).values(**values))
+
+
+def test_what_nobody_computes_anew_is_told(door: Door, heartbeats: Broker) -> None:
+    for role in ("worker", "bulk", "relay"):
+        heartbeats.beat(role, "a name")
+
+    def idle() -> tuple[str, object]:
+        ready = door.get("/health/ready").json
+        return ready["status"], ready["redo_idle_s"]
+
+    ada = door.user()
+    ecg_ids = [door.upload(ada, [1]) for _ in range(2)]
+    door.work()
+    assert idle() == ("ok", None)
+    # Just asked for; and rung for a moment ago, as long as there are many of them.
+    set_all(door, redo_after=Ecg.attempts, due_at_s=now_s(), rung_at_s=0.0)
+    assert idle() == ("ok", pytest.approx(0, abs=5))
+    set_all(door, due_at_s=now_s() - 7200, rung_at_s=now_s() - 100)
+    assert idle() == ("ok", pytest.approx(100, abs=5))
+    for nobody_comes in (
+        {"rung_at_s": now_s() - 400},
+        {"rung_at_s": 0.0, "due_at_s": now_s() - 400},
+        # Begun before, and rung for again and again.
+        {"attempts": Ecg.attempts + 1, "due_at_s": now_s() - 400, "rung_at_s": now_s()},
+    ):
+        set_all(door, **nobody_comes)
+        assert idle() == ("degraded", pytest.approx(400, abs=5))
+    # Somebody is at one of them.
+    with transaction(door.engine) as connection:
+        one = update(Ecg).where(Ecg.id == ecg_ids[0])
+        connection.execute(one.values(lease_until_s=now_s() + 60))
+    assert idle() == ("ok", 0)
+
+
 def test_a_database_without_tables_is_not_fit(settings: Settings, postgresql_url: str) -> None:
     engine = database.connect(another_database(postgresql_url, "bare"))
     answer = Door(settings, engine).get("/health/ready")

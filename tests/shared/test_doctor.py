@@ -96,8 +96,11 @@ def test_a_database_that_takes_nothing_is_told_though_it_answers(
         somebody.exec_driver_sql(lock)
         code, said = page(house, capsys)
         assert code == 1
-        assert "is refused: the database is locked" in said
         assert "1 pending" in said
+        # Before what there may be no time for.
+        of_database, refused = said.splitlines()[:2]
+        assert "answers, at revision" in of_database
+        assert "is refused: the database is locked" in refused
         if lock.startswith("BEGIN"):
             somebody.exec_driver_sql("ROLLBACK")
     engine.dispose()
@@ -130,6 +133,29 @@ def test_what_failed_is_told_with_its_reason_and_wakes_nobody(
     code, said = page(house, capsys)
     assert code == 0
     assert f"1: The moon was full. (one is {ecg_id})" in said
+
+
+def test_what_waits_to_be_computed_anew_is_told_and_alarms_once_nobody_comes(
+    house: Settings, door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door.upload(door.user(), [1])
+    door.work()
+    asked = {"redo_after": Ecg.attempts, "due_at_s": now_s() - 7300, "rung_at_s": now_s() - 10}
+    with transaction(door.engine) as connection:
+        connection.execute(update(Ecg).values(**asked))
+    code, said = page(house, capsys)
+    assert (code, "ok  recompute      1 finished ECGs wait" in said) == (0, True), said
+    assert "asked for 2 h ago" in said
+    # It is finished all the while.
+    assert "ok  ECGs           1 finished\n" in said
+    with transaction(door.engine) as connection:
+        connection.execute(update(Ecg).values(rung_at_s=now_s() - 600))
+    code, said = page(house, capsys)
+    assert (code, "!!  recompute      1 finished ECGs wait" in said) == (1, True), said
+    assert "Nobody has come for them for 10 min" in said
+    with transaction(door.engine) as connection:
+        connection.execute(update(Ecg).values(lease_until_s=now_s() + 60, attempts=2))
+    assert page(house, capsys)[0] == 0
 
 
 def test_a_lease_that_nobody_takes_back_is_told(

@@ -14,20 +14,35 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, event, insert, inspect, text
+from sqlalchemy import Engine, bindparam, event, insert, inspect, text, update
 from sqlalchemy.schema import CreateIndex
 
 from api import batches, ecgs, exports, insights, recompute
 from api.chunks import find_lines, find_names
+from api.health import find_readiness
+from api.ledger import Ledger
 from api.pages import Paging
 from api.users import Caller
-from shared import turns
+from shared import database, database_examination, turns, waits
+from shared.broker import Broker
 from shared.catalogue import fingerprint
-from shared.database import reading, transaction
+from shared.database import now_s, reading, transaction
 from shared.errors import NotFound
 from shared.migrations import schema
-from shared.models import PENDING, Base, Batch, Ecg, InsightDefinition, User
+from shared.models import (
+    FAILED,
+    FINISHED,
+    PENDING,
+    RUNNING,
+    Base,
+    Batch,
+    Ecg,
+    InsightDefinition,
+    User,
+)
+from shared.settings import Settings
 from shared.states import IS_FRESH, IS_RETRIED, IS_RETRIED_REDO
+from tests.parts import free_port
 from worker import claims, endings, ringing
 
 
@@ -114,7 +129,8 @@ def crowded(engine: Engine) -> Engine:
                     "leads": "[]",
                     "number_of_leads": 0,
                     "request_id": "",
-                    "status": PENDING if number % 100 == 0 else "finished",
+                    "status": {0: PENDING, 51: FAILED}.get(number % 100, FINISHED),
+                    "finished_at_s": 0.0 if number % 100 == 51 else None,
                     "attempts": 0,
                     "rung_at_s": 0.0,
                     "batch_id": BATCH if number % 40 == 0 else None,
@@ -214,6 +230,52 @@ QUESTIONS: dict[str, Callable[[Engine], object]] = {
 def test_no_question_reads_a_whole_table(crowded: Engine, question: str) -> None:
     plans = plans_of(crowded, QUESTIONS[question])
     assert not WHOLE_TABLE.search(plans), plans
+
+
+def examine(engine: Engine) -> None:
+    url = engine.url.render_as_string(hide_password=False)
+    settings = Settings.from_environ({"ISOLINE_DATABASE_URL": url})
+    found = list(database_examination.examine_database(settings))
+    assert {"database", "waiting", "recompute", "failed lately", "ECGs"} <= {f.what for f in found}
+
+
+def be_ready(engine: Engine) -> None:
+    broker = Broker(f"redis://127.0.0.1:{free_port()}/0")
+    readiness = find_readiness(Ledger(engine), broker, schema.newest_revision())
+    assert (readiness.database, readiness.redo_idle_s is None) == ("ok", False)
+
+
+@pytest.mark.parametrize("question", [examine, be_ready])
+def test_the_operators_questions_are_answered_by_partial_indexes(
+    crowded: Engine, monkeypatch: pytest.MonkeyPatch, question: Callable[[Engine], object]
+) -> None:
+    monkeypatch.setattr(database, "connect", lambda *_, **__: crowded)
+    # As in a house with more ecgs than are counted.
+    monkeypatch.setattr(waits, "MOST_COUNTED", 100)
+    with transaction(crowded) as connection:
+        connection.execute(
+            update(Ecg).where(Ecg.status == FAILED).values(finished_at_s=now_s(), failure="Why.")
+        )
+        # Held, tried before, and tried before to be done again: one of each.
+        held = {"status": RUNNING, "attempts": 1, "lease_until_s": now_s() - 1}
+        one = update(Ecg).where(Ecg.id.like(bindparam("begins")))
+        connection.execute(one.values(**held), {"begins": "00010003-%"})
+        connection.execute(one.values(status=PENDING, attempts=1), {"begins": "00010004-%"})
+        connection.execute(one.values(redo_after=0, attempts=1), {"begins": "00010005-%"})
+    plans = plans_of(crowded, question)
+    of_all = r"Seq Scan on ecgs|SCAN ecgs(?! USING)"
+    assert not re.search(of_all, plans), plans
+    named = r"(?:ecgs USING (?:COVERING )?INDEX|Scan using|Bitmap Index Scan on) (\w*ecgs\w*)"
+    # The first of these is what the one that tries to write looks into.
+    by_key = {"ecgs_pkey", "sqlite_autoindex_ecgs_1"}
+    partial = {
+        index.name
+        for index in Base.metadata.tables["ecgs"].indexes
+        if "WHERE" in str(CreateIndex(index).compile(crowded))
+    }
+    indexes = set(re.findall(named, plans)) - by_key
+    assert indexes
+    assert indexes <= partial - {"uq_ecgs_batch_id_line", "uq_ecgs_batch_id_custom_id"}, plans
 
 
 @pytest.mark.parametrize("question", ["list", "next page", "list of finished", "relay"])
