@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from shared.database import now_s, transaction
@@ -40,7 +41,10 @@ class _Entry:
 
 
 class Ledger:
-    """The one place where single uploads are written down."""
+    """The one place where single uploads are written down, and who knows whether that is refused.
+
+    Lines of a batch are written by whoever receives them, in transactions of `writing`.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -53,6 +57,22 @@ class Ledger:
     def is_refused(self) -> bool:
         """Whether the database took nothing when it was last tried, a moment ago."""
         return time.monotonic() - self._refused_at_s < REFUSED_FOR_S
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction of whoever takes something in; whether it was refused is remembered.
+
+        Raises
+        ------
+        DatabaseUnavailable : as `transaction` does.
+        """
+        try:
+            with transaction(self.engine) as connection:
+                yield connection
+        except DatabaseUnavailable:
+            self._refused_at_s = time.monotonic()
+            raise
+        self._refused_at_s = -math.inf
 
     def write(self, row: dict[str, Any], encoded: bytes) -> dict[str, Any]:
         """Commit an ecg with its signal; return the row as it was written, with its times.
@@ -78,7 +98,7 @@ class Ledger:
 
     def _write(self, entries: Sequence[_Entry]) -> None:
         try:
-            with transaction(self.engine) as connection:
+            with self.writing() as connection:
                 now = connection.scalar(_NOW)
                 rows = [_timed(entry.row, now) for entry in entries]
                 signals = [
@@ -94,13 +114,10 @@ class Ledger:
             for entry in entries:
                 self._write([entry])
         except Exception as error:  # noqa: BLE001
-            if isinstance(error, DatabaseUnavailable):
-                self._refused_at_s = time.monotonic()
             # Each is raised where it was handed in.
             for entry in entries:
                 entry.error = error
         else:
-            self._refused_at_s = -math.inf
             for entry, row in zip(entries, rows, strict=True):
                 entry.row = row
                 entry.is_written = True

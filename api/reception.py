@@ -13,15 +13,16 @@ from typing import Annotated, Any
 import msgspec
 import uuid_utils
 from msgspec import Meta
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.batches import Batch, batch_of, describe
 from api.chunks import Chunk, Earlier, Stored, count_unnamed, find_last_line
+from api.ledger import Ledger
 from api.lines import Line
 from api.uploads import BatchLine, custom_id_of, parse
 from api.users import WHO_ARE_YOU, Caller
-from shared.database import now_s, reading, transaction
+from shared.database import now_s, reading
 from shared.errors import (
     BatchCancelled,
     BatchTakenOver,
@@ -60,7 +61,7 @@ class Reception:
 
     def __init__(
         self,
-        engine: Engine,
+        ledger: Ledger,
         caller: Caller,
         *,
         key: str | None,
@@ -82,19 +83,19 @@ class Reception:
         ------
         BatchCancelled : the batch with this key.
         """
-        self._engine = engine
+        self._ledger = ledger
         self._caller = caller
         self._request_id = request_id
         self._most_bytes = most_bytes
         self._ring = ring
         self._lane = lane
         self._known = 0
-        row = _open(engine, caller, key)
+        row = _open(ledger, caller, key)
         self.batch_id: str = row.id
         self._reception: int = row.reception
         last_line, unnamed = 0, 0
         if row.last_line:
-            with reading(engine) as connection:
+            with reading(ledger.engine) as connection:
                 last_line = find_last_line(connection, self.batch_id)
                 unnamed = count_unnamed(connection, self.batch_id)
         self._earlier = Earlier(row.last_line, max(row.last_line, last_line), unnamed)
@@ -158,7 +159,7 @@ class Reception:
             return
         turn: list[str] = []
         try:
-            with transaction(self._engine) as connection:
+            with self._ledger.writing() as connection:
                 stored = chunk.store(connection, self._earlier, self._last_line)
                 if stored.lines:
                     self._count(connection, stored)
@@ -191,7 +192,7 @@ class Reception:
         )
 
     def _fenced(self) -> RequestError:
-        with reading(self._engine) as connection:
+        with reading(self._ledger.engine) as connection:
             if connection.scalar(select(User.id).where(User.id == self._caller.user_id)) is None:
                 return Unauthenticated(WHO_ARE_YOU)
             cancelled_at_s = connection.scalar(
@@ -202,7 +203,7 @@ class Reception:
         return BatchTakenOver(TAKEN_OVER)
 
     def _close(self) -> Received:
-        with transaction(self._engine) as connection:
+        with self._ledger.writing() as connection:
             connection.execute(
                 self._fence(count(self.batch_id, is_closed=True))
                 .where(BatchRow.received_at_s.is_(None))
@@ -218,7 +219,7 @@ class Reception:
         )
 
 
-def _open(engine: Engine, caller: Caller, key: str | None) -> Any:
+def _open(ledger: Ledger, caller: Caller, key: str | None) -> Any:
     """Make a batch, or take over the one that has this key."""
     row = {
         "id": str(uuid_utils.uuid7()),
@@ -234,7 +235,7 @@ def _open(engine: Engine, caller: Caller, key: str | None) -> Any:
     columns = BatchRow.id, BatchRow.reception, BatchRow.last_line, BatchRow.cancelled_at_s
     new = insert(BatchRow).values(**row, created_at_s=now_s()).returning(*columns)
     try:
-        with transaction(engine) as connection:
+        with ledger.writing() as connection:
             return connection.execute(new).one()
     except IntegrityError:
         pass
@@ -244,7 +245,7 @@ def _open(engine: Engine, caller: Caller, key: str | None) -> Any:
         .values(reception=BatchRow.reception + 1)
         .returning(*columns)
     )
-    with transaction(engine) as connection:
+    with ledger.writing() as connection:
         found = connection.execute(again).one_or_none()
     if found is None:
         raise Unauthenticated(WHO_ARE_YOU)

@@ -73,7 +73,7 @@ def submit() -> Response:
     has_known_end = is_end_known()
     with received_lines() as lines:
         reception = Reception(
-            at_desk.engine,
+            at_desk.ledger,
             who,
             key=key,
             request_id=request_id(),
