@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text, tuple_
@@ -21,12 +21,13 @@ from sqlalchemy.exc import DatabaseError
 
 from shared import database
 from shared.database import reading, transaction
-from shared.errors import ServiceError, SettingsError
+from shared.errors import ServiceError
 from shared.migrations.schema import current_revision, newest_revision, upgrade
 from shared.models import Base
 from shared.settings import Settings, database_url_of
 
 USAGE = "Say where the copy is to go, in a new file: make backup TO=backup.db"
+IS_THERE = "{} is there already: name a new file."
 # Signals may be large: a few at a time.
 ROWS_AT_ONCE = 50
 
@@ -110,17 +111,19 @@ def _compare(source: Connection, target: Connection, table: Table) -> int:
     return arrived
 
 
-def _sum_up(connection: Connection, table: Table) -> tuple[int, str]:
-    """How many rows, and a SHA-256 over all of them in the order of their keys."""
-    number, digest = 0, hashlib.sha256()
+def _sum_up(connection: Connection, table: Table) -> tuple[int, int]:
+    """How many rows, and the sum of their SHA-256; each kind of database sorts texts in its way."""
+    number, total = 0, 0
     for rows in _rows(connection, table):
         for row in rows:
-            number += 1
+            digest = hashlib.sha256()
             # Of each value its length, too: what ends here must not begin there.
             for value in row.values():
                 written = value if isinstance(value, bytes) else repr(value).encode()
                 digest.update(b"%d:" % len(written) + written)
-    return number, digest.hexdigest()
+            number += 1
+            total += int.from_bytes(digest.digest())
+    return number, total
 
 
 def _go_on_counting(target: Connection) -> None:
@@ -141,7 +144,7 @@ def _go_on_counting(target: Connection) -> None:
 def _new_file(path: Path) -> Iterator[Path]:
     """Where to write a file that gets this path, and is seen there, only once it is whole."""
     if path.exists():
-        raise NotCopied(f"{path} is there already: name a new file.")
+        raise NotCopied(IS_THERE.format(path))
     try:
         beside = tempfile.TemporaryDirectory(prefix=f"{path.name}.incomplete-", dir=path.parent)
     except OSError as error:
@@ -151,6 +154,24 @@ def _new_file(path: Path) -> Iterator[Path]:
         yield unfinished
         with unfinished.open("rb") as written:
             os.fsync(written.fileno())
+        _give_name(unfinished, path)
+    parent = os.open(path.parent, os.O_RDONLY)
+    # So that the name, too, outlives a power cut; not every file system can be asked for that.
+    with suppress(OSError):
+        os.fsync(parent)
+    os.close(parent)
+
+
+def _give_name(unfinished: Path, path: Path) -> None:
+    """Give a file its name, unless somebody else has taken that meanwhile."""
+    try:
+        os.link(unfinished, path)
+    except FileExistsError:
+        raise NotCopied(IS_THERE.format(path)) from None
+    except OSError:
+        # Not every file system knows two names of one file.
+        if path.exists():
+            raise NotCopied(IS_THERE.format(path)) from None
         unfinished.rename(path)
 
 
@@ -199,5 +220,10 @@ if __name__ == "__main__":
         sys.exit(2)
     try:
         sys.exit(main(Settings.from_environ(), sys.argv[1]))
-    except (ServiceError, SettingsError) as error:
+    except ServiceError as error:
         sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"The copy was not made: {error.strerror}: {error.filename}.")
+    except DatabaseError as error:
+        # The first line names what was hurt, those after it a row.
+        sys.exit(f"The copy was not made: {str(error.orig).splitlines()[0]}.")

@@ -12,12 +12,23 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, func, insert, select
+from sqlalchemy.schema import CreateTable
 
 from shared import backup, database
 from shared.backup import NotCopied, copy
 from shared.database import reading, transaction
 from shared.migrations.schema import upgrade
-from shared.models import AuditEntry, Base, Batch, Ecg, Insights, RejectedLine, Signal, User
+from shared.models import (
+    AuditEntry,
+    Base,
+    Batch,
+    Ecg,
+    InsightDefinition,
+    Insights,
+    RejectedLine,
+    Signal,
+    User,
+)
 from shared.settings import Settings
 from tests.parts import (
     ADMIN,
@@ -197,6 +208,100 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{path} is there already: name a new file.\n"
     assert path.read_text() == "something dear"
+
+
+def test_a_file_that_appears_while_it_is_copied_is_not_written_over(
+    sqlite_door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "backup.db"
+    go_on_counting = backup._go_on_counting
+
+    def somebody_is_quicker(target):  # type: ignore[no-untyped-def]
+        path.write_text("something dear")
+        go_on_counting(target)
+
+    monkeypatch.setattr(backup, "_go_on_counting", somebody_is_quicker)
+    source = Settings.from_environ({"ISOLINE_DATABASE_URL": str(sqlite_door.engine.url)})
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("Some file systems know no links.")
+
+    for link in (os.link, refuse):
+        monkeypatch.setattr(os, "link", link)
+        with pytest.raises(NotCopied, match="is there already: name a new file"):
+            backup.main(source, str(path))
+        assert path.read_text() == "something dear"
+        assert not list(tmp_path.glob("*incomplete*"))
+        path.unlink()
+    # And without links, where nobody is in the way.
+    monkeypatch.setattr(backup, "_go_on_counting", go_on_counting)
+    assert backup.main(source, str(path)) == 0
+    assert path.read_bytes().startswith(b"SQLite format 3")
+
+
+def test_file_and_name_are_brought_to_the_disk_in_this_order(
+    sqlite_door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "copies" / "backup.db"
+    path.parent.mkdir()
+    fsync, synced = os.fsync, []
+
+    def listen(descriptor: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), path.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", listen)
+    source = Settings.from_environ({"ISOLINE_DATABASE_URL": str(sqlite_door.engine.url)})
+    backup.main(source, str(path))
+    assert synced == [(False, False), (True, True)]
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["n" * 250, "n" * 300])
+def test_a_name_that_cannot_be_given_is_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / "isoline.db").touch()
+    done = run(tmp_path, str(tmp_path / name))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "File name too long" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_target_that_refuses_a_row_is_one_line_and_names_no_row(
+    sqlite_door: Door, postgresql_url: str, tmp_path: Path
+) -> None:
+    sqlite_door.user("canary")
+    url = another_database(postgresql_url, "fastidious")
+    target = database.connect(url)
+    upgrade(target)
+    with target.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE users ADD CHECK (username <> 'canary')")
+    done = run(tmp_path, url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("The copy was not made: new row for relation")
+    assert done.stderr.count("\n") == 1
+    assert "canary" not in done.stderr
+    assert rows(target, User) == [0]
+    target.dispose()
+
+
+def test_texts_may_be_sorted_otherwise_on_the_other_side(sqlite_door: Door, tmp_path: Path) -> None:
+    names = ["Beats", "a_rr", "aa", "b", "ab", "a-r"]
+    with transaction(sqlite_door.engine) as connection:
+        row = {"version": 1, "unit": "", "definition": ""}
+        connection.execute(insert(InsightDefinition), [{"name": name, **row} for name in names])
+    target = database.connect(f"sqlite:///{tmp_path / 'sorted otherwise.db'}")
+    upgrade(target)
+    table = Base.metadata.tables["insight_definitions"]
+    with transaction(target) as connection:
+        # As a PostgreSQL may that speaks a language; the one of the tests speaks none.
+        made = str(CreateTable(table).compile(target))
+        table.drop(connection)
+        connection.exec_driver_sql(made.replace("VARCHAR(64)", "VARCHAR(64) COLLATE NOCASE", 1))
+    assert copy(sqlite_door.engine, target)["insight_definitions"] == len(names)
+    with reading(target) as connection:
+        by_name = select(InsightDefinition.name).order_by(InsightDefinition.name)
+        assert connection.scalars(by_name).all() != sorted(names)
+    target.dispose()
 
 
 def test_a_damaged_database_is_not_copied_and_that_is_one_line(
