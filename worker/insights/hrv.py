@@ -32,7 +32,7 @@ Limits
 - SDNN grows with the length of the recording.
 - The differences are as coarse as the samples: at 250 Hz in steps of 4 ms.
 - LF and HF of a Lomb periodogram differ by some percent from those of Welch's method on intervals
-  that were interpolated, which smooths what is quick.
+  that were interpolated, which smooths what is quick; by more where intervals were not accepted.
 - A breath of more than 0.40 Hz (24 a minute), or of more than half the heart rate, has its power
   elsewhere.
 - It says nothing of what moves the intervals: posture, breath, age, medicines and beats that were
