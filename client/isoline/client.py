@@ -166,7 +166,9 @@ class Client:
         Raises
         ------
         Interrupted : a line could not be made, which it names, or the connection was cut and only
-            an iterator given; it carries the key to go on with.
+            an iterator given.
+        IsolineError : what the server refused. Every error carries `idempotency_key`, to go on
+            with; of those that are not ours, such as Ctrl-C, a note says it.
         """
         key = _key(idempotency_key)
         return submit(self._transport, items, key, compression, on_sent)

@@ -18,6 +18,9 @@ class Fault:
 class IsolineError(Exception):
     """Root of the tree: whatever goes wrong on purpose."""
 
+    # Of the batch that was being sent: with it, what has come already is not stored twice.
+    idempotency_key: str | None = None
+
 
 class Unusable(IsolineError, ValueError):
     """A URL, a token or a key that cannot be one; the message never holds a token."""
@@ -107,6 +110,8 @@ class Interrupted(IsolineError):
 
     `__cause__` is what has happened: to the connection, or to the line that was to be made next.
     """
+
+    idempotency_key: str
 
     def __init__(self, detail: str, *, idempotency_key: str) -> None:
         super().__init__(detail)

@@ -20,9 +20,16 @@ Item: TypeAlias = Ecg | bytes | tuple[str | None, Ecg]
 Items: TypeAlias = Iterable[Item] | Callable[[], Iterable[Item]]
 
 
-def made(items: Iterable[Item], key: str) -> Iterator[bytes]:
+def begun(items: Items, key: str) -> Iterator[Item]:
+    """Begin with the first item; raises `Interrupted` where that is not possible."""
+    try:
+        return iter(items() if callable(items) else items)
+    except Exception as error:
+        raise _interrupted("The lines were not begun", error, key) from error
+
+
+def made(coming: Iterator[Item], key: str) -> Iterator[bytes]:
     """Write items as lines; raises `Interrupted` at the first that cannot be made."""
-    coming = iter(items)
     for number in itertools.count(1):
         try:
             item = next(coming)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from isoline.answers import Batch
-from isoline.errors import Interrupted
-from isoline.lines import Item, Items, made, packed
+from isoline.errors import Interrupted, IsolineError
+from isoline.lines import Items, begun, made, packed
 from isoline.retries import PASSING
 from isoline.transport import Transport, read
 
@@ -21,7 +22,7 @@ def submit(
     on_sent: Callable[[int], None] | None,
 ) -> Batch:
     """Send items as one batch; raises `Interrupted` where a line cannot be made, or only an
-    iterator was given and the connection is cut.
+    iterator was given and the connection is cut. Whatever is raised bears the key.
     """
     headers = {
         "Content-Type": NDJSON,
@@ -46,8 +47,7 @@ def submit(
     def send() -> Batch:
         nonlocal sent
         sent = 0
-        again: Iterable[Item] = items() if callable(items) else items
-        content = packed(made(again, key), compression, count)
+        content = packed(made(begun(items, key), key), compression, count)
         try:
             response = transport.exchange("POST", "/batches", content=content, headers=headers)
         except Interrupted as error:
@@ -55,9 +55,23 @@ def submit(
             raise error from error.__context__
         return read(response, Batch)
 
-    if callable(items) or isinstance(items, list | tuple):
-        return transport.insist(send, has_got_further)
+    with _bearing(key):
+        if callable(items) or isinstance(items, list | tuple):
+            return transport.insist(send, has_got_further)
+        try:
+            return send()
+        except PASSING as error:
+            raise Interrupted(f"{error} Send it again to go on.", idempotency_key=key) from error
+
+
+@contextmanager
+def _bearing(key: str) -> Iterator[None]:
+    """Have every error tell the key: whoever chose none would have no other way to go on."""
     try:
-        return send()
-    except PASSING as error:
-        raise Interrupted(f"{error} Send it again to go on.", idempotency_key=key) from error
+        yield
+    except BaseException as error:
+        if isinstance(error, IsolineError):
+            error.idempotency_key = key
+        # For the reader of a traceback, and of what is no error of ours: Ctrl-C.
+        error.add_note(f"The Idempotency-Key of this batch is {key}.")
+        raise

@@ -14,7 +14,14 @@ import click
 from isoline import unfinished
 from isoline.client import new_key
 from isoline.config import Access
-from isoline.errors import Conflict, IsolineError, Unreachable
+from isoline.errors import (
+    BadRequest,
+    Conflict,
+    IsolineError,
+    ServerFault,
+    Unauthenticated,
+    Unreachable,
+)
 from isoline.finding import find_sources
 from isoline.options import FORM, SAMPLING_RATE, access_of, client_of
 from isoline.output import Form, batch_row, progress, say, show
@@ -118,6 +125,10 @@ def submit(
         except Conflict as error:
             unfinished.end(access.url, key)
             raise IsolineError(f"{error} With --new a new one is begun.") from None
+        except (BadRequest, ServerFault, Unauthenticated):
+            if sent:
+                say(to_go_on)
+            raise
     if len(unreadable) > MOST_SHOWN:
         say(f"… and {len(unreadable) - MOST_SHOWN} more that cannot be read.")
     if submitted.known:

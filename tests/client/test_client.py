@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 from isoline import (
     BadRequest,
     Client,
+    Conflict,
     Ecg,
     Interrupted,
     Lead,
@@ -21,7 +22,7 @@ from isoline import (
     Unreachable,
     UnusableEcg,
 )
-from tests.parts import ADMIN_TOKEN, Stack, free_port
+from tests.parts import ADMIN_TOKEN, Stack, free_port, wait_until
 
 NOBODYS = "00000000-0000-0000-0000-000000000000"
 
@@ -202,6 +203,63 @@ def test_an_iterator_that_breaks_off_can_be_gone_on_with(isoline: Client) -> Non
     batch = isoline.wait_for_batch(batch.id, timeout_s=60)
     assert batch.counts.finished == 200
     assert len({line.custom_id for line in isoline.batch_insights(batch.id)}) == 200
+
+
+def test_whatever_ends_a_submission_bears_its_key(isoline: Client, stack: Stack) -> None:
+    def meanwhile(act: Callable[[], object]) -> Iterator[tuple[str, Ecg]]:
+        for number, item in enumerate(many(3_000)):
+            if number == 2_000:
+                act()
+            yield item
+
+    def key_of(error: BaseException) -> str:
+        [note] = error.__notes__
+        key = note.split()[-1].rstrip(".")
+        assert isinstance(error, KeyboardInterrupt) or error.idempotency_key == key  # type: ignore[attr-defined]
+        return str(key)
+
+    # More lines than a batch has: empty ones are counted.
+    with pytest.raises(BadRequest) as refused:
+        isoline.submit_batch(b'{"leads": []}' * (n % 1_000_000 == 0) for n in range(1_000_001))
+    assert refused.value.status == 413
+    assert isoline.submit_batch([ecg(1)], idempotency_key=key_of(refused.value)).counts.total == 1
+
+    def cancel() -> None:
+        wait_until(lambda: next(isoline.batches()).status == "receiving", what="for the batch")
+        isoline.cancel_batch(next(isoline.batches()).id)
+
+    with pytest.raises(Conflict) as conflict:
+        isoline.submit_batch(meanwhile(cancel))
+    key_of(conflict.value)
+    with Client(stack.url, admin_token=ADMIN_TOKEN) as admin:
+        token = admin.register("eve").token
+        with Client(stack.url, token) as eve, pytest.raises(Unauthenticated) as erased:
+            eve.submit_batch(meanwhile(lambda: admin.erase_user("eve")))
+    key_of(erased.value)
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        isoline.submit_batch(meanwhile(stop))
+    key = key_of(stopped.value)
+    assert isoline.submit_batch(list(many(3_000)), idempotency_key=key).counts.total == 3_000
+    nowhere = Client(f"http://127.0.0.1:{free_port()}", most_attempts=1)
+    with pytest.raises(Unreachable) as unreachable:
+        nowhere.submit_batch([ecg(1)])
+    key_of(unreachable.value)
+
+
+def test_what_cannot_be_begun_says_so_with_the_key(isoline: Client) -> None:
+    class Unopened:
+        def __iter__(self) -> Iterator[Ecg]:
+            raise OSError("the disk is gone")
+
+    for items in (Unopened(), lambda: iter(Unopened()), lambda: 7):
+        with pytest.raises(Interrupted, match=r"The lines were not begun: (OS|Type)Error") as cut:
+            isoline.submit_batch(items)  # type: ignore[arg-type]
+        assert isinstance(cut.value.__cause__, OSError | TypeError)
+        assert cut.value.idempotency_key in str(cut.value)
 
 
 @pytest.mark.parametrize(

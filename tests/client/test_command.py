@@ -462,6 +462,11 @@ def test_a_token_of_somebody_who_was_erased_opens_nothing(
     assert done.returncode == 1
     assert "A valid user token is needed" in done.stderr
     assert "Your token came from ISOLINE_TOKEN. isoline login keeps another" in done.stderr
+    # A new batch's key is known to nobody else.
+    command = ("batch", "submit", "--new", tmp_path / "a.npy")
+    done = run(*command, environ={**environ, "ISOLINE_TOKEN": token})
+    assert done.returncode == 1
+    assert re.search(r"To go on, type the command again with --key \w+ in place of", done.stderr)
 
 
 def test_an_administrator_who_is_not_let_in_learns_which_token_it_was(
