@@ -18,11 +18,13 @@ from typing import Protocol
 from shared.errors import MalformedRequest, Overloaded, TooLarge, TooSlow, UnsupportedMedia
 
 CHUNK = 256 * 1024
-# Of what is worked on while it comes, a piece is what comes within this time: granian gives a piece
-# only once it is whole, and whoever sends a line now and then is not kept waiting.
+# granian gives a piece only once it is whole, and nobody can ask how much has come. So what comes
+# slowly, of which the next bytes may be long in coming, is taken byte by byte up to the end of a
+# line: a microsecond each. Of what comes faster a piece is what comes within this time.
+SLOW_BYTES_PER_S = 16 * 1024
 PIECE_S = 0.25
-SMALLEST_PIECE = 128
 LARGEST_PIECE = 64 * 1024
+LONGEST_SLOW_PIECE = 4 * 1024
 # What an inflater does not use at once it copies, each time: so it gets little at a time.
 MORSEL = 16 * 1024
 # A body that has not ended after the grace must have kept at least this pace.
@@ -109,15 +111,25 @@ class Arrival:
             yield chunk
 
     def as_it_comes(self) -> Iterator[bytes]:
-        """The same in pieces that are as small as it comes slowly."""
+        """The same in pieces that do not wait for long for what follows."""
         lately, before_s = 0.0, time.monotonic()
-        while chunk := self._read(min(max(int(lately * PIECE_S), SMALLEST_PIECE), LARGEST_PIECE)):
+        while chunk := self._read_some(lately):
             now_s = time.monotonic()
             took_s, before_s = max(now_s - before_s, 1e-6), now_s
             # Bytes a second, as a mean that forgets within about a second.
             lately += (len(chunk) / took_s - lately) * -math.expm1(-took_s)
             lately = min(lately, LARGEST_PIECE / PIECE_S)
             yield chunk
+
+    def _read_some(self, lately: float) -> bytes:
+        if lately >= SLOW_BYTES_PER_S:
+            return self._read(min(int(lately * PIECE_S), LARGEST_PIECE))
+        gathered = bytearray()
+        while byte := self._read(1):
+            gathered += byte
+            if byte.endswith(b"\n") or len(gathered) >= LONGEST_SLOW_PIECE:
+                break
+        return bytes(gathered)
 
     def _read(self, size: int) -> bytes:
         if self._length is not None and self.received >= self._length:

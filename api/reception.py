@@ -6,20 +6,20 @@ goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Annotated, Any
 
 import msgspec
-import uuid_utils
 from msgspec import Meta
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
-from api.batches import Batch, batch_of, describe
+from api.batches import CANCELLED, Batch, batch_of, describe, open_one
 from api.chunks import Chunk, Earlier, Stored, count_unnamed, find_last_line
 from api.ledger import Ledger
 from api.lines import Line
+from api.meanwhile import meanwhile
 from api.uploads import BatchLine, custom_id_of, parse
 from api.users import WHO_ARE_YOU, Caller
 from shared.database import now_s, reading
@@ -39,8 +39,8 @@ from shared.tally import count
 from shared.turns import take_turn
 
 MOST_LINES = 1_000_000
+LOOK_EVERY_S = 0.25
 
-CANCELLED = "This batch was cancelled."
 TAKEN_OVER = "Another request with the same Idempotency-Key has taken over."
 
 
@@ -90,7 +90,7 @@ class Reception:
         self._ring = ring
         self._lane = lane
         self._known = 0
-        row = _open(ledger, caller, key)
+        row = open_one(ledger, caller, key)
         self.batch_id: str = row.id
         self._reception: int = row.reception
         last_line, unnamed = 0, 0
@@ -100,6 +100,8 @@ class Reception:
                 unnamed = count_unnamed(connection, self.batch_id)
         self._earlier = Earlier(row.last_line, max(row.last_line, last_line), unnamed)
         self._last_line = self._earlier.last_line
+        self._chunk = self._new_chunk()
+        self._failure: Exception | None = None
 
     def take(self, lines: Iterable[Line], *, has_known_end: bool) -> Received:
         """Store the lines as they come, and close the batch after the last one.
@@ -115,30 +117,31 @@ class Reception:
         BatchCancelled, BatchTakenOver : meanwhile.
         MalformedRequest, TooSlow, … : what `lines` raises; what came before is committed then.
         """
-        for chunk in self._gather(lines, has_known_end=has_known_end):
-            with self._lane:
-                self._commit(chunk)
+        with meanwhile(self._commit_what_waits, LOOK_EVERY_S):
+            try:
+                for line in lines:
+                    with self._lane:
+                        self._add(line, is_perhaps_cut=not (line.is_whole or has_known_end))
+                    if self._chunk.is_full:
+                        self._commit()
+            except (RequestError, Overloaded):
+                # What came before a fault is stored before that is said.
+                self._commit()
+                raise
+            self._commit()
         return self._close()
 
-    def _gather(self, lines: Iterable[Line], *, has_known_end: bool) -> Iterator[Chunk]:
-        """Put lines together; what came before a fault is given before it is raised."""
-        chunk = self._new_chunk()
-        try:
-            for line in lines:
-                with self._lane:
-                    self._add(chunk, line, is_perhaps_cut=not (line.is_whole or has_known_end))
-                if chunk.is_full:
-                    yield chunk
-                    chunk = self._new_chunk()
-        except (RequestError, Overloaded):
-            yield chunk
-            raise
-        yield chunk
+    def _commit_what_waits(self) -> None:
+        """Store what came a moment ago although nothing follows: its sender may be silent."""
+        if self._chunk.is_full:
+            # The thread that answers raises it, once it has the next line.
+            with suppress(Exception):
+                self._commit()
 
     def _new_chunk(self) -> Chunk:
         return Chunk(self.batch_id, self._caller, self._request_id)
 
-    def _add(self, chunk: Chunk, line: Line, *, is_perhaps_cut: bool) -> None:
+    def _add(self, line: Line, *, is_perhaps_cut: bool) -> None:
         if line.number > MOST_LINES:
             raise TooLarge(f"A batch has no more than {MOST_LINES} lines.")
         try:
@@ -150,11 +153,23 @@ class Reception:
                 raise MalformedRequest(
                     f"The body ended within line {line.number}, which is not JSON so far."
                 ) from None
-            chunk.reject(line.number, custom_id_of(line.text) if line.text else None, error)
+            self._chunk.reject(line.number, custom_id_of(line.text) if line.text else None, error)
         else:
-            chunk.accept(line.number, recording)
+            self._chunk.accept(line.number, recording)
 
-    def _commit(self, chunk: Chunk) -> None:
+    def _commit(self) -> None:
+        with self._lane:
+            if self._failure is not None:
+                # Without the lines that could not be stored none behind them may be.
+                raise self._failure
+            chunk, self._chunk = self._chunk, self._new_chunk()
+            try:
+                self._store(chunk)
+            except Exception as error:
+                self._failure = error
+                raise
+
+    def _store(self, chunk: Chunk) -> None:
         if chunk.is_empty:
             return
         turn: list[str] = []
@@ -217,38 +232,3 @@ class Reception:
             rejected=row.rejected,
             known=self._known,
         )
-
-
-def _open(ledger: Ledger, caller: Caller, key: str | None) -> Any:
-    """Make a batch, or take over the one that has this key."""
-    row = {
-        "id": str(uuid_utils.uuid7()),
-        "user_id": caller.user_id,
-        "idempotency_key": key,
-        "reception": 1,
-        "last_line": 0,
-        "total": 0,
-        "rejected": 0,
-        "finished": 0,
-        "failed": 0,
-    }
-    columns = BatchRow.id, BatchRow.reception, BatchRow.last_line, BatchRow.cancelled_at_s
-    new = insert(BatchRow).values(**row, created_at_s=now_s()).returning(*columns)
-    try:
-        with ledger.writing() as connection:
-            return connection.execute(new).one()
-    except IntegrityError:
-        pass
-    again = (
-        update(BatchRow)
-        .where(BatchRow.user_id == caller.user_id, BatchRow.idempotency_key == key)
-        .values(reception=BatchRow.reception + 1)
-        .returning(*columns)
-    )
-    with ledger.writing() as connection:
-        found = connection.execute(again).one_or_none()
-    if found is None:
-        raise Unauthenticated(WHO_ARE_YOU)
-    if found.cancelled_at_s is not None:
-        raise BatchCancelled(CANCELLED)
-    return found

@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from werkzeug.test import TestResponse
 
-from api import reception
+from api import batches, reception
 from api.insights import _count_ahead, find_progress
 from api.users import Caller
 from shared.database import reading, transaction
@@ -312,7 +312,7 @@ def test_a_batch_that_was_cancelled_takes_no_more_lines(door: Door, ada: dict[st
     batch_id = door.submit(ada, good(1), **key).json["id"]
     door.post(f"/batches/{batch_id}/cancel", headers=ada)
     answer = door.submit(ada, good(1), good(2), **key)
-    assert (answer.status_code, answer.json["detail"]) == (409, reception.CANCELLED)
+    assert (answer.status_code, answer.json["detail"]) == (409, batches.CANCELLED)
 
 
 def test_a_finished_batch_cannot_be_cancelled(door: Door, ada: dict[str, str]) -> None:

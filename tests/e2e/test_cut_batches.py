@@ -8,6 +8,7 @@ import random
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -154,6 +155,40 @@ def test_of_a_slow_feeder_each_line_is_stored_soon(isoline: httpx.Client, stack:
         finally:
             is_over.set()
         assert fed.result().json()["total"] > seen
+
+
+@pytest.mark.parametrize("way", ["chunked", "length", "gzip"])
+def test_lines_that_nothing_follows_are_stored_all_the_same(
+    isoline: httpx.Client, stack: Stack, way: str
+) -> None:
+    head = [
+        *("POST /batches HTTP/1.1", "Host: isoline", "Content-Type: application/x-ndjson"),
+        f"x-user-token: {isoline.headers['x-user-token']}",
+        "Content-Length: 100000" if way == "length" else "Transfer-Encoding: chunked",
+    ]
+    # Only wrapped, as our client does.
+    packer = zlib.compressobj(0, wbits=31)
+
+    def written(body: bytes) -> bytes:
+        if way == "gzip":
+            body = packer.compress(body) + packer.flush(zlib.Z_SYNC_FLUSH)
+        return body if way == "length" else b"%x\r\n%b\r\n" % (len(body), body)
+
+    def total() -> int:
+        newest = isoline.get("/batches?limit=1").json()["data"]
+        return int(newest[0]["counts"]["total"]) if newest and newest[0]["detail"] else 0
+
+    if way == "gzip":
+        head.append("Content-Encoding: gzip")
+    address = ("127.0.0.1", httpx.URL(stack.url).port or 0)
+    with socket.create_connection(address) as connection:
+        connection.sendall("\r\n".join(head).encode() + b"\r\n\r\n")
+        connection.sendall(written(b"".join(line(n) for n in range(3))))
+        wait_until(lambda: total() == 3, 15, "for three lines, and no more")
+        # A line that is begun is none, and waits for its end.
+        connection.sendall(written(line(3) + line(4) + line(5)[:20]))
+        wait_until(lambda: total() == 5, 15, "for two more")
+    isoline.post(f"/batches/{isoline.get('/batches').json()['data'][0]['id']}/cancel")
 
 
 @pytest.mark.timeout(240)
