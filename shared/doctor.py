@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import redis
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from shared import database
 from shared.database import reading
@@ -29,6 +30,9 @@ from shared.settings import Settings
 
 # All parts are asked at once, and by then the page is written, whoever has not answered.
 PATIENCE_S = 2.5
+
+REFUSED = "Give the user of ISOLINE_DATABASE_URL the rights to all tables."
+UNREADABLE = "See who may read the data folder; `make run` writes it anew when it starts."
 
 Examination = Callable[[], Iterable[Finding]]
 
@@ -70,10 +74,16 @@ class _Interview:
             self._said.append(Finding(self._what, "is damaged", RESTORE))
         except (DatabaseUnavailable, redis.RedisError):
             self._said.append(self._is_away())
-        # A file that is damaged, or whatever else nobody thought of, is not well either.
+        except SQLAlchemyError as error:
+            self._said.append(Finding(self._what, f"refuses a question{_why(error)}", REFUSED))
+        except (OSError, ValueError) as error:
+            says = f"cannot be examined: what is noted of it cannot be read{_why(error)}"
+            self._said.append(Finding(self._what, says, UNREADABLE))
+        # Whatever nobody thought of must not pass for a part that is well; its message may quote
+        # what nobody is to read.
         except Exception as error:  # noqa: BLE001
-            says = f"cannot be examined ({type(error).__name__})"
-            self._said.append(Finding(self._what, says, AWAY.get(self._what, "Look at its log.")))
+            says = f"cannot be examined, which is a fault of the doctor's own{_why(error)}"
+            self._said.append(Finding(self._what, says, "Look at its log, and report this."))
 
     def findings(self, end_s: float) -> Iterator[Finding]:
         """What was said until then, and that there would have been more."""
@@ -86,6 +96,11 @@ class _Interview:
     def _is_away(self) -> Finding:
         says = "has not answered all questions in time" if self._said else "does not answer"
         return Finding(self._what, says, AWAY.get(self._what, "Look at its log."))
+
+
+def _why(error: Exception) -> str:
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    return f" ({type(origin).__name__})"
 
 
 def audit_trail(engine: Engine) -> list[str]:
@@ -108,28 +123,34 @@ def main(
     parser = argparse.ArgumentParser(prog="python -m shared.doctor", description=__doc__)
     parser.add_argument("--audit", action="store_true", help="what the administrator did")
     if parser.parse_args(arguments).audit:
-        file = database.sqlite_file_of(settings.database_url)
-        if file is not None and not file.exists():
-            # To ask would make one.
-            print(f"{file} is not there.", file=sys.stderr)
-            return 1
-        engine = database.connect(settings.database_url, patience_s=PATIENCE_S, pool_size=1)
-        try:
-            print(*audit_trail(engine), sep="\n")
-        except DatabaseDamaged as error:
-            print(error, file=sys.stderr)
-            return 1
-        except DatabaseUnavailable:
-            print("The database does not answer.", file=sys.stderr)
-            return 1
-        finally:
-            engine.dispose()
-        return 0
+        return _print_audit_trail(settings)
     findings = examine(settings, others)
     print(*findings, sep="\n")
     unwell = sum(not finding.is_well for finding in findings)
     print(f"\n{unwell} of {len(findings)} need somebody." if unwell else "\nAll is well.")
     return 1 if unwell else 0
+
+
+def _print_audit_trail(settings: Settings) -> int:
+    file = database.sqlite_file_of(settings.database_url)
+    if file is not None and not file.exists():
+        # To ask would make one.
+        print(f"{file} is not there.", file=sys.stderr)
+        return 1
+    engine = database.connect(settings.database_url, patience_s=PATIENCE_S, pool_size=1)
+    try:
+        print(*audit_trail(engine), sep="\n")
+    except DatabaseDamaged as error:
+        print(error, file=sys.stderr)
+    except DatabaseUnavailable:
+        print("The database does not answer.", file=sys.stderr)
+    except SQLAlchemyError as error:
+        print(f"The database refuses the question{_why(error)}.", file=sys.stderr)
+    else:
+        return 0
+    finally:
+        engine.dispose()
+    return 1
 
 
 def run(settings: Settings, others: dict[str, Examination] | None = None) -> NoReturn:

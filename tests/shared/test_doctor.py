@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import redis
-from sqlalchemy import create_engine, event, update
+from sqlalchemy import create_engine, event, make_url, update
 
 from shared import doctor
 from shared.broker import Broker
 from shared.database import now_s, transaction
+from shared.findings import Finding
+from shared.migrations.schema import upgrade
 from shared.models import FAILED, RUNNING, Ecg
 from shared.settings import Settings
 from standalone import valkey
@@ -265,6 +267,59 @@ def test_before_the_first_start_it_says_so_and_makes_nothing(
     assert (code, "is not there" in said) == (1, True)
     path.parent.mkdir()
     page(settings_for(f"sqlite:///{path}", redis_url, tmp_path), capsys)
+    assert not path.exists()
+
+
+def test_a_database_that_refuses_a_question_is_told(
+    postgresql_url: str, redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = make_url(another_database(postgresql_url, "without_rights"))
+    owner = create_engine(url)
+    upgrade(owner)
+    with owner.begin() as connection:
+        connection.exec_driver_sql("CREATE ROLE a_stranger LOGIN PASSWORD 'a-secret'")
+    owner.dispose()
+    stranger = url.set(username="a_stranger", password="a-secret")
+    settings = settings_for(stranger.render_as_string(hide_password=False), redis_url, tmp_path)
+    code, said = page(settings, capsys)
+    assert code == 1
+    assert "!!  database       refuses a question (InsufficientPrivilege)" in said
+    assert "the rights to all tables" in said
+    assert doctor.main(settings, ["--audit"]) == 1
+    assert capsys.readouterr() == (
+        "",
+        "The database refuses the question (InsufficientPrivilege).\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (PermissionError("a-secret"), "what is noted of it cannot be read (PermissionError)"),
+        (KeyError("a-secret"), "which is a fault of the doctor's own (KeyError)"),
+    ],
+)
+def test_a_part_of_which_nothing_can_be_said_is_not_well(
+    house: Settings, error: Exception, expected: str
+) -> None:
+    def ask() -> Iterator[Finding]:
+        yield Finding("a part", "answers")
+        raise error
+
+    answers, failed = (
+        one for one in doctor.examine(house, {"a part": ask}) if one.what == "a part"
+    )
+    assert answers.is_well
+    assert (failed.is_well, expected in failed.says) == (False, True)
+    assert "a-secret" not in str(failed)
+
+
+def test_a_trail_that_is_not_there_yet_is_a_sentence_and_makes_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "isoline.db"
+    assert doctor.main(settings_for(f"sqlite:///{path}", "redis://x", tmp_path), ["--audit"]) == 1
+    assert capsys.readouterr() == ("", f"{path} is not there.\n")
     assert not path.exists()
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +19,7 @@ from shared import doctor
 from shared.settings import Settings
 from standalone.data_folder import API_URL, BROKER_URL, FLOWER_URL, is_occupied, occupy
 from standalone.doctor import parts_of
-from tests.parts import free_port
+from tests.parts import HOUSE, free_port
 
 DOORS = {
     "API address": (API_URL, "/health/ping", b'"pong"'),
@@ -122,11 +125,37 @@ def test_a_door_that_only_takes_connections_does_not_answer(tmp_path: Path, name
 
 
 @pytest.mark.parametrize("name", DOORS)
-def test_an_address_that_is_none_is_not_silently_passed_over(tmp_path: Path, name: str) -> None:
-    (tmp_path / DOORS[name][0]).write_bytes(b"http://127.0.0.1:none\xff")
-    with occupy(tmp_path):
-        settings = Settings.from_environ({"ISOLINE_DATA_DIR": str(tmp_path)})
+def test_a_door_whose_address_cannot_be_read_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    noted = tmp_path / DOORS[name][0]
+    settings = Settings.from_environ({"ISOLINE_DATA_DIR": str(tmp_path)})
+
+    def said() -> tuple[str, bool]:
         [finding] = [
             one for one in doctor.examine(settings, parts_of(settings)) if one.what == name
         ]
-    assert not finding.is_well
+        return finding.says, finding.is_well
+
+    says = "cannot be examined: what is noted of it cannot be read"
+    with occupy(tmp_path):
+        noted.write_bytes(b"http://127.0.0.1:none")
+        assert said() == (f"{says} (ValueError)", False)
+        noted.write_bytes(b"\xff")
+        assert said() == (f"{says} (UnicodeDecodeError)", False)
+        noted.unlink()
+        noted.mkdir()
+        assert said() == (f"{says} (IsADirectoryError)", False)
+
+
+def test_the_audit_trail_is_to_be_had_before_the_first_start_as_a_sentence(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "standalone.doctor", "--audit"],
+        env={**os.environ, "ISOLINE_DATA_DIR": str(tmp_path)},
+        cwd=HOUSE,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{tmp_path / 'isoline.db'} is not there.\n"
+    assert not list(tmp_path.iterdir())
