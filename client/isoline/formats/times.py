@@ -18,6 +18,8 @@ _JITTER = 0.01
 # How exactly the rate must be known, as a part of it.
 _EXACT = 0.001
 _MOST_DIGITS = 9
+# Without a fraction it may as well be hours and minutes.
+_ELAPSED = r"^(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>[0-5]?\d\.\d+)$"
 # So many rows that go up, evenly or anyhow, are not the samples of a lead.
 _EVEN_RAMP = 16
 _RAMP = 256
@@ -75,13 +77,18 @@ def is_ramp(samples: NDArray[Any]) -> bool:
     return values.size >= _RAMP and bool((np.diff(values) > 0).all())
 
 
-def clock(column: NDArray[Any], name: str) -> tuple[NDArray[np.float64], datetime]:
-    """Times of day and date (ISO 8601) as seconds since the first, and the first.
+def clock(column: NDArray[Any], name: str) -> tuple[NDArray[np.float64], datetime | None]:
+    """Times of day and date (ISO 8601) as seconds since the first, and the first; or times like
+    `'1:02:03.450'`, as the WFDB tools write them, as seconds.
 
     Raises
     ------
     UnreadableFile : some are no such times.
     """
+    elapsed = pd.Series(column, dtype=str).str.strip().str.strip("'").str.extract(_ELAPSED)
+    if elapsed["s"].notna().all():
+        parts = elapsed.fillna("0").astype(float)
+        return (3600 * parts["h"] + 60 * parts["m"] + parts["s"]).to_numpy(), None
     try:
         # Where no time zone is named, it is UTC, as in the other formats.
         moments = pd.Series(pd.to_datetime(column, format="ISO8601", utc=True))

@@ -210,6 +210,72 @@ def test_tables_as_people_write_them(
 
 
 @pytest.mark.parametrize(
+    ("text", "names", "expected", "rate", "unit"),
+    [
+        # As `rdsamp -c -v -p`, `-v -p`, `-v -pe`, `-c -v` and `-p` of the WFDB tools write them.
+        (
+            "'Elapsed time','MLII','V5'\n'sec','mV','mV'\n0.000,-0.145,1\n0.008,-0.15,2\n",
+            ["MLII", "V5"],
+            [[-0.145, -0.15], [1, 2]],
+            125.0,
+            "mv",
+        ),
+        (
+            "   Elapsed time\t   MLII\t     V5\n      (seconds)\t   (uV)\t   (uV)\n"
+            "          0.000\t   -145\t      1\n          0.004\t    -15\t      2\n",
+            ["MLII", "V5"],
+            [[-145, -15], [1, 2]],
+            250.0,
+            "uv",
+        ),
+        (
+            "'Elapsed time','I'\n'hh:mm:ss.mmm','mV'\n"
+            "'0:59:59.998',5\n'1:00:00.000',6\n'1:00:00.002',7\n",
+            ["I"],
+            [[5, 6, 7]],
+            500.0,
+            "mv",
+        ),
+        ("'sample #','I'\n0,5\n1,6\n", ["I"], [[5, 6]], None, None),
+        ("'sample #','I'\n'sample #','mV'\n0,5\n1,6\n", ["I"], [[5, 6]], None, "mv"),
+        ("  0.000\t 5\n  0.002\t 6\n  0.004\t 7\n", ["1"], [[5, 6, 7]], 500.0, None),
+        # Units of some columns, of one that has it in its name already, and in ADC counts.
+        ("time;I;II\n;mV;mV\n0,000;5;1\n0,002;6;2\n", ["I", "II"], [[5, 6], [1, 2]], 500, "mv"),
+        ("I (uV),II\nuV,uV\n5,1\n6,2\n", ["I", "II"], [[5, 6], [1, 2]], None, "uv"),
+        ("I,II\nadc,\n5,1\n6,2\n", ["I", "II"], [[5, 6], [1, 2]], None, None),
+        # Remarks; one that names the columns is their header, as numpy writes it.
+        ("# by Bob, at home\n#\n\ntime,I\nms,uV\n0,5\n2,6\n", ["I"], [[5, 6]], 500.0, "uv"),
+        ("\ufeff# by Bob, at home\n0.000,5\n0.002,6\n", ["1"], [[5, 6]], 500.0, None),
+        ("# time (ms),I (uV)\n0.0,5\n2.5,6\n5.0,7\n", ["I"], [[5, 6, 7]], 400.0, "uv"),
+        ('"I\nx",II\nmV,mV\n5,1\n6,2\n', ["I\nx", "II"], [[5, 6], [1, 2]], None, "mv"),
+    ],
+)
+def test_what_stands_above_the_samples(
+    tmp_path: Path,
+    text: str,
+    names: list[str],
+    expected: list[list[float]],
+    rate: float | None,
+    unit: str | None,
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    ecg = recording(path)
+    assert [lead.name for lead in ecg.leads] == names
+    assert (signals(ecg), ecg.sampling_rate, ecg.unit) == (expected, rate, unit)
+
+
+def test_times_that_the_wfdb_tools_have_rounded(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = "".join(f"{n / 360:.3f},{n % 7}\n" for n in range(1000))
+    path.write_text(f"'Elapsed time','MLII'\n'sec','mV'\n{rows}")
+    assert recording(path).sampling_rate == 360
+    rows = "".join(f"'{n // 21600}:{n / 360 % 60:06.3f}',{n % 7}\n" for n in range(30_000))
+    path.write_text(f"'Elapsed time','MLII'\n'mm:ss.mmm','mV'\n{rows}")
+    assert recording(path).sampling_rate == 360
+
+
+@pytest.mark.parametrize(
     ("content", "says"),
     [
         (b"", "empty"),
@@ -222,7 +288,23 @@ def test_tables_as_people_write_them(
         (b"I,II\n1,\n", "gaps"),
         (b"I,I\n1,2\n", "the same name"),
         (b"sample,I\n0,5\n2,6\n", "does not count the rows"),
-        (b"'sample #','I'\n'sample #','mV'\n0,5\n", "not a number"),
+        # Units below the header: only those that are known, and one for all.
+        (b"'time','I'\n'sec','mmHg'\n0.000,5\n0.002,6\n", "column I stands 'mmHg'"),
+        (b"'time','I'\n'sec','sec'\n0.000,5\n0.002,6\n", "column I stands 'sec'"),
+        (b"'time','I'\n'min','mV'\n0.000,5\n0.002,6\n", "column time stands 'min'"),
+        (b"time (ms),I\ns,mV\n0.000,5\n0.002,6\n", "another unit below its name: 's'"),
+        (b"I (uV),II\nmV,mV\n5,1\n6,2\n", "another unit below its name: 'mV'"),
+        (b"'I','II'\n'mV','uV'\n5,1\n6,2\n", "in different units"),
+        (b"I (mV),II (uV)\n5,1\n6,2\n", "in different units"),
+        (b"'I','II'\n'mV'\n5,1\n6,2\n", "Line 2 has 1 columns"),
+        (b"'I','II'\n'mV','mV'\n", "only a header"),
+        (b"I,II\n'mV','mV'\n5,1\n'mV','mV'\n", "not a number"),
+        (b"'time','I'\n'hh:mm:ss','mV'\n'0:00',5\n'0:01',6\n", "not a number"),
+        (b"# a remark\n", "empty"),
+        (b"# a remark\nI,II\n1\n", "Line 3 has 1 columns"),
+        (b"# time (ms),I\n0,5\n2.5,6\n9,7\n", "do not go up evenly"),
+        # Nothing says that these are no milliseconds.
+        (b"0,5\n2.5,6\n5,7\n", "goes up in steps of 2.5"),
         (b"I\nnan\n1\n", "gaps"),
         (b"time,I\n0,1\n1,2\n5,3\n", "do not go up evenly"),
         (b"I\n\xff\xfe\n", "no text in UTF-8"),
