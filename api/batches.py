@@ -59,7 +59,10 @@ class Batch(Struct, kw_only=True):
     ]
     rate_per_s: Annotated[
         float | None,
-        Meta(description="ECGs a second, from the first line's coming to the last one's end."),
+        Meta(
+            description="ECGs a second, of the time in which there was one to work on: neither "
+            "while no line waited nor, beyond ten minutes, while nobody was at work; null: unknown."
+        ),
     ]
     eta_s: Annotated[
         float | None, Meta(description="Seconds that the rest takes at that rate; null: unknown.")
@@ -173,8 +176,7 @@ def describe(row: Any) -> Batch:
         progress = 1.0
     elif not is_receiving and row.total:
         progress = ended / row.total
-    took_s = (row.progressed_at_s or row.created_at_s) - row.created_at_s
-    rate_per_s = (row.finished + row.failed) / took_s if took_s > 0 else None
+    rate_per_s = (row.finished + row.failed) / row.worked_s if row.worked_s > 0 else None
     return Batch(
         id=row.id,
         status=_status(row, is_receiving=is_receiving),

@@ -26,7 +26,8 @@ from api.insights import Finished, LeadInsights, Said
 from api.problems import ANALYSIS_FAILED, Problem, make_problem
 from api.users import Caller
 from shared.database import reading
-from shared.models import FAILED, FINISHED, PENDING, RUNNING, Ecg, Insights, RejectedLine
+from shared.models import FAILED, FINISHED, Ecg, Insights, RejectedLine
+from shared.states import IS_OPEN_LINE
 
 ROWS_AT_ONCE = 64
 PIECE = 64 * 1024
@@ -113,13 +114,13 @@ def _find_end(engine: Engine, caller: Caller, batch_id: str, after: int) -> tupl
         batch_of(connection, caller, batch_id)
         # First: whatever comes from now on stands behind it, and is for whoever asks again.
         last = find_last_line(connection, batch_id)
-        # And then how many of those wait: what looks for the first passes all that have ended.
+        # And then whether any of those waits.
         waiting = None
         if is_any_pending(batch_of(connection, caller, batch_id)):
             waiting = connection.scalar(
                 select(Ecg.line)
                 .where(Ecg.batch_id == batch_id, Ecg.line > after, Ecg.line <= last)
-                .where(Ecg.status.in_([PENDING, RUNNING]))
+                .where(IS_OPEN_LINE)
                 .order_by(Ecg.line)
                 .limit(1)
             )

@@ -74,8 +74,10 @@ class Batch(Base):
     # The last line has come.
     received_at_s: Mapped[float | None] = mapped_column(Double)
     cancelled_at_s: Mapped[float | None] = mapped_column(Double)
-    # A line last ended.
+    # A line last ended or, when none waited any more, one came: since then the next end is awaited.
     progressed_at_s: Mapped[float | None] = mapped_column(Double)
+    # How long that has been so, up to then: the time in which there was something to work on.
+    worked_s: Mapped[float] = mapped_column(Double, server_default="0")
     # The last one did: nothing will change any more.
     finished_at_s: Mapped[float | None] = mapped_column(Double)
 

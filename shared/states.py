@@ -17,6 +17,11 @@ IS_FRESH = and_(IS_PENDING, Ecg.attempts == literal_column("0"), Ecg.batch_id.is
 IS_FRESH_BULK = and_(IS_PENDING, Ecg.attempts == literal_column("0"), Ecg.batch_id.is_not(None))
 IS_RETRIED = and_(IS_PENDING, Ecg.attempts > literal_column("0"))
 IS_FAILED = Ecg.status == literal_column("'failed'")
+# A line of a batch that has not ended.
+IS_OPEN_LINE = and_(
+    Ecg.batch_id.is_not(None),
+    Ecg.status.in_([literal_column("'pending'"), literal_column("'running'")]),
+)
 # A worker is at it, for the first time or again.
 IS_HELD = Ecg.lease_until_s.is_not(None)
 # Finished, and to stay so unless somebody asks for more.
@@ -51,6 +56,8 @@ _index(
     where=Ecg.custom_id.is_not(None),
     unique=True,
 )
+# How far the results of a batch go: to the first that has not ended.
+_index("ix_ecgs_open_batch_id_line", Ecg.batch_id, Ecg.line, where=IS_OPEN_LINE)
 # What waits for something, and for what.
 _index("ix_ecgs_fresh_rung_at_s", Ecg.rung_at_s, where=IS_FRESH)
 # How many are ahead, and since when the first of them could have been begun.

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import Connection, Update, and_, case, or_, true, update
+from sqlalchemy import Connection, Update, and_, case, func, or_, true, update
 
 from shared.database import now_s
 from shared.models import FAILED, FINISHED, Batch
+
+# When no line has ended for longer, nobody was at work, and that says nothing of the pace.
+LONGEST_BETWEEN_S = 600.0
+# How long the next end has been awaited. A clock may also be set back.
+_SINCE_S = now_s() - func.coalesce(Batch.progressed_at_s, now_s())
+_WAITED_S = case(
+    (_SINCE_S < 0, 0.0), (_SINCE_S > LONGEST_BETWEEN_S, LONGEST_BETWEEN_S), else_=_SINCE_S
+)
 
 
 def count(
@@ -27,12 +36,19 @@ def count(
     ----------
     is_closed : no more lines will come, which the caller writes down in the same statement.
     """
-    has_progressed = bool(rejected or finished or failed)
     total_then = Batch.total + total
-    ended_then = Batch.rejected + rejected + Batch.finished + finished + Batch.failed + failed
+    ended = Batch.rejected + Batch.finished + Batch.failed
+    more = rejected + finished + failed
+    was_idle = ended == Batch.total
     was_closed = or_(Batch.received_at_s.is_not(None), Batch.cancelled_at_s.is_not(None))
     nothing_to_come = true() if is_closed else was_closed
-    has_ended = and_(nothing_to_come, Batch.finished_at_s.is_(None), ended_then == total_then)
+    is_last = and_(nothing_to_come, Batch.finished_at_s.is_(None), ended + more == total_then)
+    times: dict[str, Any] = {"finished_at_s": case((is_last, now_s()), else_=Batch.finished_at_s)}
+    if more:
+        times["worked_s"] = Batch.worked_s + case((was_idle, 0.0), else_=_WAITED_S)
+        times["progressed_at_s"] = now_s()
+    elif total:
+        times["progressed_at_s"] = case((was_idle, now_s()), else_=Batch.progressed_at_s)
     return (
         update(Batch)
         .where(Batch.id == batch_id)
@@ -41,8 +57,7 @@ def count(
             rejected=Batch.rejected + rejected,
             finished=Batch.finished + finished,
             failed=Batch.failed + failed,
-            progressed_at_s=now_s() if has_progressed else Batch.progressed_at_s,
-            finished_at_s=case((has_ended, now_s()), else_=Batch.finished_at_s),
+            **times,
         )
     )
 

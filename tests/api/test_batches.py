@@ -462,6 +462,46 @@ def test_counting_costs_the_same_however_large_a_batch_is(door: Door, ada: dict[
     assert counts(door, ada, batch_id)["pending"] == 10
 
 
+def a_day_passes(door: Door, batch_id: str) -> None:
+    """Have all that has happened to a batch have happened a day earlier."""
+    past = ("created_at_s", "received_at_s", "progressed_at_s", "finished_at_s")
+    earlier = {name: Batch.__table__.c[name] - 86_400.0 for name in past}
+    with transaction(door.engine) as connection:
+        connection.execute(update(Batch).where(Batch.id == batch_id).values(earlier))
+
+
+def test_a_pause_is_no_part_of_the_rate(door: Door, ada: dict[str, str]) -> None:
+    key = {"Idempotency-Key": "k"}
+    lines = [good(n) for n in range(6)]
+
+    def look() -> dict[str, Any]:
+        found: dict[str, Any] = door.ask("GET", f"/batches/{batch_id}", headers=ada).json or {}
+        return found
+
+    batch_id = door.submit(ada, *lines[:3], **key).json["id"]
+    assert (look()["rate_per_s"], look()["eta_s"]) == (None, None)
+    work(door)
+    first = look()["rate_per_s"]
+    assert first > 0.1
+    assert look()["eta_s"] == 0
+    a_day_passes(door, batch_id)
+    assert look()["rate_per_s"] == first
+    # The other half comes on the next day.
+    assert door.submit(ada, *lines, "bad", **key).json["total"] == 7
+    assert look()["rate_per_s"] == first
+    rest, door.rung[:] = door.rung[1:], door.rung[:1]
+    door.work()
+    assert look()["rate_per_s"] > 0.1
+    assert look()["counts"]["pending"] == 2
+    assert look()["eta_s"] == pytest.approx(2 / look()["rate_per_s"], abs=0.1)
+    # And for another day nobody is at work.
+    a_day_passes(door, batch_id)
+    door.rung[:] = rest
+    work(door)
+    assert look()["rate_per_s"] > 6 / 700
+    assert look()["status"] == "finished"
+
+
 def test_too_many_lines_are_refused_and_those_before_are_kept(
     door: Door, ada: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -278,6 +278,13 @@ def test_the_operators_questions_are_answered_by_partial_indexes(
     assert indexes <= partial - {"uq_ecgs_batch_id_line", "uq_ecgs_batch_id_custom_id"}, plans
 
 
+@pytest.mark.parametrize("question", ["results", "errors"])
+def test_the_end_of_the_results_is_found_without_passing_them(
+    crowded: Engine, question: str
+) -> None:
+    assert "ix_ecgs_open_batch_id_line" in plans_of(crowded, QUESTIONS[question])
+
+
 @pytest.mark.parametrize("question", ["list", "next page", "list of finished", "relay"])
 def test_no_list_is_sorted_by_hand(crowded: Engine, question: str) -> None:
     plans = plans_of(crowded, QUESTIONS[question])
