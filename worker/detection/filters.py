@@ -101,10 +101,11 @@ def running_median(values: NDArray[Any], width: int) -> NDArray[Any]:
     """The median of each value and its neighbours, `width` (odd) in all.
 
     Near the ends it is that of the first or last so many: held or mirrored, one odd value there
-    would be the majority.
+    would be the majority. Where there are fewer, and an even number of them, it is the lower of the
+    two in the middle: what stands out is an artefact more often than the rule.
     """
     width = min(width, values.size)
-    half = width // 2
+    half = (width - 1) // 2
     windows = values[np.arange(values.size - width + 1)[:, None] + np.arange(width)]
     windows.partition(half, axis=1)
     medians: NDArray[Any] = windows[:, half].take(np.arange(values.size) - half, mode="clip")

@@ -38,7 +38,7 @@ from shared.errors import NotComputable
 from worker.insights import Needed, Recording
 from worker.intervals import accept, plausible
 
-VERSION = 1
+VERSION = 2
 UNIT = "ms"
 FIGURES = ("count", "accepted", "implausible", "deviating", "median_ms")
 SCOPES = {"ecg": ("ecg.beats",)}

@@ -180,6 +180,26 @@ def test_a_flat_stretch_hides_its_own_beats_and_no_others() -> None:
     assert ((found_s > 20.2) & (found_s < 29.8)).sum() == 0
 
 
+@pytest.mark.parametrize("rail", [5.0, -10.0])
+def test_two_seconds_off_scale_hide_no_other_beat_of_a_short_strip(rail: float) -> None:
+    for rate_bpm in (50, 75, 110):
+        one = ecg(rate_bpm, 10, 500)
+        samples = one.plus(white_noise(one, 0.01)).samples
+        samples[4 * 500 : 6 * 500] = rail
+        found_s = beats_in(samples, 500).samples / 500
+        for begin_s, end_s in ((0.15, 3.75), (6.25, 9.85)):
+            due = ((one.beats_s > begin_s) & (one.beats_s < end_s)).sum()
+            assert ((found_s > begin_s) & (found_s < end_s)).sum() == due
+
+
+def test_a_lead_whose_gain_is_changed_keeps_its_beats() -> None:
+    for seed in range(3):
+        one = ecg(60, 10, 500, seed=seed)
+        samples = one.samples.copy()
+        samples[2500:] *= 5
+        assert_all_found(one, samples + white_noise(one, 0.01))
+
+
 def test_a_single_monstrous_sample_hides_no_beat() -> None:
     one = ecg(70, 30)
     for monster in (1e3, LARGEST, -LARGEST):
