@@ -176,3 +176,4 @@ class Readiness(Struct, kw_only=True):
     bulk_workers_online: int = 0
     relay: str
     oldest_due_s: float | None = None
+    redo_idle_s: float | None = None

@@ -98,6 +98,7 @@ ADVICE = {
     "broker": "Uploads are stored, and wait until the operator has brought the broker back.",
     "workers": "Nobody computes: the operator has to start a worker.",
     "relay": "What was lost stays lost until the operator has started the relay.",
+    "waiting": "Everything runs, yet not all is well: the operator has to ask `make doctor`.",
 }
 
 
@@ -134,10 +135,16 @@ def judge(ready: Readiness) -> dict[str, tuple[str, str]]:
     if ready.broker != "ok":
         return {name: findings[name] for name in ("broker", "database")}
     workers, bulk_workers = ready.workers_online, ready.bulk_workers_online
-    return findings | {
+    findings |= {
         "workers": told("workers", f"{workers} online", workers > 0),
         "bulk workers": told("workers", f"{bulk_workers} online", bulk_workers > 0),
         "relay": told("relay", ready.relay, ready.relay == "ok"),
+    }
+    is_explained = any(advice for _, advice in findings.values())
+    waits_s = max(ready.oldest_due_s or 0.0, ready.redo_idle_s or 0.0)
+    # The server knows what is too long; here it shows where no part is to blame.
+    return findings | {
+        "waiting": told("waiting", f"{waits_s:.0f} s", ready.status == "ok" or is_explained)
     }
 
 

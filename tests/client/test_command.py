@@ -669,6 +669,18 @@ def test_the_doctor_names_a_broker_that_is_away_first_and_nobody_who_is_heard_th
     )
     unwell = [what for what, (_, advice) in judge(there).items() if advice]
     assert unwell == ["workers", "bulk workers", "relay"]
+    late = Readiness(
+        status="degraded",
+        database="ok",
+        broker="ok",
+        workers_online=1,
+        bulk_workers_online=1,
+        relay="ok",
+        oldest_due_s=61.0,
+    )
+    assert [(what, says) for what, (says, advice) in judge(late).items() if advice] == [
+        ("waiting", "61 s")
+    ]
 
 
 def test_a_wrong_command_line_is_two(run: Run, tmp_path: Path) -> None:
