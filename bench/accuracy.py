@@ -31,6 +31,7 @@ from worker.detection.quality import assess_quality
 from worker.detection.traces import Trace, condition
 
 FOLDS = 5
+STRIPS_S = (10, 30)
 # Around what was chosen, each of the constants that were tuned.
 GRID = [
     Rule(lowest, slope, resemblance, t_wave)
@@ -127,6 +128,22 @@ def score_all() -> None:
         print_table(f"{database}: development set, not an independent test", rows)
 
 
+def score_strips() -> None:
+    """The same recordings as if each were many short ones, of which the detector sees no more."""
+    rows = []
+    for seconds in STRIPS_S:
+        found: dict[str, list[Score]] = {"first lead": [], "all leads": []}
+        for record in records.read_all("mitdb"):
+            for strip in records.strips(record, seconds):
+                both = detect(strip)
+                found["first lead"].append(score(strip, both.first))
+                found["all leads"].append(score(strip, both.fused))
+        for leads, scores in found.items():
+            head = {"strips of s": seconds, "beats of": leads, "strips": len(scores)}
+            rows.append({**head, **gross(scores).row()})
+    print_table("mitdb, cut into strips: development set, not an independent test", rows)
+
+
 def score_peers() -> None:
     """First leads alone, side by side: gross, with the time that a record takes."""
     detectors = {
@@ -168,6 +185,7 @@ def main() -> None:
         "the held-out rows of the cross-validation. Window 150 ms, whole records, flutter left out."
     )
     score_all()
+    score_strips()
     score_peers()
     trust.print_tables()
     variability.print_tables()

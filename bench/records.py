@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,25 @@ class Record:
         inside = self.beats[(self.beats > half) & (self.beats < self.leads[0].size - half)]
         around = inside[:, None] + np.arange(-half, half + 1)
         return [float(np.median(np.ptp(lead[around], axis=1))) for lead in self.leads]
+
+
+def strips(record: Record, seconds: float) -> Iterator[Record]:
+    """Cut a record into strips one after the other; beats that the cut may have hit do not count.
+
+    Those that touch ventricular flutter are left out, as is what is left over.
+    """
+    length, margin = (round(s * record.sampling_rate_hz) for s in (seconds, 0.15))
+    for begin in range(0, record.leads[0].size - length + 1, length):
+        end = begin + length
+        if any(first < end and last >= begin for first, last in record.left_out):
+            continue
+        inside = record.beats[(record.beats >= begin) & (record.beats < end)]
+        yield replace(
+            record,
+            leads=[lead[begin:end] for lead in record.leads],
+            beats=inside - begin,
+            left_out=[(0, margin), (length - margin, length)],
+        )
 
 
 def read_all(database: str) -> Iterator[Record]:

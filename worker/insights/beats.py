@@ -18,6 +18,8 @@ Limits
   something somewhere: not flat, and connected.
 - An R peak is a place in one lead: in another one, or where its polarity turns, the same beat has
   it up to some 60 ms earlier or later.
+- Hum moves it: as high as the beats by up to some 10 ms, three times as high by up to 60 ms.
+- More than some 240 beats in a minute cannot be told from what lies between beats.
 - Leads of one ECG are taken to begin at the same moment.
 - A beat is a beat, wherever in the heart it begins; what kind of beat it is is not said.
 - Ventricular flutter has no beats that could be told apart; there the indices mean little.
