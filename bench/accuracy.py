@@ -36,7 +36,7 @@ STRIPS_S = (10, 30)
 GRID = [
     Rule(lowest, slope, resemblance, t_wave)
     for lowest, slope, resemblance, t_wave in itertools.product(
-        (0.14, 0.18, 0.22), (0.6, 0.75, 0.9), (1.0, 2.0, 3.0), (2.5, 3.5, 5.0)
+        (0.14, 0.18, 0.22), (0.75, 0.9, 1.05), (1.0, 2.0, 3.0), (2.5, 3.5, 5.0)
     )
 ]
 

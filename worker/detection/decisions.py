@@ -34,7 +34,7 @@ class Rule:
 
     # The threshold, as a share of a beat: `lowest` where it is silent between beats.
     lowest: float = 0.18
-    slope: float = 0.75
+    slope: float = 0.9
     # The evidence of looking exactly like its neighbours, where heights say nothing.
     resemblance: float = 2.0
     # What it takes to believe in a beat that begins right after the refractory time.

@@ -95,7 +95,7 @@ def between_middles(values: NDArray[Any], middles: NDArray[np.float64], size: in
 
 def _between_beats(height: Float32s, middles: NDArray[np.float64], rate_hz: float) -> Float32s:
     """How high it rises between what stands out: the median over nine gaps, for each stretch."""
-    tops = find_humps(height, 0.5, int(0.25 * rate_hz))
+    tops = find_humps(height, 0.45, int(0.25 * rate_hz))
     if tops.size == 0:
         return np.ones(middles.size, np.float32)
     half = int(_HALF_QRS_S * rate_hz)
