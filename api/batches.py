@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.erasure import erase_every
+from api.erasure import erase_every, erase_some
 from api.ledger import Ledger
 from api.moments import at
 from api.pages import ID, Page, Paging, fetch_page, newest_first
@@ -140,11 +140,16 @@ def cancel(engine: Engine, caller: Caller, batch_id: str) -> Batch:
 
 def erase(engine: Engine, caller: Caller, batch_id: str) -> None:
     """Erase a batch with all its ecgs; cut short, it goes on when called again."""
-    # What is cancelled takes no more lines: there is an end to what is to be erased.
+    # What is cancelled takes no more lines; what had finished does, from a request with its key.
     cancel(engine, caller, batch_id)
-    erase_every(engine, EcgRow.batch_id == batch_id)
+    its_lines = EcgRow.batch_id == batch_id
+    erase_every(engine, its_lines)
     with transaction(engine) as connection:
+        # The batch first: a request that still brings lines finds that it has none any more, and
+        # those that came a moment ago are not left behind where nobody would find them.
         connection.execute(delete(BatchRow).where(BatchRow.id == batch_id))
+        while erase_some(connection, its_lines):
+            pass
 
 
 def batch_of(connection: Connection, caller: Caller, batch_id: str) -> Any:

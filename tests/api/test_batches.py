@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from werkzeug.test import TestResponse
 
 from api import batches, reception
+from api.erasure import erase_every
 from api.insights import _count_ahead, find_progress
 from api.users import Caller
 from shared.database import reading, transaction
@@ -336,6 +337,26 @@ def test_erasing_takes_everything_along(
         for table, left in ((Ecg, 1), (Signal, 1), (Insights, 1), (Batch, 0), (RejectedLine, 0)):
             assert connection.scalar(select(func.count()).select_from(table)) == left
     assert door.get(f"/ecgs/{kept}", headers=ada).status_code == 200
+
+
+def test_lines_that_come_while_a_finished_batch_is_erased_are_not_left_behind(
+    door: Door, ada: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.erasure.AT_ONCE", 3)
+    key = {"Idempotency-Key": "k"}
+    batch_id = door.submit(ada, good(1), **key).json["id"]
+    work(door)
+
+    def erase_and_hold(*arguments: Any) -> None:
+        erase_every(*arguments)
+        late = door.submit(ada, *(good(n) for n in range(2, 12)), "bad", **key)
+        assert (late.status_code, late.json["id"]) == (202, batch_id)
+
+    monkeypatch.setattr("api.batches.erase_every", erase_and_hold)
+    assert door.delete(f"/batches/{batch_id}", headers=ada).status_code == 204
+    with reading(door.engine) as connection:
+        for table in (Ecg, Signal, Insights, Batch, RejectedLine):
+            assert connection.scalar(select(func.count()).select_from(table)) == 0
 
 
 def test_an_ecg_that_is_erased_is_not_waited_for(door: Door, ada: dict[str, str]) -> None:
