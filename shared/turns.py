@@ -16,9 +16,11 @@ from shared.jobs import LINES_PER_MESSAGE, SAMPLES_PER_MESSAGE
 from shared.models import Ecg
 from shared.states import IS_FRESH_BULK, IS_FRESH_REDO
 
-# How many of a user's lines may stand in the queue at a time; enough that no worker, however quick,
-# finds it empty.
-LINES_IN_QUEUE = 3 * LINES_PER_MESSAGE
+# What of a user may stand in the queue at a time; enough that no worker, however quick, finds it
+# empty.
+MESSAGES_IN_QUEUE = 3
+LINES_IN_QUEUE = MESSAGES_IN_QUEUE * LINES_PER_MESSAGE
+SAMPLES_IN_QUEUE = MESSAGES_IN_QUEUE * SAMPLES_PER_MESSAGE
 # A message that nobody has taken for so long is presumed lost, unless there is a reason to.
 LATE_AFTER_S = 60.0
 # Whose turn it is when it is that of what is to be analysed again; no user is called that.
@@ -64,8 +66,12 @@ def take_turn(
     """
     lines = IS_FRESH_REDO if user_id == REDO else and_(IS_FRESH_BULK, Ecg.user_id == user_id)
     rung_lately = Ecg.rung_at_s > now_s() - lost_after_s
-    in_queue = select(Ecg.id).where(lines, rung_lately).limit(LINES_IN_QUEUE).subquery()
-    if (connection.scalar(select(func.count()).select_from(in_queue)) or 0) >= LINES_IN_QUEUE:
+    in_queue = (
+        select(Ecg.number_of_samples).where(lines, rung_lately).limit(LINES_IN_QUEUE).subquery()
+    )
+    there = select(func.count(), func.sum(in_queue.c.number_of_samples)).select_from(in_queue)
+    count, samples = connection.execute(there).one()
+    if count >= LINES_IN_QUEUE or (samples or 0) >= SAMPLES_IN_QUEUE:
         return []
     rows = connection.execute(
         select(Ecg.id, Ecg.number_of_samples)
@@ -79,10 +85,11 @@ def take_turn(
     ecg_ids: list[str] = []
     samples = 0
     for row in rows:
-        samples += row.number_of_samples
-        if ecg_ids and samples > SAMPLES_PER_MESSAGE:
-            break
         ecg_ids.append(row.id)
+        samples += row.number_of_samples
+        # Only what is full is cut: otherwise more and shorter messages would stand in the queue.
+        if samples >= SAMPLES_PER_MESSAGE:
+            break
     if ecg_ids:
         connection.execute(update(Ecg).where(Ecg.id.in_(ecg_ids)).values(rung_at_s=now_s()))
     return ecg_ids

@@ -7,16 +7,14 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import ColumnElement, Engine, func, select, update
 
 from shared.database import now_s, reading, transaction
-from shared.jobs import LINES_PER_MESSAGE
 from shared.models import Ecg
 from shared.states import IS_FRESH_BULK, IS_FRESH_REDO
-from shared.turns import LATE_AFTER_S, LINES_IN_QUEUE, REDO, give_turn
+from shared.turns import LATE_AFTER_S, MESSAGES_IN_QUEUE, REDO, give_turn
 
 # A pending row's bell is presumed lost after this long when the queue is empty or the broker came
 # back as another; while workers still have a queue to eat, after `LATE_AFTER_S`.
 LOST_AFTER_S = 2.0
 ROWS_A_ROUND = 512
-TURNS_A_ROUND = LINES_IN_QUEUE // LINES_PER_MESSAGE
 
 
 def presumed_lost_after_s(
@@ -96,12 +94,12 @@ def give_turns(
     int : how many lines were rung for.
     """
     users = _waiting_turns(engine)
-    is_full = messages >= TURNS_A_ROUND * len(users)
+    is_full = messages >= MESSAGES_IN_QUEUE * len(users)
     if is_full and not is_another:
         return 0
     lost_after_s = LOST_AFTER_S if messages == 0 or is_another else LATE_AFTER_S
     rung = 0
-    for _ in range(TURNS_A_ROUND):
+    for _ in range(MESSAGES_IN_QUEUE):
         for user_id in users:
             rung += give_turn(engine, user_id, ring, lost_after_s=lost_after_s)
     return rung

@@ -9,6 +9,7 @@ from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -21,10 +22,10 @@ from shared import database
 from shared.broker import Broker
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseUnavailable
-from shared.jobs import BULK, INTERACTIVE, QUARANTINE, celery_app
+from shared.jobs import BULK, INTERACTIVE, QUARANTINE, celery_app, enqueue
 from shared.models import FAILED, PENDING, RUNNING, Batch, Ecg, InsightDefinition, User
 from shared.states import IS_PENDING
-from shared.turns import LATE_AFTER_S
+from shared.turns import LATE_AFTER_S, give_turn
 from tests.parts import Door, another_database, damage, free_port
 from worker import endings, relay
 from worker.claims import MAX_ATTEMPTS
@@ -65,7 +66,8 @@ def add_waiting(engine: Engine, number: int, *, rung_s_ago: float = 0.0) -> None
             }
             for n in range(number)
         ]
-        connection.execute(insert(Ecg), rows)
+        if rows:
+            connection.execute(insert(Ecg), rows)
 
 
 def test_an_empty_queue_has_lost_what_was_rung_a_moment_ago(engine: Engine) -> None:
@@ -145,13 +147,18 @@ def add_batch(engine: Engine, batch_id: str, total: int) -> None:
         )
 
 
+def messages_of(queue: redis.Redis, name: str) -> list[list[str]]:
+    """What each message of a queue names, in the order in which they are taken."""
+    found = []
+    for message in reversed(cast(list[bytes], queue.lrange(name, 0, -1))):
+        [[ecg_ids], _, _] = json.loads(b64decode(json.loads(message)["body"]))
+        found.append(ecg_ids)
+    return found
+
+
 def named(queue: redis.Redis, name: str) -> Counter[str]:
     """How often each ecg is named by the messages of a queue."""
-    found: Counter[str] = Counter()
-    for message in cast(list[bytes], queue.lrange(name, 0, -1)):
-        [[ecg_ids], _, _] = json.loads(b64decode(json.loads(message)["body"]))
-        found.update(ecg_ids)
-    return found
+    return Counter(ecg_id for ecg_ids in messages_of(queue, name) for ecg_id in ecg_ids)
 
 
 def test_two_relays_that_go_round_at_the_same_time_are_harmless(
@@ -208,6 +215,23 @@ def test_two_relays_that_go_round_at_the_same_time_are_harmless(
     assert set(rung_in_bulk) == set(lines)
     assert max(rung_in_bulk.values()) == 1
     assert not queue.llen(QUARANTINE)
+
+
+def test_a_small_batch_stands_behind_three_messages_of_long_recordings(
+    engine: Engine, redis_url: str, queue: redis.Redis
+) -> None:
+    add_waiting(engine, 0)
+    bob = {"id": 2, "username": "bob", "token_sha256": b"b", "created_at_s": 0}
+    with transaction(engine) as connection:
+        connection.execute(insert(User).values(**bob))
+    long = add(engine, "long", 100, batch_id="long", number_of_samples=2_100_000)
+    app = celery_app(redis_url)
+    while give_turn(engine, 1, partial(enqueue, app, queue=BULK)):
+        pass
+    # Whose first bell was lost.
+    small = add(engine, "small", 5, batch_id="small", number_of_samples=5_000, user_id=2)
+    Relay(engine, Broker(redis_url), app).go_round()
+    assert messages_of(queue, BULK) == [long[:2], long[2:4], long[4:6], small]
 
 
 def published(engine: Engine) -> list[str]:
