@@ -1,4 +1,4 @@
-"""Which insights there are, as the workers last declared them."""
+"""Which insights there are, as the relay last published them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from sqlalchemy import Engine, select
 from shared.database import reading
 from shared.errors import DependencyError
 from shared.models import InsightDefinition
+
+NOT_PUBLISHED = "The relay has not published yet what is measured."
 
 
 class Definition(Struct):
@@ -42,11 +44,11 @@ class Catalogue(Struct):
 
 
 def find_catalogue(engine: Engine) -> Catalogue:
-    """The insights as the workers last declared them; raises `DependencyError` before they did."""
+    """The insights as the relay last published them; raises `DependencyError` before it did."""
     with reading(engine) as connection:
         rows = connection.execute(_DEFINITIONS).all()
     if not rows:
-        raise DependencyError("No worker has said yet what it measures.")
+        raise DependencyError(NOT_PUBLISHED)
     return Catalogue([_define(row) for row in rows])
 
 

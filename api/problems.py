@@ -54,9 +54,9 @@ KINDS: dict[type[errors.ServiceError], Kind] = {
         "unauthenticated",
         401,
         "A valid token is needed",
-        "Send your token as x-user-token, or as Authorization: Bearer. Paths under /users take the "
-        "administrator's token as x-admin-token, and only that one. A token that was rotated opens "
-        "nothing any more.",
+        "Send your token as x-user-token, or as Authorization: Bearer. /recompute and paths "
+        "under /users take the administrator's token as x-admin-token, and only that one. A token "
+        "that was rotated opens nothing any more.",
     ),
     errors.NotFound: Kind(
         "not-found",

@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from api.catalogue import NOT_PUBLISHED
 from api.faults import invalid
 from shared.catalogue import current_versions, stale_fingerprints
 from shared.database import now_s, reading, transaction
@@ -62,7 +63,7 @@ def count(engine: Engine, insight: str | None) -> Recomputation:
     Raises
     ------
     InvalidRequest : there is no such insight.
-    DependencyError : no worker has said yet what it measures.
+    DependencyError : the relay has not published yet what is measured.
     """
     with reading(engine) as connection:
         fingerprints = _find_stale(connection, insight)
@@ -117,7 +118,7 @@ def ask_again(connection: Connection, which: ColumnElement[bool]) -> Sequence[st
 def _find_stale(connection: Connection, insight: str | None) -> Sequence[str]:
     current = current_versions(connection)
     if not current:
-        raise DependencyError("No worker has said yet what it measures.")
+        raise DependencyError(NOT_PUBLISHED)
     if insight is not None and insight not in current:
         raise invalid([Fault("/query/insight", "is not the name of an insight")])
     return stale_fingerprints(connection, current, insight)

@@ -20,7 +20,7 @@ EXPECTED = {
     ("GET", "/docs/<name>"): OPEN,
     ("GET", "/health/ping"): OPEN,
     ("GET", "/health/ready"): OPEN,
-    # No worker has said yet what it measures; nobody is asked who they are.
+    # No relay has published yet what is measured; nobody is asked who they are.
     ("GET", "/insights"): (503, 503, 503, 503, 503, 503),
     ("GET", "/openapi.json"): OPEN,
     ("GET", "/problems"): OPEN,

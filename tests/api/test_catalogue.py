@@ -1,4 +1,4 @@
-"""What is measured, as the workers say it."""
+"""What is measured, as the relay published it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from shared.models import InsightDefinition
 from tests.parts import Door
 
 
-def test_before_any_worker_has_spoken_there_is_no_list_and_not_an_empty_one(door: Door) -> None:
+def test_before_any_relay_has_spoken_there_is_no_list_and_not_an_empty_one(door: Door) -> None:
     response = door.get("/insights")
     assert response.status_code == 503
     assert response.json["type"] == "/problems/unavailable"
-    assert response.json["detail"] == "No worker has said yet what it measures."
+    assert response.json["detail"] == "The relay has not published yet what is measured."
     assert response.headers["Retry-After"] == "2"
 
 
-def test_the_catalogue_is_what_the_workers_declared_by_name(door: Door) -> None:
+def test_the_catalogue_is_what_was_published_by_name(door: Door) -> None:
     declared = [
         {"name": name, "version": 2, "unit": "Hz", "definition": f"What {name} is."}
         for name in ("b", "a")
