@@ -65,8 +65,6 @@ def create_app(
     app = Flask("api")
     engine = engine or database.connect(settings.database_url)
     broker = Broker(settings.redis_url)
-    # Everything is read through `received_body`, which has bounds of its own.
-    app.config["MAX_CONTENT_LENGTH"] = None
     # An address with an empty part is a wrong one, and not another way to write a right one.
     app.url_map.merge_slashes = False
     app.extensions["isoline"] = Desk(

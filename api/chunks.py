@@ -124,14 +124,11 @@ class Chunk:
         encoded = encode(recording.leads)
         self._samples += row["number_of_samples"]
         self._size += len(encoded)
-        self._add(_Line(number, recording.custom_id, row, encoded, None))
+        self._lines.append(_Line(number, recording.custom_id, row, encoded, None))
 
     def reject(self, number: int, custom_id: str | None, error: RequestError) -> None:
         """Add a line that is no ecg, and why."""
-        self._add(_Line(number, custom_id, {}, b"", error))
-
-    def _add(self, line: _Line) -> None:
-        self._lines.append(line)
+        self._lines.append(_Line(number, custom_id, {}, b"", error))
 
     def store(self, connection: Connection, earlier: Earlier, last_line: int) -> Stored:
         """Write the rows of what is new.

@@ -43,7 +43,6 @@ def celery_app(redis_url: str) -> Celery:
     app.conf.update(
         # Two truths would drift apart: results live in SQL, and only there.
         task_ignore_result=True,
-        result_backend=None,
         # Pickle would let whoever reaches the broker run code.
         task_serializer="json",
         accept_content=["json"],
@@ -90,11 +89,10 @@ def celery_app(redis_url: str) -> Celery:
         task_send_sent_event=True,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
-        enable_utc=True,
     )
     return app
 
 
 def enqueue(app: Celery, ecg_ids: Sequence[str], queue: str = INTERACTIVE) -> None:
     """Send one message that names these ecgs; raises what the broker's client raises."""
-    app.send_task(ANALYSE, args=[list(ecg_ids)], queue=queue, retry=False)
+    app.send_task(ANALYSE, args=[list(ecg_ids)], queue=queue)
