@@ -34,7 +34,7 @@ class UsernameTaken(RequestError):
 
 
 class TooLarge(RequestError):
-    """The body, once expanded, is larger than ISOLINE_MAX_UPLOAD_BYTES."""
+    """The body as sent or once expanded, a line of a batch, or the number of its lines."""
 
 
 class TooSlow(RequestError):
