@@ -19,7 +19,7 @@ from shared.database import now_s, reading, transaction
 from shared.errors import BatchCancelled, NotFound, Unauthenticated
 from shared.models import Batch as BatchRow
 from shared.models import Ecg as EcgRow
-from shared.tally import count
+from shared.tally import add_to_counts
 
 CANCELLED = "This batch was cancelled."
 NO_SUCH_BATCH = "There is no such batch."
@@ -131,7 +131,7 @@ def cancel(engine: Engine, caller: Caller, batch_id: str) -> Batch:
         row = batch_of(connection, caller, batch_id)
         # From here on no worker begins a line; the relay ends those that wait.
         connection.execute(
-            count(row.id, is_closed=True)
+            add_to_counts(row.id, is_closed=True)
             .where(BatchRow.finished_at_s.is_(None), BatchRow.cancelled_at_s.is_(None))
             .values(cancelled_at_s=now_s())
         )

@@ -68,7 +68,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "Idempotency-Key": {
         "in": "header",
-        "description": "Makes a retry safe: the same key and body get the first answer again.",
+        "description": "Makes a retry safe: nothing is stored twice. The same key and ECG get the "
+        "first answer again; a batch goes on where it stopped.",
         "schema": {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
     },
     "Prefer": {
@@ -105,7 +106,6 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "batch_id": {"in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
     "ecg_id": {"in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
     "username": {"in": "path", "required": True, "schema": {"type": "string", "minLength": 1}},
-    "slug": {"in": "path", "required": True, "schema": {"type": "string"}},
 }
 
 

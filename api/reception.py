@@ -35,7 +35,7 @@ from shared.errors import (
 from shared.jobs import BULK
 from shared.models import Batch as BatchRow
 from shared.models import User
-from shared.tally import count
+from shared.tally import add_to_counts
 from shared.turns import take_turn
 
 MOST_LINES = 1_000_000
@@ -188,7 +188,7 @@ class Reception:
             self._ring(turn, BULK)
 
     def _count(self, connection: Connection, stored: Stored) -> None:
-        more = count(self.batch_id, total=stored.lines, rejected=stored.rejected)
+        more = add_to_counts(self.batch_id, total=stored.lines, rejected=stored.rejected)
         counted = connection.execute(
             self._fence(more).values(
                 last_line=max(stored.last_number, self._earlier.last_number),
@@ -220,7 +220,7 @@ class Reception:
     def _close(self) -> Received:
         with self._ledger.writing() as connection:
             connection.execute(
-                self._fence(count(self.batch_id, is_closed=True))
+                self._fence(add_to_counts(self.batch_id, is_closed=True))
                 .where(BatchRow.received_at_s.is_(None))
                 .values(received_at_s=now_s())
             )

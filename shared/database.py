@@ -145,7 +145,7 @@ def _begin_sqlite(connection: Connection) -> None:
     end_s = time.monotonic() + patience_ms / 1000
     driver.execute("PRAGMA busy_timeout = 0")
     try:
-        while _must_wait(driver) and time.monotonic() < end_s:
+        while not _try_to_begin(driver) and time.monotonic() < end_s:
             time.sleep(random.uniform(0.0005, 0.0015))  # noqa: S311 - not a secret
         if not driver.connection.in_transaction:
             # What is in the way is to be said by SQLAlchemy.
@@ -155,13 +155,14 @@ def _begin_sqlite(connection: Connection) -> None:
         driver.close()
 
 
-def _must_wait(driver: Any) -> bool:
-    """Begin; say whether somebody else is writing at the moment, so that it must be tried again."""
+def _try_to_begin(driver: Any) -> bool:
+    """Begin; False when somebody else is writing at the moment, so that it must be tried again."""
     try:
         driver.execute("BEGIN IMMEDIATE")
     except sqlite3.DatabaseError as error:
-        return error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-    return False
+        # Whatever else is in the way will be in it the next time, too.
+        return error.sqlite_errorcode != sqlite3.SQLITE_BUSY
+    return True
 
 
 @contextmanager

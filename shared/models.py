@@ -139,7 +139,7 @@ class Ecg(Base):
     attempts: Mapped[int] = mapped_column(Integer)
     # From then on a worker may begin: from the upload on, or after a failed attempt a while later.
     due_at_s: Mapped[float] = mapped_column(Double, server_default="0")
-    # The bell was last rung then, 0 when it has not been; the relay sees to that.
+    # When a message was last to name it; 0: since it has begun to wait, none was.
     rung_at_s: Mapped[float] = mapped_column(Double)
     # The worker at it may keep it until then; afterwards the relay takes it back.
     lease_until_s: Mapped[float | None] = mapped_column(Double)

@@ -19,7 +19,7 @@ _WAITED_S = case(
 )
 
 
-def count(
+def add_to_counts(
     batch_id: str,
     *,
     total: int = 0,
@@ -78,4 +78,6 @@ def count_ended(connection: Connection, ended: Iterable[tuple[str | None, str]])
     # In one order for everybody: two that wait for each other would wait for ever.
     for batch_id in sorted(counts):
         of_batch = counts[batch_id]
-        connection.execute(count(batch_id, finished=of_batch[FINISHED], failed=of_batch[FAILED]))
+        connection.execute(
+            add_to_counts(batch_id, finished=of_batch[FINISHED], failed=of_batch[FAILED])
+        )

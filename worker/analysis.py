@@ -137,16 +137,16 @@ def _say(step: Step, recording: Recording, said: Mapping[str, Said | list[Said]]
 def _lend(name: str, said: Said | list[Said]) -> Any:
     """Hand what was said to whoever needs it; raises `NotComputable` where nothing was."""
     if isinstance(said, list):
-        if not any(isinstance(one, dict) for one in said):
-            _lend(name, said[0] if said else NotComputable(NO_LEAD))
-        return [one if isinstance(one, dict) else None for one in said]
+        if any(isinstance(one, dict) for one in said):
+            return [one if isinstance(one, dict) else None for one in said]
+        said = said[0] if said else NotComputable(NO_LEAD)
+    if not isinstance(said, NotComputable):
+        return said
     if isinstance(said, _Lacking):
         # The first reason is the one that helps, however many stand between.
         raise said
-    if isinstance(said, NotComputable):
-        why = f"it {said}" if isinstance(said, _Fault) else said
-        raise _Lacking(f"{name.partition('.')[2]} cannot be said: {why}")
-    return said
+    why = f"it {said}" if isinstance(said, _Fault) else said
+    raise _Lacking(f"{name.partition('.')[2]} cannot be said: {why}")
 
 
 def _show(insight: Insight, said: Said) -> dict[str, Any]:

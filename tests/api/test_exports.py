@@ -17,7 +17,7 @@ from api.routes import batches as routes
 from api.users import Caller
 from shared.database import reading, transaction
 from shared.models import Ecg, InsightDefinition, Insights, User
-from shared.tally import count
+from shared.tally import add_to_counts
 from tests.parts import Door
 from worker.relay import publish_catalogue
 
@@ -175,7 +175,7 @@ def test_errors_are_a_table_too(door: Door, ada: dict[str, str]) -> None:
     with transaction(door.engine) as connection:
         ended = {"status": "failed", "failure": '=He said: "no",\r\nand again', "finished_at_s": 1}
         connection.execute(update(Ecg).values(**ended))
-        connection.execute(count(batch_id, failed=1))
+        connection.execute(add_to_counts(batch_id, failed=1))
     header, first, second, third, fourth = rows_of(export(door, ada, f"{batch_id}/errors"))
     assert header == ["line", "custom_id", "ecg_id", "verdict", "type", "detail", "errors"]
     assert first[:5] == ["1", "'-b,\u2028", "", "rejected", "/problems/invalid-request"]
