@@ -84,13 +84,14 @@ def open_one(ledger: Ledger, caller: Caller, key: str | None) -> Any:
         "user_id": caller.user_id,
         "idempotency_key": key,
         "reception": 1,
-        "last_line": 0,
+        "last_number": 0,
         "total": 0,
         "rejected": 0,
         "finished": 0,
         "failed": 0,
     }
-    columns = BatchRow.id, BatchRow.reception, BatchRow.last_line, BatchRow.cancelled_at_s
+    last_number = BatchRow.last_number.label("last_number")
+    columns = BatchRow.id, BatchRow.reception, last_number, BatchRow.cancelled_at_s
     new = insert(BatchRow).values(**row, created_at_s=now_s()).returning(*columns)
     try:
         with ledger.writing() as connection:

@@ -94,11 +94,11 @@ class Reception:
         self.batch_id: str = row.id
         self._reception: int = row.reception
         last_line, unnamed = 0, 0
-        if row.last_line:
+        if row.last_number:
             with reading(ledger.engine) as connection:
                 last_line = find_last_line(connection, self.batch_id)
                 unnamed = count_unnamed(connection, self.batch_id)
-        self._earlier = Earlier(row.last_line, max(row.last_line, last_line), unnamed)
+        self._earlier = Earlier(row.last_number, max(row.last_number, last_line), unnamed)
         self._last_line = self._earlier.last_line
         self._chunk = self._new_chunk()
         self._failure: Exception | None = None
@@ -191,7 +191,7 @@ class Reception:
         more = add_to_counts(self.batch_id, total=stored.lines, rejected=stored.rejected)
         counted = connection.execute(
             self._fence(more).values(
-                last_line=max(stored.last_number, self._earlier.last_number),
+                last_number=max(stored.last_number, self._earlier.last_number),
                 # What had been closed is open again: more has come.
                 received_at_s=None,
                 finished_at_s=None,

@@ -65,7 +65,7 @@ class Batch(Base):
     # Which of the requests with that key feeds it: the latest. The others find themselves fenced.
     reception: Mapped[int] = mapped_column(Integer)
     # The highest number that a line that is counted had in the body that brought it.
-    last_line: Mapped[int] = mapped_column(Integer)
+    last_number: Mapped[int] = mapped_column("last_line", Integer)
     total: Mapped[int] = mapped_column(Integer)
     rejected: Mapped[int] = mapped_column(Integer)
     finished: Mapped[int] = mapped_column(Integer)

@@ -147,7 +147,7 @@ def crowded(engine: Engine) -> Engine:
                 id=BATCH,
                 user_id=1,
                 reception=1,
-                last_line=20_000,
+                last_number=20_000,
                 total=500,
                 rejected=0,
                 finished=400,

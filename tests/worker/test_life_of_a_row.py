@@ -102,7 +102,7 @@ class LifeOfARow(RuleBasedStateMachine):
                     id=BATCH,
                     user_id=1,
                     reception=1,
-                    last_line=2,
+                    last_number=2,
                     created_at_s=0,
                     received_at_s=0,
                     **counts,

@@ -139,7 +139,7 @@ def add(engine: Engine, prefix: str, number: int, **values: object) -> list[str]
 
 def add_batch(engine: Engine, batch_id: str, total: int) -> None:
     """Write a batch that has come whole, and of which no line has ended."""
-    counts = {"total": total, "last_line": total, "rejected": 0, "finished": 0, "failed": 0}
+    counts = {"total": total, "last_number": total, "rejected": 0, "finished": 0, "failed": 0}
     times = {"created_at_s": 0.0, "received_at_s": 1.0}
     with transaction(engine) as connection:
         connection.execute(
