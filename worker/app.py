@@ -1,8 +1,9 @@
-"""The Celery worker: `celery -A worker.app`, or with the right flags `python -m worker`."""
+"""The Celery application of the workers, which `python -m worker` starts, and of Flower."""
 
 from __future__ import annotations
 
 import resource
+import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,7 +26,7 @@ from worker import tasks
 from worker.insights import find_steps
 
 # What a process of the pool may allocate: a greedy analysis meets a MemoryError, and its
-# neighbours never learn of it. The largest upload needs a third of this.
+# neighbours never learn of it. The largest upload may need nearly all of this.
 MOST_BYTES = 2**30
 
 ROLES: dict[str, Role] = {
@@ -66,8 +67,7 @@ def _ring(ecg_ids: Sequence[str], queue: str) -> None:
 
 
 def _ring_again(ecg_ids: Sequence[str]) -> None:
-    [queue, *_] = app.amqp.queues.consume_from
-    _ring(ecg_ids, queue)
+    _ring(ecg_ids, _own_queue())
 
 
 def _give_turn(user_id: int) -> None:
@@ -91,10 +91,16 @@ def _warn_of_no_future(**_: Any) -> None:
 
 
 @signals.celeryd_init.connect
-def _put_up_the_letterbox(sender: str, conf: Any, **_: Any) -> None:
+def _put_up_the_letterbox(conf: Any, options: dict[str, Any], **_: Any) -> None:
+    queues = options.get("queues") or []
+    if len(queues) != 1 or queues[0] not in jobs.TAKEN:
+        # It would eat what is another one's, without the flags that belong to that.
+        sys.exit(
+            "A worker eats from one queue: start it with python -m worker [--bulk | --quarantine]."
+        )
     # For workers alone: Flower knows the page of a broker by the name of its transport.
     conf.broker_transport = "worker.letterbox:Transport"
-    taken = jobs.TAKEN[_queue_of(sender)]
+    taken = jobs.TAKEN[queues[0]]
     conf.broker_transport_options = {
         **conf.broker_transport_options,
         "unacked_key": taken,
@@ -126,20 +132,17 @@ def _mourn(task_id: str | None = None, exception: Any = None, args: Any = None, 
         mourner.dispose()
 
 
-def _queue_of(hostname: str) -> str:
-    """The queue of a worker, by which `python -m worker` names it."""
-    return next((name for name in jobs.TAKEN if hostname.startswith(f"{name}-")), jobs.INTERACTIVE)
-
-
-def _role(hostname: str) -> Role:
-    return ROLES[_queue_of(hostname)]
+def _own_queue() -> str:
+    """The queue of this worker, as `--queues` has said."""
+    [queue] = app.amqp.queues.consume_from
+    return str(queue)
 
 
 @signals.heartbeat_sent.connect
 def _beat(sender: Any, **_: Any) -> None:
     name = str(sender.eventer.hostname)
     try:
-        broker.beat(_role(name), name)
+        broker.beat(ROLES[_own_queue()], name)
     except redis.RedisError as error:
         log.warning("heartbeat not heard", error=type(error).__name__)
 
@@ -148,4 +151,4 @@ def _beat(sender: Any, **_: Any) -> None:
 def _say_goodbye(sender: Any, **_: Any) -> None:
     name = str(sender.hostname)
     with suppress(redis.RedisError):
-        broker.say_goodbye(_role(name), name)
+        broker.say_goodbye(ROLES[_own_queue()], name)
