@@ -83,7 +83,8 @@ KINDS: dict[type[errors.ServiceError], Kind] = {
         413,
         "The body is too large",
         "The bound holds for the expanded size of a recording, and for the number of lines of a "
-        "batch. Split it, or ask the operator to raise ISOLINE_MAX_UPLOAD_BYTES.",
+        "batch. Split it; or ask the operator whether ISOLINE_MAX_UPLOAD_BYTES is less than the 64 "
+        "MiB that it may be.",
     ),
     errors.NotAcceptable: Kind(
         "not-acceptable",

@@ -15,6 +15,9 @@ from shared.errors import SettingsError
 
 T = TypeVar("T")
 
+# What was measured to fit: the samples of such a body, one lead of decimals, take a worker almost
+# to what it may allocate (docs/adr/0006-durability.md). A larger one would be stored, and fail.
+MOST_UPLOAD_BYTES = 64 * 2**20
 SHORTEST_ADMIN_TOKEN = 16
 FEWEST_DISTINCT_CHARACTERS = 6
 # What people put where a secret belongs, also several of them in a row: change-me-please1.
@@ -84,7 +87,9 @@ class Settings:
             admin_token=read("ISOLINE_ADMIN_TOKEN", None, _admin_token),
             workers=read("ISOLINE_WORKERS", os.cpu_count() or 1, _whole_number(1, 1024)),
             max_upload_bytes=read(
-                "ISOLINE_MAX_UPLOAD_BYTES", 64 * 2**20, _whole_number(1024, 2**31)
+                "ISOLINE_MAX_UPLOAD_BYTES",
+                MOST_UPLOAD_BYTES,
+                _whole_number(1024, MOST_UPLOAD_BYTES),
             ),
         )
         if settings.flower_port == settings.port:

@@ -45,6 +45,11 @@ def values(stage: list[tuple[str, str]], instruction: str) -> list[str]:
     return [arguments for name, arguments in stage if name == instruction]
 
 
+def default_of(text: str) -> str:
+    """What this is when the variable that it names, if it names one, is not set."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
 def test_only_api_and_flower_are_published_and_only_on_loopback() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert set(published) == {"api", "flower"}
@@ -58,7 +63,7 @@ def test_a_service_may_do_no_more_than_it_must(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert re.fullmatch(r"\d+[mg]", default_of(service["mem_limit"]))
     assert service["pids_limit"] <= 512
     assert not {"privileged", "cap_add", "network_mode", "pid", "ipc"} & set(service)
     # A named container could not be scaled.
@@ -71,7 +76,7 @@ def test_a_process_of_the_pool_meets_its_own_bound_before_its_containers(
 ) -> None:
     workers = SERVICES[name]["environment"].get("ISOLINE_WORKERS", "1")
     assert str(processes) in workers
-    [size] = re.findall(r"^(\d+)m$", SERVICES[name]["mem_limit"])
+    [size] = re.findall(r"^(\d+)m$", default_of(SERVICES[name]["mem_limit"]))
     # The bound itself stands in worker/app.py, whose import needs a broker.
     most_bytes = 2**30
     assert "MOST_BYTES = 2**30\n" in (HOUSE / "worker" / "app.py").read_text()
@@ -112,8 +117,11 @@ def test_no_secret_is_an_argument_of_a_process() -> None:
 def test_the_example_names_every_secret_and_contains_none() -> None:
     lines = (HOUSE / ".env.example").read_text().splitlines()
     pairs = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    assert set(pairs) == SECRETS | {"ISOLINE_PORT", "ISOLINE_FLOWER_PORT"}
+    assert set(pairs) > SECRETS
     assert not any(pairs[name] for name in SECRETS)
+    # What is no secret says there what it is when nobody says anything.
+    defaults = dict(re.findall(r"(?<!\$)\$\{(\w+):-([^}]+)\}", COMPOSE_TEXT))
+    assert {name: pairs[name] for name in set(pairs) - SECRETS} == defaults
 
 
 def test_everyone_waits_for_the_migration_and_the_migration_for_postgresql() -> None:

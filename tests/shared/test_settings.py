@@ -71,3 +71,11 @@ def test_postgresql_may_be_named_without_its_driver() -> None:
 def test_a_port_may_not_be_used_twice() -> None:
     with pytest.raises(SettingsError, match="ISOLINE_FLOWER_PORT"):
         Settings.from_environ({"ISOLINE_PORT": "5555"})
+
+
+def test_no_larger_upload_is_allowed_than_a_worker_can_take() -> None:
+    most = 64 * 2**20
+    allowed = Settings.from_environ({"ISOLINE_MAX_UPLOAD_BYTES": str(most)})
+    assert allowed.max_upload_bytes == most
+    with pytest.raises(SettingsError, match=f"a whole number from 1024 to {most}"):
+        Settings.from_environ({"ISOLINE_MAX_UPLOAD_BYTES": str(most + 1)})
