@@ -27,7 +27,8 @@ from shared.settings import Settings
 
 SPARE_THREADS = 32
 BEAT_S = 2.0
-KILL_AFTER_S = 5
+# How long requests in flight may take once we are told to end: compose kills us after 30 s.
+DRAIN_S = 25
 # A slow sender of headers is shown the door; after them, `api.pace` takes over.
 HEADER_TIMEOUT_MS = 15_000
 
@@ -93,6 +94,9 @@ if __name__ == "__main__":
         settings = Settings.from_environ(needs=["ISOLINE_ADMIN_TOKEN", "ISOLINE_REDIS_URL"])
     except SettingsError as error:
         sys.exit(str(error))
+    # Forked with its parent's handlers, a worker that is told to end while it still imports would
+    # not hear it, and its parent would wait for requests that there are none of.
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     Granian(
         "api.wsgi:application",
         address=settings.host,
@@ -103,8 +107,7 @@ if __name__ == "__main__":
         workers=1,
         respawn_failed_workers=True,
         blocking_threads=READERS + CHAIRS + EXPORTS + SPARE_THREADS,
-        # A worker that is told to stop while it still imports does not hear it.
-        workers_kill_timeout=KILL_AFTER_S,
+        workers_kill_timeout=DRAIN_S,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
         log_level=LogLevels.error,
     ).serve(target_loader=load)

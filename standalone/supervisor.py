@@ -21,8 +21,9 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 # Who has lived this long died of something new: the next wait is short again.
 LIVED_WELL_S = 10.0
-# How long programs may take to end before they are killed.
-GRACE_S = 10.0
+# How long programs may take to end before they are killed: the API may drain for 25 s. Who has
+# nothing left to do ends at once, and a second Ctrl-C waits for nobody.
+GRACE_S = 30.0
 # A second Ctrl-C that comes sooner is the first one, delivered twice.
 DOUBLE_S = 0.2
 

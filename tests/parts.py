@@ -330,7 +330,7 @@ class Stack:
         process = self._processes.pop(name)
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

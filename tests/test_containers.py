@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from api.__main__ import DRAIN_S
 from shared.jobs import TIME_LIMIT_S
+from standalone.supervisor import GRACE_S
 
 HOUSE = Path(__file__).resolve().parent.parent
 COMPOSE_TEXT = (HOUSE / "docker-compose.yml").read_text()
@@ -143,6 +145,12 @@ def test_who_stays_says_whether_it_is_well_and_comes_back(name: str) -> None:
 
 def test_a_worker_may_finish_what_it_began() -> None:
     assert int(SERVICES["worker"]["stop_grace_period"].removesuffix("s")) > TIME_LIMIT_S
+
+
+def test_the_api_may_answer_what_is_in_flight() -> None:
+    # With some seconds to spare, in compose as in `make run`.
+    for given_s in (int(SERVICES["api"]["stop_grace_period"].removesuffix("s")), GRACE_S):
+        assert given_s >= DRAIN_S + 5
 
 
 def test_a_full_broker_refuses_and_keeps_nothing_that_could_be_damaged() -> None:

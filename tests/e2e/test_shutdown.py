@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -60,6 +61,37 @@ def test_requests_in_flight_are_answered_before_the_api_ends(
         return all(poll.json()["status"] == "finished" for poll in polls)
 
     wait_until(all_ended, 30, "for what was in flight")
+
+
+def test_an_upload_that_takes_its_time_is_answered_although_the_api_was_told_to_end(
+    stack: Stack, isoline: httpx.Client
+) -> None:
+    body = json.dumps(LARGE).encode()
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield body[:-1000]
+        has_begun.set()
+        assert may_end.wait(20)
+        yield body[-1000:]
+
+    json_of_that_length = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    api = stack.process("api")
+    with ThreadPoolExecutor(2) as callers:
+        uploading = callers.submit(
+            isoline.post, "/ecgs", content=slowly(), headers=json_of_that_length
+        )
+        assert has_begun.wait(20)
+        stopping = callers.submit(stack.stop, "api")
+        # Longer than it once was given, and than a supervisor gives by habit.
+        with pytest.raises(subprocess.TimeoutExpired):
+            api.wait(12)
+        may_end.set()
+        assert uploading.result().status_code == 201
+        stopping.result()
+    assert api.returncode == 0
+    stack.start("api")
+    wait_until(stack.answers, what="for the API")
 
 
 def test_a_rolling_restart_of_the_worker_shows_in_no_job(
