@@ -2,7 +2,8 @@
 
 Whoever gets the pen writes down what everybody has handed in by then, with one commit: a commit
 costs as much for sixteen as for one, and SQLite lets only one at a time. Nobody is answered before
-theirs is durable, and nobody waits when there is no one else.
+theirs is durable, and nobody waits when there is no one else. When the database takes nothing, all
+who wait hear of it from the first try that was in vain.
 """
 
 from __future__ import annotations
@@ -58,6 +59,16 @@ class Ledger:
         """Whether the database took nothing when it was last tried, a moment ago."""
         return time.monotonic() - self._refused_at_s < REFUSED_FOR_S
 
+    def check_since(self, moment_s: float) -> None:
+        """Go on unless somebody else has tried in vain since that moment of `time.monotonic`.
+
+        Raises
+        ------
+        DatabaseUnavailable : who has waited for that need not wait as long once more.
+        """
+        if self._refused_at_s >= moment_s:
+            raise DatabaseUnavailable("The database is not available.")
+
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction of whoever takes something in; whether it was refused is remembered.
@@ -80,7 +91,7 @@ class Ledger:
         Raises
         ------
         IntegrityError : the row contradicts another one; its neighbours are written all the same.
-        DatabaseUnavailable : likewise for everybody who was to be committed together.
+        DatabaseUnavailable : likewise for everybody who has handed something in by then.
         """
         entry = _Entry(row, encoded)
         with self._lock:
@@ -88,13 +99,34 @@ class Ledger:
         while not (entry.is_written or entry.error):
             with self._pen:
                 if not (entry.is_written or entry.error):
-                    with self._lock:
-                        entries = self._handed_in[:MOST_TOGETHER]
-                        del self._handed_in[:MOST_TOGETHER]
-                    self._write(entries)
+                    self._write_together()
         if entry.error is not None:
             raise entry.error
         return entry.row
+
+    def _write_together(self) -> None:
+        entries = self._take(MOST_TOGETHER)
+        # Whatever ends this thread: nobody waits for it for ever.
+        failure: Exception = DatabaseUnavailable("The upload broke off.")
+        try:
+            self._write(entries)
+        except DatabaseUnavailable as error:
+            failure = error
+            # Who has come meanwhile would only wait as long once more, one group after the other.
+            entries += self._take()
+        except Exception as error:  # noqa: BLE001
+            failure = error
+        finally:
+            # Each is raised where it was handed in.
+            for entry in entries:
+                if not (entry.is_written or entry.error):
+                    entry.error = failure
+
+    def _take(self, most: int | None = None) -> list[_Entry]:
+        with self._lock:
+            taken = self._handed_in[:most]
+            del self._handed_in[:most]
+        return taken
 
     def _write(self, entries: Sequence[_Entry]) -> None:
         try:
@@ -113,19 +145,10 @@ class Ledger:
             # It does not say whose fault it is.
             for entry in entries:
                 self._write([entry])
-        except Exception as error:  # noqa: BLE001
-            # Each is raised where it was handed in.
-            for entry in entries:
-                entry.error = error
         else:
             for entry, row in zip(entries, rows, strict=True):
                 entry.row = row
                 entry.is_written = True
-        finally:
-            # Whatever ended this thread: nobody waits for it for ever.
-            for entry in entries:
-                if not (entry.is_written or entry.error):
-                    entry.error = DatabaseUnavailable("The upload broke off.")
 
 
 def _timed(row: dict[str, Any], now: float | None) -> dict[str, Any]:

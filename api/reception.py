@@ -6,8 +6,9 @@ goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, suppress
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -115,12 +116,13 @@ class Reception:
         Raises
         ------
         BatchCancelled, BatchTakenOver : meanwhile.
+        DatabaseUnavailable : it took nothing, from this request or the one before it on the lane.
         MalformedRequest, TooSlow, … : what `lines` raises; what came before is committed then.
         """
         with meanwhile(self._commit_what_waits, LOOK_EVERY_S):
             try:
                 for line in lines:
-                    with self._lane:
+                    with self._on_the_lane():
                         self._add(line, is_perhaps_cut=not (line.is_whole or has_known_end))
                     if self._chunk.is_full:
                         self._commit()
@@ -137,6 +139,16 @@ class Reception:
             # The thread that answers raises it, once it has the next line.
             with suppress(Exception):
                 self._commit()
+
+    @contextmanager
+    def _on_the_lane(self) -> Iterator[None]:
+        """Work on a line, or store some, while no other batch does."""
+        asked_s = time.monotonic()
+        with self._lane:
+            # Whom the database keeps waiting holds the lane meanwhile: the others do not do the
+            # same one after the other.
+            self._ledger.check_since(asked_s)
+            yield
 
     def _new_chunk(self) -> Chunk:
         return Chunk(self.batch_id, self._caller, self._request_id)
@@ -158,7 +170,7 @@ class Reception:
             self._chunk.accept(line.number, recording)
 
     def _commit(self) -> None:
-        with self._lane:
+        with self._on_the_lane():
             if self._failure is not None:
                 # Without the lines that could not be stored none behind them may be.
                 raise self._failure

@@ -8,15 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from api import ledger as ledgers
 from api.ecgs import row_of
 from api.ledger import Ledger
+from api.lines import Line
+from api.reception import Reception
 from api.uploads import parse
 from api.users import Caller
-from shared.database import now_s, reading, transaction
+from shared.database import connect, now_s, reading, transaction
 from shared.errors import DatabaseUnavailable
 from shared.models import Ecg, Signal, User
 from shared.signals import encode
@@ -71,6 +73,24 @@ def write_at_once(
         return [one.exception(30) for one in handed_in]
 
 
+@pytest.fixture
+def impatient(engine: Engine) -> Iterator[Engine]:
+    """The same database for somebody who gives up soon."""
+    url = engine.url.render_as_string(hide_password=False)
+    impatient = connect(url, patience_s=0.5)
+    yield impatient
+    impatient.dispose()
+
+
+@contextmanager
+def locked(engine: Engine) -> Iterator[None]:
+    """As by somebody who writes for long."""
+    with transaction(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("LOCK TABLE ecgs, batches IN SHARE MODE"))
+        yield
+
+
 def count(engine: Engine) -> tuple[int | None, int | None]:
     """How many rows there are, and how many signals."""
     with reading(engine) as connection:
@@ -119,3 +139,73 @@ def test_when_the_database_is_away_everybody_hears_of_it_and_nothing_is_there(
     monkeypatch.setattr(ledgers, "transaction", transaction)
     ledger.write(rows[1], ENCODED)
     assert count(engine) == (2, 2)
+
+
+def test_a_hundred_who_wait_for_a_locked_database_wait_as_long_as_one(
+    engine: Engine, impatient: Engine, ada: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = Commits()
+    monkeypatch.setattr(ledgers, "transaction", commits.transaction)
+    ledger = Ledger(impatient)
+    rows = [row_of(RECORDING, ada, "") for _ in range(100)]
+    with locked(engine):
+        met = write_at_once(ledger, commits, rows)
+    assert all(isinstance(error, DatabaseUnavailable) for error in met)
+    assert commits.number == 1
+    assert count(engine) == (0, 0)
+    # Nothing was left behind that would be written now, or would be in the way.
+    for row in rows[:3]:
+        ledger.write(row, ENCODED)
+    assert count(engine) == (3, 3)
+
+
+class Lane:
+    """Counts who has asked for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.asked: set[int] = set()
+
+    def __enter__(self) -> None:
+        # Not by those who store what has waited for a while.
+        if threading.current_thread().name.startswith("request"):
+            self.asked.add(threading.get_ident())
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_batches_that_wait_for_a_locked_database_wait_as_long_as_one(
+    engine: Engine, impatient: Engine, ada: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, lane = Ledger(impatient), Lane()
+
+    def receive(key: str) -> Reception:
+        return Reception(
+            ledger,
+            ada,
+            key=key,
+            request_id="",
+            most_bytes=1000,
+            ring=lambda ecg_ids, queue: None,
+            lane=lane,
+        )
+
+    line = Line(1, b'{"leads": [{"name": "I", "signal": [1, -1]}]}', is_whole=True)
+    keys = [str(number) for number in range(12)]
+    receptions = [receive(key) for key in keys]
+    commits = Commits()
+    monkeypatch.setattr(ledgers, "transaction", commits.transaction)
+    with locked(engine), ThreadPoolExecutor(len(keys), "request") as pool:
+        taking = [pool.submit(one.take, [line], has_known_end=True) for one in receptions]
+        while len(lane.asked) < len(keys):
+            pass
+        commits.may_go_on.set()
+        met = [one.exception(30) for one in taking]
+    assert all(isinstance(error, DatabaseUnavailable) for error in met)
+    assert commits.number == 1
+    assert count(engine) == (0, 0)
+    # Each goes on with its key.
+    assert [receive(key).take([line], has_known_end=True).accepted for key in keys] == [1] * 12
+    assert count(engine) == (12, 12)
