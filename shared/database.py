@@ -1,7 +1,7 @@
 """The engine, and the two ways to use it: `reading` and `transaction`.
 
-SQLite runs in WAL with synchronous=FULL, PostgreSQL with its durable default: what is committed
-survives the power cut.
+SQLite runs in WAL with synchronous=FULL, PostgreSQL with synchronous_commit, whatever the server's
+default: what is committed survives the power cut.
 """
 
 from __future__ import annotations
@@ -89,9 +89,7 @@ def connect(url: str, *, patience_s: float = 5.0, pool_size: int = 16) -> Engine
         },
         **options,
     )
-    # A server that is frozen holds its end of the connection and never says a word: it keeps to
-    # none of the bounds above.
-    _give_up_after(engine, 4 * patience_s)
+    _prepare_postgresql(engine, patience_s)
     return engine
 
 
@@ -101,9 +99,13 @@ def sqlite_file_of(database_url: str) -> Path | None:
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
-def _give_up_after(engine: Engine, longest_s: float) -> None:
+def _prepare_postgresql(engine: Engine, patience_s: float) -> None:
     class Impatient(psycopg.Connection[Any]):
+        # A server that is frozen holds its end of the connection and never says a word: it keeps to
+        # none of the bounds that it was told.
         def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+            # In autocommit nothing is asked but whether it is there, which takes no time.
+            longest_s = patience_s if self.autocommit else 4 * patience_s
             try:
                 return super().wait(gen, interval, timeout or longest_s)
             except psycopg.errors._WaitTimeout:
@@ -112,9 +114,21 @@ def _give_up_after(engine: Engine, longest_s: float) -> None:
                 raise psycopg.OperationalError("The server says nothing.") from None
 
     def connect(dialect: Any, entry: Any, arguments: Any, named: Any) -> Any:
-        return Impatient.connect(*arguments, **named)
+        connection = Impatient.connect(*arguments, **named)
+        connection.autocommit = True
+        connection.execute(_DURABLY)
+        connection.autocommit = False
+        return connection
 
     event.listen(engine, "do_connect", connect)
+
+
+# A commit that the server tells of before it is on a disk would make an answer of 201 a guess;
+# remote_apply is the one that asks for more.
+_DURABLY = """
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') <> 'remote_apply'
+"""
 
 
 def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:

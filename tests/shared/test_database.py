@@ -7,7 +7,7 @@ import time
 
 import psutil
 import pytest
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, create_engine, make_url, select, text, update
 
 from shared import database
 from shared.errors import DatabaseDamaged, DatabaseUnavailable
@@ -26,7 +26,7 @@ def test_tables_that_are_not_there_yet_are_a_database_that_is_not_ready(
 
 def test_a_server_that_is_frozen_is_given_up_and_found_again() -> None:
     with open_postgresql() as url:
-        engine = database.connect(url, patience_s=1.0)
+        engine = database.connect(url, patience_s=3.0)
         with database.reading(engine) as connection:
             backend = connection.scalar(text("SELECT pg_backend_pid()"))
         postmaster = psutil.Process(backend).parent()
@@ -45,6 +45,33 @@ def test_a_server_that_is_frozen_is_given_up_and_found_again() -> None:
         with database.reading(engine) as connection:
             assert connection.scalar(select(1)) == 1
         engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("by_default", "ours"), [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")]
+)
+def test_a_commit_is_durable_whatever_the_server_does_by_default(
+    postgresql_url: str, by_default: str, ours: str
+) -> None:
+    url = another_database(postgresql_url, f"hasty_{by_default}")
+    engine = database.connect(url)
+    with engine.begin() as connection:
+        name = make_url(url).database
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = {by_default}")
+    engine.dispose()
+    asked = text("SELECT current_setting('synchronous_commit')")
+    plain = create_engine(url)
+    with plain.connect() as connection:
+        assert connection.scalar(asked) == by_default
+    plain.dispose()
+    with database.transaction(engine) as connection:
+        assert connection.scalar(asked) == ours
+    # Also on a connection that somebody has used and left, as after a failure.
+    with pytest.raises(DatabaseUnavailable), database.transaction(engine):
+        raise DatabaseUnavailable
+    with database.transaction(engine) as connection:
+        assert connection.scalar(asked) == ours
+    engine.dispose()
 
 
 def test_a_server_that_says_nothing_is_given_up_in_seconds() -> None:
