@@ -50,7 +50,8 @@ class Readiness(Struct):
         float | None,
         Meta(
             description="For how many seconds the ECG that has waited longest could have been "
-            "begun, lines of batches aside; null when none waits, or the database is away."
+            "begun, lines of batches aside; what a lost worker had begun counts once its lease is "
+            "over. Null when none waits, or the database is away."
         ),
     ]
     redo_idle_s: Annotated[

@@ -13,8 +13,9 @@ from sqlalchemy import Engine, func, select
 from api.ecgs import IS_THE_CALLERS, Status, one_of
 from api.moments import at
 from api.users import Caller
-from shared.broker import HEARD_WITHIN_S, Broker
+from shared.broker import HEARD_WITHIN_S, Broker, Role, Roll
 from shared.database import now_s, reading
+from shared.jobs import LEASE_S, QUARANTINED_AFTER
 from shared.models import FAILED, FINISHED, RUNNING, Insights
 from shared.models import Ecg as EcgRow
 from shared.states import IS_FRESH, IS_FRESH_BULK
@@ -64,8 +65,9 @@ class Pending(Struct, tag_field="status", tag="pending"):
     waiting_for: Annotated[
         WaitingFor,
         Meta(
-            description="`queue`: others are ahead; `worker`: none was heard lately, or none came "
-            "for it; null: it is being worked on, or about to be."
+            description="`queue`: others are ahead; `worker`: of those who are at it, or are to "
+            f"come for it, none was heard for {HEARD_WITHIN_S:g} s, or none got on; null: it is "
+            "being worked on, or about to be."
         ),
     ]
     ahead: Annotated[
@@ -89,7 +91,8 @@ class Place:
 
     user_id: int
     is_bulk: bool
-    is_fresh: bool
+    # How often it was begun before.
+    tries: int
     due_at_s: float
     rung_at_s: float
     # For how long it could have been begun; not yet, when negative.
@@ -102,7 +105,8 @@ class Progress:
 
     ecg_id: str
     place: Place
-    is_running: bool
+    # None when nobody is at it.
+    begun_s_ago: float | None
     ended: Ended | None
 
     @property
@@ -115,15 +119,16 @@ def find_progress(engine: Engine, caller: Caller, ecg_id: str) -> Progress:
     """How far the job of this ecg is; raises `NotFound`."""
     with reading(engine) as connection:
         row = one_of(connection, _PROGRESS, caller, ecg_id)
+    is_running = row.status == RUNNING
     place = Place(
         user_id=row.user_id,
         is_bulk=row.batch_id is not None,
-        is_fresh=row.attempts == 0,
+        tries=row.attempts - is_running,
         due_at_s=row.due_at_s,
         rung_at_s=row.rung_at_s,
         waited_s=row.waited_s,
     )
-    return Progress(row.id, place, row.status == RUNNING, _ended(row))
+    return Progress(row.id, place, row.begun_s_ago if is_running else None, _ended(row))
 
 
 _PROGRESS = (
@@ -136,6 +141,7 @@ _PROGRESS = (
         EcgRow.due_at_s,
         EcgRow.rung_at_s,
         (now_s() - EcgRow.due_at_s).label("waited_s"),
+        (now_s() - EcgRow.lease_until_s + LEASE_S).label("begun_s_ago"),
         EcgRow.finished_at_s,
         EcgRow.failure,
         Insights.document,
@@ -159,21 +165,38 @@ def say_why(engine: Engine, broker: Broker, progress: Progress) -> Pending:
     """Tell what an ecg that has not ended waits for."""
     waiting_for: WaitingFor = None
     ahead = None
-    if not progress.is_running:
-        roll = broker.roll()
-        if roll is None or not roll.online("bulk" if progress.place.is_bulk else "worker"):
+    roll = broker.roll()
+    is_heard = roll is not None and bool(roll.online(_who_comes(roll, progress)))
+    if progress.begun_s_ago is not None:
+        # Without a broker nobody can be heard, and whoever is at it goes on.
+        if progress.begun_s_ago > LEASE_S or not (is_heard or roll is None):
             waiting_for = "worker"
-        elif ahead := _count_ahead(engine, progress) or None:
-            waiting_for = "queue"
-        elif progress.place.waited_s > HEARD_WITHIN_S:
-            # They are heard, but do not get on.
-            waiting_for = "worker"
+    elif not is_heard:
+        waiting_for = "worker"
+    elif ahead := _count_ahead(engine, progress) or None:
+        waiting_for = "queue"
+    elif progress.place.waited_s > HEARD_WITHIN_S:
+        # They are heard, but do not get on.
+        waiting_for = "worker"
     return Pending(progress.ecg_id, WAITING_DETAIL, waiting_for, ahead)
+
+
+def _who_comes(roll: Roll, progress: Progress) -> Role:
+    """Who is at it, or is to come for it."""
+    place = progress.place
+    if place.tries < QUARANTINED_AFTER:
+        return "bulk" if place.is_bulk else "worker"
+    # Where nobody kept a quarantine when it was begun, workers did that.
+    heard_s_ago = roll.last_heard_s_ago("quarantine")
+    was_kept = heard_s_ago is not None and (
+        heard_s_ago <= HEARD_WITHIN_S + (progress.begun_s_ago or 0.0)
+    )
+    return "quarantine" if was_kept else "worker"
 
 
 def _count_ahead(engine: Engine, progress: Progress) -> int:
     place = progress.place
-    if not place.is_fresh:
+    if place.tries:
         return 0
     if not place.is_bulk:
         ahead = [select(EcgRow.id).where(IS_FRESH, EcgRow.due_at_s < place.due_at_s)]

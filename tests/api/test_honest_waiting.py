@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import redis
@@ -11,7 +12,7 @@ from sqlalchemy import select, update
 
 from api import insights
 from shared import database
-from shared.broker import Broker
+from shared.broker import Broker, Role
 from shared.database import now_s, reading, transaction
 from shared.models import Ecg
 from shared.settings import Settings
@@ -36,6 +37,104 @@ def waiting_for(door: Door, user: dict[str, str], ecg_id: str) -> tuple[object, 
 def test_without_a_worker_it_waits_for_one(door: Door, heartbeats: Broker) -> None:
     ada = door.user()
     assert waiting_for(door, ada, door.upload(ada, [1])) == ("worker", None)
+
+
+def last_heard(redis_url: str, role: str, s_ago: float) -> None:
+    """Let somebody in this role have been heard so long ago, and no more."""
+    with redis.Redis.from_url(redis_url) as client:
+        now = client.time()[0]
+        client.zadd("isoline:heartbeats", {f"{role}:a name": now - s_ago})
+
+
+def ask_anew(door: Door, redis_url: str, user: dict[str, str], ecg_id: str) -> object:
+    """What it waits for, to somebody who does not remember who was heard a second ago."""
+    door.app.extensions["isoline"] = replace(
+        door.app.extensions["isoline"], broker=Broker(redis_url)
+    )
+    return waiting_for(door, user, ecg_id)[0]
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_a_worker_that_was_not_heard_for_ten_seconds_is_waited_for(
+    door: Door, heartbeats: Broker, redis_url: str, is_running: bool
+) -> None:
+    ada = door.user()
+    ecg_id = door.upload(ada, [1])
+    if is_running:
+        claims.claim(door.engine, [ecg_id], "a message")
+    for s_ago, expected in ((7, None), (12, "worker")):
+        last_heard(redis_url, "worker", s_ago)
+        assert ask_anew(door, redis_url, ada, ecg_id) == expected
+
+
+@pytest.mark.parametrize(("s_ago", "expected"), [(7, None), (12, "worker")])
+def test_what_no_worker_came_for_in_ten_seconds_waits_for_one(
+    door: Door, heartbeats: Broker, s_ago: float, expected: str | None
+) -> None:
+    heartbeats.beat("worker", "a name")
+    ada = door.user()
+    ecg_id = door.upload(ada, [1])
+    set_all(door, due_at_s=now_s() - s_ago)
+    assert waiting_for(door, ada, ecg_id) == (expected, None)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "batch", "holder"),
+    [(1, False, "worker"), (2, True, "bulk"), (3, False, "quarantine"), (3, True, "quarantine")],
+)
+def test_what_is_worked_on_by_somebody_who_fell_silent_waits_for_a_worker(
+    door: Door, heartbeats: Broker, redis_url: str, attempts: int, batch: bool, holder: str
+) -> None:
+    ada = door.user()
+    ecg_id = door.upload(ada, [1])
+    if batch:
+        line = '{"leads": [{"name": "I", "signal": [1, -1]}]}'
+        ndjson = {**ada, "Content-Type": "application/x-ndjson"}
+        door.ask("POST", "/batches", data=line, headers=ndjson)
+        with reading(door.engine) as connection:
+            ecg_id = connection.scalar(select(Ecg.id).where(Ecg.batch_id.is_not(None))) or ""
+    set_all(door, attempts=attempts - 1)
+    claims.claim(door.engine, [ecg_id], "a message")
+    # A while ago, when they were all there.
+    set_all(door, lease_until_s=Ecg.lease_until_s - 20)
+    everybody: set[Role] = {"worker", "bulk", "quarantine"}
+    for role in everybody:
+        heartbeats.beat(role, "a name")
+    assert ask_anew(door, redis_url, ada, ecg_id) is None
+    # The others are still there.
+    last_heard(redis_url, holder, 12)
+    assert ask_anew(door, redis_url, ada, ecg_id) == "worker"
+    # Back again, but its time is over: another one is to come.
+    heartbeats.beat(cast(Role, holder), "a name")
+    assert ask_anew(door, redis_url, ada, ecg_id) is None
+    set_all(door, lease_until_s=now_s() - 1)
+    assert ask_anew(door, redis_url, ada, ecg_id) == "worker"
+
+
+def test_without_a_quarantine_workers_are_at_what_was_begun_twice(
+    door: Door, heartbeats: Broker, redis_url: str
+) -> None:
+    ada = door.user()
+    ecg_id = door.upload(ada, [1])
+    set_all(door, attempts=2)
+    # Before it was begun for the third time.
+    last_heard(redis_url, "quarantine", 60)
+    heartbeats.beat("worker", "a name")
+    assert ask_anew(door, redis_url, ada, ecg_id) is None
+    claims.claim(door.engine, [ecg_id], "a message")
+    assert ask_anew(door, redis_url, ada, ecg_id) is None
+    last_heard(redis_url, "worker", 12)
+    assert ask_anew(door, redis_url, ada, ecg_id) == "worker"
+
+
+def test_what_is_worked_on_goes_on_without_a_broker(settings: Settings, door: Door) -> None:
+    nowhere = replace(settings, redis_url=f"redis://127.0.0.1:{free_port()}/0")
+    alone = Door(nowhere, door.engine)
+    ada = alone.user()
+    ecg_id = alone.upload(ada, [1])
+    assert waiting_for(alone, ada, ecg_id) == ("worker", None)
+    claims.claim(door.engine, [ecg_id], "a message")
+    assert waiting_for(alone, ada, ecg_id) == (None, None)
 
 
 def test_with_others_ahead_it_waits_for_them(door: Door, heartbeats: Broker) -> None:
