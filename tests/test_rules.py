@@ -64,6 +64,51 @@ def test_only_the_settings_read_the_environment(path: Path) -> None:
         assert "getenv" not in text
 
 
+# What says what time it is, by the clock of whoever asks.
+CLOCKS = {
+    *("time.time", "time.time_ns", "time.clock_gettime", "time.clock_gettime_ns"),
+    *("time.localtime", "time.gmtime", "time.ctime", "time.strftime", "time.asctime"),
+    *("datetime.now", "datetime.utcnow", "datetime.today", "date.today"),
+}
+
+
+def clocks_in(text: str) -> set[str]:
+    """Which clocks are read there, by whichever name: `from time import time` counts as well."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute):
+            found.add(".".join(ast.unparse(node).split(".")[-2:]))
+        elif isinstance(node, ast.ImportFrom) and node.module == "time":
+            found |= {f"time.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            renamed = {alias.name for alias in node.names if alias.asname}
+            # Under another name none would be known.
+            found |= CLOCKS if renamed & {"time", "datetime", "date"} else set()
+    return found & CLOCKS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import time\ntime.time()",
+        "from time import time_ns as now",
+        "import time as clock\nclock.time()",
+        "import datetime\ndatetime.datetime.now(datetime.UTC)",
+        "from datetime import datetime\ndatetime.now()",
+        "from datetime import datetime as moment\nmoment.now()",
+    ],
+)
+def test_a_clock_is_seen(text: str) -> None:
+    assert clocks_in(text)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=IDS)
+def test_what_time_it_is_says_the_database_alone(path: Path) -> None:
+    # `time.monotonic` measures how long something takes, and is nobody's clock.
+    if path.parent.name != "standalone":
+        assert clocks_in(path.read_text()) == set()
+
+
 @pytest.mark.parametrize("path", CLIENT, ids=lambda path: path.stem)
 def test_the_client_knows_nobody_here_and_reads_files_only_when_asked(path: Path) -> None:
     names = {name.split(".")[0] for name in imports_of(path)}

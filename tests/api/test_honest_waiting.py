@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
@@ -14,10 +15,11 @@ from api import insights
 from shared import database
 from shared.broker import Broker, Role
 from shared.database import now_s, reading, transaction
-from shared.models import Ecg
+from shared.jobs import LEASE_S
+from shared.models import Batch, Ecg
 from shared.settings import Settings
 from tests.parts import Door, another_database, free_port
-from worker import claims
+from worker import claims, endings
 
 
 @pytest.fixture
@@ -88,9 +90,7 @@ def test_what_is_worked_on_by_somebody_who_fell_silent_waits_for_a_worker(
     ada = door.user()
     ecg_id = door.upload(ada, [1])
     if batch:
-        line = '{"leads": [{"name": "I", "signal": [1, -1]}]}'
-        ndjson = {**ada, "Content-Type": "application/x-ndjson"}
-        door.ask("POST", "/batches", data=line, headers=ndjson)
+        door.submit(ada, '{"leads": [{"name": "I", "signal": [1, -1]}]}')
         with reading(door.engine) as connection:
             ecg_id = connection.scalar(select(Ecg.id).where(Ecg.batch_id.is_not(None))) or ""
     set_all(door, attempts=attempts - 1)
@@ -290,8 +290,45 @@ def test_a_database_without_tables_is_not_fit(settings: Settings, postgresql_url
     engine.dispose()
 
 
-def test_times_of_the_queue_are_the_databases(door: Door) -> None:
-    door.upload(door.user(), [1])
+def test_all_times_are_the_databases_though_the_clocks_of_others_are_an_hour_off(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_s = time.time
+    monkeypatch.setattr(time, "time", lambda: real_s() + 3600.0)
+    ada = door.user()
+    door.upload(ada, [1])
+    assert door.submit(ada, '{"leads": [{"name": "I", "signal": [1, -1]}]}').status_code == 202
+    failed, finished = claims.claim(door.engine, [*door.rung], "a message")
+    leases = select(Ecg.lease_until_s - now_s())
     with reading(door.engine) as connection:
-        due_at_s, now = connection.execute(select(Ecg.due_at_s, now_s())).one()
-    assert 0 <= now - due_at_s < 60
+        left_s = connection.scalars(leases).all()
+    assert len(left_s) == 2
+    assert all(left == pytest.approx(LEASE_S, abs=60) for left in left_s)
+    endings.finish(door.engine, [(finished, b"{}")])
+    endings.fail(door.engine, failed, "a reason")
+    again = door.upload(ada, [1])
+    [claimed] = claims.claim(door.engine, [again], "another")
+    endings.give_back(door.engine, claimed, "a reason")
+    with reading(door.engine) as connection:
+        now = connection.scalar(select(now_s())) or 0.0
+        rows = [
+            row
+            for table in (Ecg.__table__, Batch.__table__)
+            for row in connection.execute(select(table)).mappings()
+        ]
+    times = {
+        (row["id"], name): value
+        for row in rows
+        for name, value in row.items()
+        if name.endswith("_at_s") and value
+    }
+    assert {name for _, name in times} >= {
+        "received_at_s",
+        "created_at_s",
+        "due_at_s",
+        "rung_at_s",
+        "finished_at_s",
+    }
+    assert len({of for of, _ in times}) == 4
+    # What was given back is due in some seconds.
+    assert all(-60 < now - at_s < 60 for at_s in times.values()), times
