@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, Engine, and_, func, select, update
+from sqlalchemy import Connection, Engine, and_, func, select, text, update
 
 from shared import database
-from shared.database import now_s, reading, transaction
+from shared.database import forget_erased, now_s, reading, transaction
 from shared.errors import DatabaseDamaged, DatabaseUnavailable
 from shared.findings import Finding, span
 from shared.migrations.schema import current_revision, newest_revision
@@ -35,6 +35,21 @@ from shared.waits import (
 )
 
 LATELY_S = 86_400.0
+# What is written to see whether there is room: as much as some uploads, and no more than a moment.
+# What its memory does not hold SQLite puts into its log, which a rollback then forgets, and
+# PostgreSQL into a file that ends with the question: neither leaves a row, not even a dead one.
+TRIAL = {
+    "sqlite": (
+        "PRAGMA cache_size = 16",
+        "CREATE TABLE trial AS SELECT zeroblob(4194304) AS room",
+    ),
+    "postgresql": (
+        "SET LOCAL work_mem = '64kB'",
+        # Beside the tables, wherever else such files are kept.
+        "SET LOCAL temp_tablespaces = ''",
+        "SELECT count(*) FROM generate_series(1, 250000)",
+    ),
+}
 REDO_WAITING = (IS_FRESH_REDO, Ecg.rung_at_s), (IS_RETRIED_REDO, Ecg.rung_at_s)
 
 
@@ -73,12 +88,22 @@ def _examine_writing(engine: Engine) -> Iterator[Finding]:
     """Whoever can be read need not be one that can be written to; nothing to say when it is."""
     try:
         with transaction(engine) as connection:
+            # Finds who locks the table; as it changes no row, no page is written.
             connection.execute(update(Ecg).where(Ecg.id == "").values(attempts=Ecg.attempts))
+            trial = connection.begin_nested()
+            for statement in TRIAL[engine.dialect.name]:
+                connection.execute(text(statement))
+            trial.rollback()
+        # Not even the room that it took in SQLite's log.
+        forget_erased(engine)
     except DatabaseDamaged:
         raise
     except DatabaseUnavailable:
-        says = "is refused: the database is locked for seconds, or read-only, or full"
-        advice = "Find out who holds it, and end them; until then uploads are answered 503."
+        says = "is refused: the database is full, or read-only, or locked for seconds"
+        advice = (
+            "Make room on its disk, or find out who holds it, and end them; until then uploads are "
+            "answered 503."
+        )
         yield Finding("writing", says, advice)
 
 

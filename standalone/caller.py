@@ -75,6 +75,15 @@ def is_up(address: tuple[str, int]) -> bool:
         return False
 
 
+def refuses_uploads(address: tuple[str, int]) -> bool:
+    """Say whether the Isoline there knows that it cannot store what is uploaded."""
+    try:
+        _, readiness = call(address, "GET", "/health/ready", patience_s=PATIENCE_S)
+    except NotAnswering:
+        return False
+    return isinstance(readiness, dict) and readiness.get("status") == "unavailable"
+
+
 def is_flower_up(address: tuple[str, int]) -> bool:
     """Say whether a Flower answers there; its page of health asks for no password."""
     try:

@@ -18,6 +18,11 @@ from standalone.data_folder import API_URL, BROKER_URL, FLOWER_URL, is_occupied
 
 COMES_BACK = "`make run` brings it back by itself, within half a minute; else see what it prints."
 
+REFUSING = (
+    "Look at what is said of the database and its disk here; clients are to send again what was "
+    "answered 503."
+)
+
 SILENT = (
     "See what `make run` prints. Kill it if it is frozen, it comes back by itself; stop whoever "
     "else keeps the port."
@@ -31,18 +36,31 @@ def examine_door(
     if not url_file.exists():
         return
     url = url_file.read_text().strip()
-    address = urlsplit(url)
-    if is_up((address.hostname or "", address.port or 0)):
+    if is_up(_address_in(url_file)):
         yield Finding(name, f"{url} answers")
     else:
         yield Finding(name, f"{url} does not answer", SILENT)
+
+
+def examine_api(url_file: Path) -> Iterator[Finding]:
+    """Whether the API answers, and what it knows that nobody else does: what it had to refuse."""
+    for finding in examine_door("API address", url_file, caller.is_up):
+        yield finding
+        if finding.is_well and caller.refuses_uploads(_address_in(url_file)):
+            says = "uploads are refused: the database takes nothing, or did not a moment ago"
+            yield Finding("API address", says, REFUSING)
+
+
+def _address_in(url_file: Path) -> tuple[str, int]:
+    address = urlsplit(url_file.read_text().strip())
+    return address.hostname or "", address.port or 0
 
 
 def parts_of(settings: Settings) -> dict[str, doctor.Examination]:
     """What there is to be asked of the stack of this machine, in place of and beside the rest."""
     folder = settings.data_dir
     addresses: dict[str, doctor.Examination] = {
-        "API address": lambda: examine_door("API address", folder / API_URL, caller.is_up),
+        "API address": lambda: examine_api(folder / API_URL),
         "Flower": lambda: examine_door("Flower", folder / FLOWER_URL, caller.is_flower_up),
     }
     if settings.redis_url is not None:

@@ -14,6 +14,10 @@ import httpx
 import psutil
 import pytest
 
+from shared import doctor
+from shared.settings import Settings
+from standalone.data_folder import API_URL
+from standalone.doctor import parts_of
 from tests.parts import Stack, wait_until
 
 SMALL = {"leads": [{"name": "I", "signal": [1, -1, 1]}]}
@@ -50,10 +54,10 @@ def no_room(stack: Stack, name: str) -> Iterator[None]:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
 
 
-def large() -> dict[str, object]:
+def large(samples: int = 300_000) -> dict[str, object]:
     """An upload that is stored in more bytes than the database has so far."""
     chance = random.Random(1)
-    return {"leads": [{"name": "I", "signal": [chance.randrange(2**31) for _ in range(300_000)]}]}
+    return {"leads": [{"name": "I", "signal": [chance.randrange(2**31) for _ in range(samples)]}]}
 
 
 def numbers(stack: Stack) -> list[int]:
@@ -105,3 +109,21 @@ def test_a_worker_that_finds_no_room_waits_and_goes_on(stack: Stack, isoline: ht
         assert poll.json()["status"] == "finished"
     assert stack.process("worker").pid == pid
     assert psutil.Process(pid).children() == children
+
+
+def test_the_doctor_tells_of_uploads_that_the_api_alone_has_no_room_for(
+    stack: Stack, isoline: httpx.Client
+) -> None:
+    (stack.folder / API_URL).write_text(stack.url)
+    settings = Settings.from_environ(stack.environ)
+
+    def page() -> str:
+        return "\n".join(map(str, doctor.examine(settings, parts_of(settings))))
+
+    assert "uploads are refused" not in page()
+    with no_room(stack, "api"):
+        assert isoline.post("/ecgs", json=large(1_000_000)).status_code == 503
+    # Whoever asks has room enough.
+    said = page()
+    assert "!!  API address    uploads are refused" in said
+    assert "!!  writing" not in said

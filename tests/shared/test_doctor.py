@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import redis
 from sqlalchemy import create_engine, event, make_url, update
 
-from shared import doctor
+from shared import database, doctor
 from shared.broker import Broker
-from shared.database import now_s, transaction
+from shared.database import now_s, reading, transaction
 from shared.findings import Finding
 from shared.migrations.schema import upgrade
 from shared.models import FAILED, RUNNING, Ecg
@@ -102,11 +104,63 @@ def test_a_database_that_takes_nothing_is_told_though_it_answers(
         # Before what there may be no time for.
         of_database, refused = said.splitlines()[:2]
         assert "answers, at revision" in of_database
-        assert "is refused: the database is locked" in refused
+        assert "is refused: the database is full, or read-only, or locked" in refused
         if lock.startswith("BEGIN"):
             somebody.exec_driver_sql("ROLLBACK")
     engine.dispose()
     assert page(house, capsys)[0] == 0
+
+
+@contextmanager
+def no_room(door: Door) -> Iterator[None]:
+    """Let nothing be written that takes more room than is there already."""
+    if door.engine.dialect.name == "postgresql":
+        name = door.engine.url.database
+        # The server is others' too: of its own it bounds only what it writes beside the tables.
+        with door.engine.begin() as connection:
+            connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET temp_file_limit = 1024')
+        try:
+            yield
+        finally:
+            with door.engine.begin() as connection:
+                connection.exec_driver_sql(f'ALTER DATABASE "{name}" RESET temp_file_limit')
+        return
+    file = database.sqlite_file_of(str(door.engine.url))
+    assert file is not None
+    most = max(one.stat().st_size for one in (file, file.with_name(file.name + "-wal")))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_database_without_room_is_told_though_it_answers_and_nobody_holds_it(
+    house: Settings, door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with no_room(door):
+        code, said = page(house, capsys)
+    assert (code, "!!  writing        is refused: the database is full" in said) == (1, True), said
+    assert "Make room" in said
+    assert "none yet" in said
+    assert page(house, capsys)[0] == 0
+
+
+def test_whether_there_is_room_is_tried_without_a_trace(
+    house: Settings, door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def traces() -> object:
+        if door.engine.dialect.name == "sqlite":
+            asked = "SELECT name FROM sqlite_master ORDER BY name"
+        else:
+            asked = "SELECT oid::int, relname::text, xmin::text FROM pg_class ORDER BY oid"
+        with reading(door.engine) as connection:
+            return connection.exec_driver_sql(asked).all()
+
+    before = traces()
+    assert page(house, capsys)[0] == 0
+    assert traces() == before
 
 
 def test_a_broker_that_is_full_is_told_instead_of_everybody_missed(
