@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
 import signal
-import socket
 import sys
 import threading
 import time
-from contextlib import suppress
 from functools import partial
 
 import redis
@@ -52,6 +49,7 @@ from shared.states import (
 from worker.clock import heed_the_clock
 from worker.endings import RETIRED_AT_ONCE, retire, sweep
 from worker.insights import catalogue, find_steps, versions
+from worker.pulse import Pulse
 from worker.ringing import give_turns, presumed_lost_after_s, ring_again
 
 PAUSE_S = 1.0
@@ -71,7 +69,6 @@ class Relay:
         self._engine = engine
         self._broker = broker
         self._app = app
-        self._name = f"{os.getpid()}@{socket.gethostname()}"
         self._known_run_id = ""
         self._is_published = False
         self._rounds = 0
@@ -92,7 +89,6 @@ class Relay:
                 database.forget_erased(self._engine)
             self._rounds += 1
             rung = self._ring()
-            self._broker.beat("relay", self._name)
         except (DatabaseUnavailable, redis.RedisError, OperationalError) as error:
             self._tell_of_waiting(type(error).__name__)
             return
@@ -125,11 +121,6 @@ class Relay:
             log.warning("the clock of the database was set back", rows=mended)
         # Only now: what could not be mended is tried again.
         self._known_s = says_s
-
-    def say_goodbye(self) -> None:
-        """End as asked."""
-        with suppress(redis.RedisError):
-            self._broker.say_goodbye("relay", self._name)
 
     def _ring(self) -> int:
         run_id = self._broker.run_id()
@@ -219,10 +210,12 @@ def main(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     log.info("relay started")
-    relay.go_round()
-    while not stop.wait(PAUSE_S * random.uniform(0.7, 1.3)):  # noqa: S311 - jitter, not a secret
-        relay.go_round()
-    relay.say_goodbye()
+    with Pulse(Broker(settings.redis_url)) as pulse:
+        is_over = False
+        while not is_over:
+            relay.go_round()
+            pulse.went_round()
+            is_over = stop.wait(PAUSE_S * random.uniform(0.7, 1.3))  # noqa: S311 - not a secret
     log.info("relay stopped")
 
 
