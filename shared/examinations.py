@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 from shared import database
 from shared.broker import HEARD_WITHIN_S, Broker, Role
@@ -53,7 +55,26 @@ def examine_broker(settings: Settings, advice_on_roles: str = "") -> Iterator[Fi
         heard = [f"{name} {span(s)} ago" for name, s in named.items()]
         names = f" ({', '.join(sorted(heard)[:4])})" if heard else ""
         says = f"{roll.online(role)} online{names}"
-        yield Finding(_WORDS[role], says, "" if roll.online(role) else advice_on_roles or advice)
+        if roll.online(role):
+            yield Finding(_WORDS[role], says)
+            continue
+        frozen = " ".join(filter(None, map(_process_here, silent_s)))
+        first = f"It is there, and says nothing: `kill -9 {frozen}`. " if frozen else ""
+        yield Finding(_WORDS[role], says, first + (advice_on_roles or advice))
+
+
+def _process_here(name: str) -> str:
+    """The number of the process that was heard under this name, if it still runs beside us."""
+    who, _, host = name.rpartition("@")
+    pid = who.rpartition("-")[2]
+    if not pid.isdecimal() or host != socket.gethostname():
+        return ""
+    try:
+        arguments = Path("/proc", pid, "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    # Its number may be somebody else's by now, who is not to be killed.
+    return pid if _MODULES.intersection(arguments) else ""
 
 
 _WORDS: dict[Role, str] = {
@@ -63,6 +84,7 @@ _WORDS: dict[Role, str] = {
     "quarantine": "quarantine",
     "relay": "relay",
 }
+_MODULES = {b"api", b"worker", b"worker.relay"}
 _ROLES: dict[Role, str] = {
     "api": f"Nobody was heard for {HEARD_WITHIN_S:g} s: start `python -m api`. All is shut.",
     "worker": f"Nobody was heard for {HEARD_WITHIN_S:g} s: start `python -m worker`. Uploads wait.",

@@ -16,7 +16,10 @@ from shared.settings import Settings
 from standalone import caller
 from standalone.data_folder import API_URL, BROKER_URL, FLOWER_URL, is_occupied
 
-COMES_BACK = "`make run` brings it back by itself, within half a minute; else see what it prints."
+COMES_BACK = (
+    "`make run` brings it back by itself once it has ended, within half a minute; else see what it "
+    "prints."
+)
 
 REFUSING = (
     "Look at what is said of the database and its disk here; clients are to send again what was "

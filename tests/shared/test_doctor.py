@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +29,7 @@ from standalone.processes import spawn
 from tests.parts import (
     ADMIN,
     ADMIN_TOKEN,
+    HOUSE,
     Door,
     another_database,
     damage,
@@ -233,6 +238,45 @@ def test_whoever_is_not_heard_is_missed(
     code, said = page(house, capsys)
     assert code == 1
     assert "0 online (somebody@somewhere 60 s ago)" in said or "61 s ago" in said
+
+
+@pytest.mark.parametrize(
+    ("module", "named"), [("worker.relay", "{pid}"), ("worker", "interactive-{pid}")]
+)
+def test_who_is_frozen_is_to_be_killed_and_nobody_who_has_got_its_number(
+    house: Settings,
+    redis_url: str,
+    capsys: pytest.CaptureFixture[str],
+    module: str,
+    named: str,
+) -> None:
+    environ = {
+        **os.environ,
+        "ISOLINE_DATABASE_URL": house.database_url,
+        "ISOLINE_REDIS_URL": redis_url,
+        "ISOLINE_ADMIN_TOKEN": ADMIN_TOKEN,
+        "ISOLINE_DATA_DIR": str(house.data_dir),
+    }
+    role = "relay" if module == "worker.relay" else "worker"
+    frozen = subprocess.Popen(
+        [sys.executable, "-m", module], env=environ, cwd=HOUSE, stderr=subprocess.DEVNULL
+    )
+    beat = f"{role}:{named.format(pid=frozen.pid)}@{socket.gethostname()}"
+    anybody = f"{role}:{named.format(pid=os.getpid())}@{socket.gethostname()}"
+    with redis.Redis.from_url(redis_url) as client:
+        try:
+            wait_until(lambda: client.zscore("isoline:heartbeats", beat), 60, "for it to be heard")
+            frozen.send_signal(signal.SIGSTOP)
+            client.zadd("isoline:heartbeats", {anybody: client.time()[0]})
+            for member in (beat, anybody, f"{role}:somebody@somewhere"):
+                client.zincrby("isoline:heartbeats", -60, member)
+            code, said = page(house, capsys)
+        finally:
+            frozen.send_signal(signal.SIGCONT)
+            frozen.terminate()
+            frozen.wait(30)
+    assert code == 1
+    assert f"It is there, and says nothing: `kill -9 {frozen.pid}`. " in said
 
 
 def test_who_died_long_ago_is_not_listed_beside_the_living(
