@@ -23,7 +23,7 @@ from shared.broker import Broker
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseUnavailable
 from shared.jobs import BULK, INTERACTIVE, QUARANTINE, celery_app, enqueue
-from shared.models import FAILED, PENDING, RUNNING, Batch, Ecg, InsightDefinition, User
+from shared.models import FAILED, FINISHED, PENDING, RUNNING, Batch, Ecg, InsightDefinition, User
 from shared.states import IS_PENDING
 from shared.turns import LATE_AFTER_S, give_turn
 from tests.parts import Door, another_database, damage, free_port
@@ -232,6 +232,30 @@ def test_a_small_batch_stands_behind_three_messages_of_long_recordings(
     small = add(engine, "small", 5, batch_id="small", number_of_samples=5_000, user_id=2)
     Relay(engine, Broker(redis_url), app).go_round()
     assert messages_of(queue, BULK) == [long[:2], long[2:4], long[4:6], small]
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "kept by nobody"])
+def test_from_the_third_attempt_on_it_is_rung_for_in_quarantine(
+    engine: Engine, redis_url: str, queue: redis.Redis, is_kept: bool
+) -> None:
+    broker = Broker(redis_url)
+    if is_kept:
+        broker.beat("quarantine", "somebody")
+    add_waiting(engine, 1)
+    made = range(1, MAX_ATTEMPTS)
+    retried = {n: add(engine, f"try-{n}", 1, attempts=n) for n in made}
+    done = {"status": FINISHED, "redo_after": 1}
+    redone = {n: add(engine, f"redo{n}", 1, attempts=1 + n, **done) for n in made}
+    Relay(engine, broker, celery_app(redis_url)).go_round()
+    second, third = retried[1], [ecg_id for n in made if n >= 2 for ecg_id in retried[n]]
+    third_of_redone = [ecg_id for n in made if n >= 2 for ecg_id in redone[n]]
+    in_quarantine, among_others = set(named(queue, QUARANTINE)), set(named(queue, INTERACTIVE))
+    alone = {*third, *third_of_redone}
+    assert in_quarantine == (alone if is_kept else set())
+    # Where nobody keeps the quarantine, somebody works on it all the same.
+    assert alone.isdisjoint(among_others) == is_kept
+    assert set(second) <= among_others
+    assert set(named(queue, BULK)) == set(redone[1])
 
 
 def published(engine: Engine) -> list[str]:
