@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,12 +20,15 @@ from tests.chaos.house import Chaos, House
 from tests.chaos.uploads import Clients, Sample, make
 from tests.parts import PostgreSql, wait_until
 
-THREADS = 8
 PAUSE_S = 1.0
 SPARE = 2
 LONGEST_UPLOAD_S = 30.0
 # Poison that hangs is tried five times, with pauses that double, and is not alone in quarantine.
 SETTLED_WITHIN_S = 600.0
+
+
+class ApiGone(Exception):
+    """The API does not come back: nothing is left to be counted."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +115,10 @@ def run(
     house = House(folder, database_url, poisoned=True, postgresql=postgresql)
     if not hasty:
         house.environ["POISON_PATIENTLY"] = "yes"
-    with house:
+    with house, ExitStack() as stack:
         with house.client() as client:
             token = house.register(client, "chaos")
-        clients = Clients(house.url, token, seed, poison_every)
-        clients.start(THREADS)
+        clients = stack.enter_context(Clients(house.url, token, seed, poison_every))
         numbers = iter(range(uploads))
         faults = Chaos(house, seed, scale, lambda: clients.give(islice(numbers, 1))).faults()
         plan = schedule(list(faults), rounds, seed)
@@ -131,6 +134,8 @@ def run(
                 locked_s.append((begun_s, time.monotonic()))
         clients.give(numbers)
         clients.finish()
+        if clients.is_hopeless:
+            raise ApiGone(f"After {len(clients.accepted)} uploads it took no more.")
         began_s = time.monotonic()
         wait_until(lambda: _pending(database_url) == 0, SETTLED_WITHIN_S, "for all to end")
         settled_s = time.monotonic() - began_s

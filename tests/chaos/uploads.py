@@ -1,4 +1,4 @@
-"""Clients that upload what they know the answer to, and do not give up."""
+"""Clients that upload what they know the answer to, and do not give up as long as there is hope."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Self
 
 import httpx
 
@@ -18,6 +19,8 @@ DEADLY = ("sleeps", "segfault", "killed", "exits", "hangs")
 HARMLESS = ("memory", "raises")
 # Later than anybody may be kept waiting, so that it shows when somebody is.
 GIVE_UP_AFTER_S = 60.0
+# An API that takes nothing for so long, however often it is asked, is not coming back.
+HOPELESS_AFTER_S = 180.0
 
 
 @dataclass(frozen=True)
@@ -60,23 +63,35 @@ def slow_count(signal: list[int]) -> int:
 
 @dataclass
 class Clients:
-    """Some threads that upload numbers as they are given out, each until it is answered 201."""
+    """Some threads that upload numbers as they are given out, each until it is answered 201.
+
+    They end with their `with` block, and by themselves once there is no hope: what was not accepted
+    by then is missing from `accepted`.
+    """
 
     url: str
     token: str
     seed: int
     poison_every: int = 500
+    threads: int = 8
+    hopeless_after_s: float = HOPELESS_AFTER_S
     accepted: dict[int, str] = field(default_factory=dict)
     # When each request that was answered, or waited for in vain, began, and how long it took.
     answered: list[tuple[float, float]] = field(default_factory=list)
     refused: dict[str, int] = field(default_factory=dict)
+    is_hopeless: bool = False
 
-    def start(self, threads: int) -> None:
-        """Begin to wait for numbers."""
+    def __enter__(self) -> Self:
         self._numbers: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self._threads = [threading.Thread(target=self._work) for _ in range(threads)]
+        self._is_over = threading.Event()
+        self._threads = [threading.Thread(target=self._work) for _ in range(self.threads)]
         for thread in self._threads:
             thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self.finish()
 
     def give(self, numbers: Iterable[int]) -> None:
         """Have these uploaded."""
@@ -84,7 +99,7 @@ class Clients:
             self._numbers.put(number)
 
     def finish(self) -> None:
-        """Wait until everything given has been accepted."""
+        """Wait until everything given has been accepted, or there is no hope for it."""
         for _ in self._threads:
             self._numbers.put(None)
         for thread in self._threads:
@@ -98,7 +113,8 @@ class Clients:
 
     def _upload(self, client: httpx.Client, sample: Sample) -> None:
         body = {"leads": [{"name": "I", "signal": sample.signal}]}
-        while True:
+        end_s = time.monotonic() + self.hopeless_after_s
+        while not self._is_over.is_set():
             began_s = time.monotonic()
             try:
                 answer = client.post("/ecgs", json=body, headers={"Idempotency-Key": sample.key})
@@ -113,7 +129,11 @@ class Clients:
                     return
                 assert answer.status_code == 503, answer.text
                 self._refuse("503")
-            time.sleep(0.2)
+            if time.monotonic() > end_s:
+                # For the others neither.
+                self.is_hopeless = True
+                self._is_over.set()
+            self._is_over.wait(0.2)
 
     def _refuse(self, why: str) -> None:
         self.refused[why] = self.refused.get(why, 0) + 1

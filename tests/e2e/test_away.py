@@ -173,18 +173,17 @@ def test_a_postgresql_that_dies_under_load_costs_nobody_more_than_time(tmp_path:
             token = house.register(client, "ada")
             processes = {name: house.process(name).pid for name in house.MODULES}
             # They accept nothing but 201, and 503 as often as it takes.
-            clients = Clients(house.url, token, seed=1)
-            clients.start(4)
-            clients.give(range(1, 200))
-            wait_until(lambda: len(clients.accepted) > 20, what="for the first uploads")
-            server.crash()
-            wait_until(lambda: clients.refused.get("503"), what="for a 503")
-            refused = client.post("/ecgs", json=SMALL, headers={"x-user-token": token})
-            assert refused.status_code == 503
-            assert refused.headers["Retry-After"]
-            assert client.get("/health/ready").json()["database"] == "unavailable"
-            server.start()
-            clients.finish()
+            with Clients(house.url, token, seed=1, threads=4) as clients:
+                clients.give(range(1, 200))
+                wait_until(lambda: len(clients.accepted) > 20, what="for the first uploads")
+                server.crash()
+                wait_until(lambda: clients.refused.get("503"), what="for a 503")
+                refused = client.post("/ecgs", json=SMALL, headers={"x-user-token": token})
+                assert refused.status_code == 503
+                assert refused.headers["Retry-After"]
+                assert client.get("/health/ready").json()["database"] == "unavailable"
+                server.start()
+                clients.finish()
             client.headers["x-user-token"] = token
             ecg_ids = list(clients.accepted.values())
             assert len(set(ecg_ids)) == 199

@@ -128,6 +128,7 @@ MUTANTS = (
     Mutant("the lease stays", '{"lease_until_s": None, "held_by": None}', '{"held_by": None}'),
     Mutant("what is taken back has failed", "else_=PENDING", "else_=FAILED"),
     Mutant("what is taken back does not rest", "now_s() + pause_s * jitter", "now_s()"),
+    Mutant("the rest does not double", "2.0 ** (n - 1)", "1.0"),
     Mutant("what is taken back counts as rung for", "rung_at_s=0.0", "rung_at_s=now_s()"),
     Mutant("one attempt too many", "ATTEMPTS_MADE >= MAX_ATTEMPTS", "ATTEMPTS_MADE > MAX_ATTEMPTS"),
     Mutant(

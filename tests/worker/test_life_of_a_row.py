@@ -437,6 +437,11 @@ class LifeOfARow(RuleBasedStateMachine):
         else:
             self.resting.add(ecg_id)
             self.unheard.add(ecg_id)
+            doubled_s = endings.FIRST_PAUSE_S * 2 ** (self._attempts(ecg_id) - 1)
+            with reading(self.engine) as connection:
+                due_in_s = self.row(ecg_id).due_at_s - connection.scalar(select(now_s()))
+            # Some time has gone by since.
+            assert 0.5 * doubled_s - 3.0 <= due_in_s <= 1.5 * doubled_s, "the rest does not double"
         self._let_go(ecg_id)
 
     def _let_go(self, ecg_id: str) -> None:
