@@ -38,7 +38,9 @@ batch.add_command(submit)
 @click.pass_context
 def watch_batch(context: click.Context, batch_id: str, form: Form) -> None:
     """Wait until all of a batch has ended."""
-    watched = watch(context, batch_id)
+    with client_of(context) as client:
+        found = client.batch(batch_id)
+    watched = watch(context, found)
     show([batch_row(watched)], form)
     show_some_errors(context, watched)
     if watched.counts.rejected or watched.counts.failed:

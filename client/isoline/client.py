@@ -50,7 +50,7 @@ class Client:
     admin_token : the administrator's, for users and for what is out of date.
     timeout_s : how long the server may say nothing.
     most_attempts : how often a request is made before it is given up.
-    patience_s : how long at least a batch is sent again while the server is away.
+    patience_s : how long at least something is tried again while the server is away.
     on_retry : is told what went wrong, and in how many seconds it is tried again.
 
     Raises

@@ -39,7 +39,7 @@ class Access:
     admin_token_from: str = ""
 
     def client(self, *, most_attempts: int = MOST_ATTEMPTS, patience_s: float = 0.0) -> Client:
-        """A client for this server, with this patience for batches."""
+        """A client for this server, with this patience while it is away."""
         return Client(
             self.url,
             self.token,

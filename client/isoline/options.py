@@ -61,7 +61,11 @@ def access_of(context: click.Context) -> Access:
 
 @contextmanager
 def client_of(
-    context: click.Context, patience_s: float = 0.0, *, is_admin: bool = False
+    context: click.Context,
+    patience_s: float = 0.0,
+    *,
+    is_admin: bool = False,
+    has_answered: bool = False,
 ) -> Iterator[Client]:
     """A client for the server that was asked for.
 
@@ -70,12 +74,15 @@ def client_of(
     Parameters
     ----------
     is_admin : whether what is asked is the administrator's.
+    has_answered : whether it has answered this command before: then its address is not at fault.
     """
     access = access_of(context)
     try:
         with access.client(patience_s=patience_s) as client:
             yield client
     except (Unreachable, NotIsoline) as error:
+        if has_answered:
+            raise
         raise type(error)(
             f"{error} The address comes from {access.url_from or 'nowhere: it is the default'}; "
             "--url, ISOLINE_URL or `isoline login URL` give another."

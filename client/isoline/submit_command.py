@@ -31,14 +31,13 @@ from isoline.sending import Unreadable, key_of, read_lines
 from isoline.watching import (
     INTERRUPTED,
     MOST_SHOWN,
+    PATIENCE_S,
     SOME_FAILED,
     how_to_go_on,
     show_some_errors,
     watch,
 )
 
-# A server that is started anew is back within it.
-PATIENCE_S = 60.0
 # As far back as batches are looked for that still wait for lines: one page.
 NEWEST = 500
 
@@ -134,7 +133,7 @@ def submit(
     if submitted.known:
         say(f"{submitted.known} of {submitted.counts.total} had come before.")
     if is_watched:
-        submitted = watch(context, submitted.id)
+        submitted = watch(context, submitted)
     show([batch_row(submitted)], form)
     if is_watched:
         show_some_errors(context, submitted)

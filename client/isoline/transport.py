@@ -91,11 +91,12 @@ class Transport:
         return insist(
             lambda: self.exchange(method, path, **options),
             most_attempts=attempts,
+            patience_s=self._patience_s if attempts > 1 else 0.0,
             on_retry=self._on_retry,
         )
 
     def insist(self, act: Callable[[], T], has_got_further: Callable[[], bool]) -> T:
-        """Do something long again as often as requests are made again, and with more patience."""
+        """Do something long again as often as requests are made again."""
         return insist(
             act,
             most_attempts=self._most_attempts,

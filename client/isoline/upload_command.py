@@ -13,9 +13,9 @@ from isoline.errors import IsolineError, ProblemError
 from isoline.finding import Source, find_sources
 from isoline.options import FORM, SAMPLING_RATE, client_of
 from isoline.output import Form, lead_rows, progress, say, show
-from isoline.screen import Row
+from isoline.screen import Row, typed
 from isoline.sending import Unreadable, read_file
-from isoline.watching import INTERRUPTED, SOME_FAILED
+from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED
 
 # What is answered so is the same for every other file.
 _FOR_ALL = {401, 502, 503, 504}
@@ -42,6 +42,7 @@ def upload(
     Typed again, it uploads them again; what can be gone on with is a batch.
     """
     failed: list[str] = []
+    pending: list[str] = []
     findings = find_sources(files)
     sources = findings.sources
     if left_out := findings.summary():
@@ -59,7 +60,7 @@ def upload(
             for source in sources:
                 try:
                     for line in read_file(source, fs):
-                        yield from _upload(client, source, line, wait_s, failed)
+                        yield from _upload(client, source, line, wait_s, failed, pending)
                 except (KeyboardInterrupt, IsolineError) as error:
                     # What has been uploaded is printed all the same.
                     stopped.append((source, error))
@@ -77,12 +78,23 @@ def upload(
             if isinstance(error, KeyboardInterrupt):
                 context.exit(INTERRUPTED)
             raise error
+    if pending:
+        what = "1 ECG is" if len(pending) == 1 else f"{len(pending)} ECGs are"
+        ask = typed(f"isoline insights {pending[0]}")
+        others = "" if len(pending) == 1 else ", and so with the ecg_id of each of the others"
+        say(f"{what} stored and not finished yet; to ask again: {ask}{others}")
+        context.exit(NOT_FINISHED)
     if failed:
         context.exit(SOME_FAILED)
 
 
 def _upload(
-    client: Client, source: Source, line: bytes | Unreadable, wait_s: int, failed: list[str]
+    client: Client,
+    source: Source,
+    line: bytes | Unreadable,
+    wait_s: int,
+    failed: list[str],
+    pending: list[str],
 ) -> Iterator[Row]:
     # As it is, but for bytes that are no text: no output could take those.
     name = str(source.path).encode("utf-8", "backslashreplace").decode()
@@ -103,6 +115,8 @@ def _upload(
         yield first
     else:
         yield from lead_rows(accepted.insights, **first)
-    if accepted.insights is not None and accepted.insights.status == "failed":
+    if accepted.insights is None or accepted.insights.status == "pending":
+        pending.append(accepted.id)
+    elif accepted.insights.status == "failed":
         say(f"{name}: {accepted.insights.detail}")
         failed.append(name)

@@ -15,7 +15,8 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -90,9 +91,28 @@ def test_uploading_prints_a_row_a_lead(run: Run, tmp_path: Path) -> None:
     assert run("insights", "nonsense").returncode == 1
 
 
+def test_what_was_uploaded_and_is_not_finished_is_no_success(
+    run: Run, stack: Stack, tmp_path: Path
+) -> None:
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", np.array([1, -1]))
+    stack.stop("worker")
+    one = run("upload", tmp_path / "a.npy", "--wait", "1", "--json")
+    two = run("upload", tmp_path / "a.npy", tmp_path / "b.npy", "--wait", "0", "--csv")
+    stack.start("worker")
+    ecg_id = json.loads(one.stdout)["ecg_id"]
+    assert (one.returncode, one.stderr) == (
+        4,
+        f"1 ECG is stored and not finished yet; to ask again: isoline insights {ecg_id}\n",
+    )
+    assert two.returncode == 4
+    assert "2 ECGs are stored and not finished yet" in two.stderr
+    assert run("insights", ecg_id).returncode == 0
+
+
 def test_one_bad_file_does_not_keep_the_others(run: Run, tmp_path: Path) -> None:
     np.save(tmp_path / "good.npy", np.array([1, -1]))
-    (tmp_path / "bad.csv").write_text("I\nx\n")
+    (tmp_path / "bad.csv").write_text("I\n1\nx\n")
     done = run("upload", tmp_path / "bad.csv", tmp_path / "good.npy", tmp_path / "gone.npy")
     assert done.returncode == 3
     assert "bad.csv: Column I holds something that is not a number." in done.stderr
@@ -111,7 +131,7 @@ def test_what_is_no_recording_is_named_and_nothing_in_a_name_is_obeyed(
     np.array([1, -1], "<i2").tofile(folder / "s.dat")
     (folder / "s.hea").write_text("s 1 250 2\ns.dat 16 200 16 0 0 0 0 I\n")
     (folder / "README.txt").touch()
-    (folder / "\x1b[31m.csv").write_text("\x1b[2J\nx\n")
+    (folder / "\x1b[31m.csv").write_text("\x1b[2J\n1\nx\n")
     (folder / os.fsdecode(b"\xff.csv")).write_text("I\n1\n-1\n")
     done = run("batch", "submit", folder, "--watch")
     assert done.returncode == 3
@@ -550,6 +570,80 @@ def test_watching_says_that_nobody_sends_any_more(
     assert watching.returncode in {0, 3}
 
 
+WATCHING = (
+    "from isoline import watching; watching.SILENCE_S, watching.PATIENCE_S = 1, {}; "
+    "from isoline.__main__ import main; main()"
+)
+
+
+@contextmanager
+def watched(
+    environ: dict[str, str], batch_id: str, said: Path, patience_s: int
+) -> Iterator[subprocess.Popen[str]]:
+    """Somebody who watches a batch; what is said of it is in the file."""
+    program = WATCHING.format(patience_s)
+    with said.open("w") as file:
+        watching = subprocess.Popen(
+            [sys.executable, "-c", program, "batch", "watch", batch_id, "--json"],
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+        )
+    try:
+        yield watching
+    finally:
+        watching.kill()
+        watching.wait()
+
+
+def test_watching_says_why_nothing_moves_and_survives_a_restart(
+    environ: dict[str, str], run: Run, stack: Stack, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "a.npy", np.array([1, -1]))
+    said = tmp_path / "said"
+    stack.stop("bulk")
+    batch_id = json.loads(run("batch", "submit", tmp_path / "a.npy", "--json").stdout)["id"]
+    with watched(environ, batch_id, said, 60) as watching:
+        why = "No worker for batches was heard lately: isoline doctor"
+        try:
+            wait_until(lambda: why in said.read_text(), 40, "for the reason")
+        finally:
+            stack.stop("api")
+            stack.start("bulk")
+        # More often than a request alone is made again.
+        wait_until(lambda: said.read_text().count("Again in") > 3, 40, "for patience")
+        stack.start("api")
+        printed, _ = watching.communicate(timeout=60)
+    assert (watching.returncode, json.loads(printed)["finished"]) == (0, 1)
+    assert said.read_text().count(why) == 1
+    assert "--url" not in said.read_text()
+
+
+def test_whatever_ends_the_watching_names_the_batch(
+    environ: dict[str, str], run: Run, stack: Stack, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "a.npy", np.array([1, -1]))
+    said = tmp_path / "said"
+    stack.stop("bulk")
+    batch_id = json.loads(run("batch", "submit", tmp_path / "a.npy", "--json").stdout)["id"]
+    with watched({**environ, "TTY_COMPATIBLE": "1"}, batch_id, said, 0) as watching:
+        wait_until(lambda: "computing" in said.read_text(), what="for the bar")
+        stack.stop("api")
+        try:
+            watching.communicate(timeout=60)
+            never = run("batch", "watch", batch_id)
+        finally:
+            stack.start("api")
+            stack.start("bulk")
+            wait_until(stack.answers, what="for the API")
+    assert watching.returncode == 1
+    assert "did not answer" in said.read_text()
+    assert said.read_text().endswith(f"isoline batch watch {batch_id}\n")
+    assert "--url" not in said.read_text()
+    assert "--url" in never.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize("after_s", [0.03, 0.1, 0.3, 1.0])
 def test_interrupted_at_any_moment_it_says_one_thing(
     environ: dict[str, str], stack: Stack, tmp_path: Path, after_s: float
@@ -583,7 +677,7 @@ def test_names_are_shown_and_not_obeyed(run: Run, tmp_path: Path) -> None:
     folder.mkdir()
     good, bad = folder / "a\x1b[31m\u202e.csv", folder / "b\n\x9b31m.csv"
     good.write_text("I\n1\n-1\n")
-    bad.write_text("I\nx\n")
+    bad.write_text("I\n1\nx\n")
     (folder / os.fsdecode(b"c\xff.csv")).write_text("I\n1\n")
     files = sorted(folder.iterdir())
     shown = run("upload", *files)
