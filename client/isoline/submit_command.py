@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import click
@@ -25,9 +25,9 @@ from isoline.errors import (
 from isoline.finding import find_sources
 from isoline.options import FORM, SAMPLING_RATE, access_of, client_of
 from isoline.output import Form, batch_row, progress, say, show
+from isoline.reading import Remark, Unreadable, key_of, read_lines
 from isoline.retries import PASSING
 from isoline.screen import typed
-from isoline.sending import Unreadable, key_of, read_lines
 from isoline.watching import (
     INTERRUPTED,
     MOST_SHOWN,
@@ -86,25 +86,45 @@ def submit(
     if not is_own and not was_known:
         _name_earlier(access)
     to_go_on = f"What has arrived stays, and is worked on. To go on, {to_go_on}."
-    unreadable: list[Unreadable] = []
+    # In the order in which they came; what is sent again is read again.
+    unreadable: dict[Unreadable, None] = {}
+    remarks: set[str] = set()
     with client_of(context, PATIENCE_S) as client, progress() as bar:
         task = bar.add_task("sending", total=len(sources), note="")
 
         def note(found: Unreadable) -> None:
-            unreadable.append(found)
-            if len(unreadable) <= MOST_SHOWN:
+            if found in unreadable:
+                return
+            unreadable[found] = None
+            bar.update(task, note=f"{len(unreadable)} cannot be read")
+            if len(unreadable) <= MOST_SHOWN or not sys.stderr.isatty():
                 say(f"{found.custom_id}: {found.reason}")
 
+        def remark(found: Remark) -> None:
+            # Of a thousand files that are alike it is said once.
+            if found.text not in remarks:
+                remarks.add(found.text)
+                say(f"{found.custom_id}: {found.text}")
+
+        def from_the_first() -> Iterator[bytes]:
+            bar.reset(task)
+            return read_lines(sources, fs, note, remark, lambda: bar.advance(task))
+
         sent = deque[int](maxlen=1)
+        begun: list[Iterator[bytes]] = []
 
         def lines() -> Iterator[bytes]:
-            # The batch is there before its first line.
+            # The batch is there before its first line has come.
             unfinished.begin(access.url, key)
-            unreadable.clear()
-            bar.reset(task)
-            return read_lines(sources, fs, note, lambda: bar.advance(task))
+            return begun.pop() if begun else from_the_first()
 
         try:
+            coming = from_the_first()
+            first = next(coming, None)
+            if first is None:
+                # No batch is begun with nothing to put into it.
+                raise IsolineError("There is no recording in it.")
+            begun.append(chain([first], coming))
             submitted = client.submit_batch(
                 lines,
                 idempotency_key=key,
@@ -128,8 +148,12 @@ def submit(
             if sent:
                 say(to_go_on)
             raise
-    if len(unreadable) > MOST_SHOWN:
-        say(f"… and {len(unreadable) - MOST_SHOWN} more that cannot be read.")
+        finally:
+            if len(unreadable) > MOST_SHOWN and sys.stderr.isatty():
+                say(
+                    f"… and {len(unreadable) - MOST_SHOWN} more that cannot be read; typed again "
+                    f"with {typed('2> problems.txt')} behind it, the command names them all."
+                )
     if submitted.known:
         say(f"{submitted.known} of {submitted.counts.total} had come before.")
     if is_watched:

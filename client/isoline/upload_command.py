@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -13,8 +14,8 @@ from isoline.errors import IsolineError, ProblemError
 from isoline.finding import Source, find_sources
 from isoline.options import FORM, SAMPLING_RATE, client_of
 from isoline.output import Form, lead_rows, progress, say, show
+from isoline.reading import Read, Remark, Unreadable, read_file
 from isoline.screen import Row, typed
-from isoline.sending import Unreadable, read_file
 from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED
 
 # What is answered so is the same for every other file.
@@ -41,15 +42,16 @@ def upload(
 
     Typed again, it uploads them again; what can be gone on with is a batch.
     """
-    failed: list[str] = []
-    pending: list[str] = []
     findings = find_sources(files)
     sources = findings.sources
     if left_out := findings.summary():
         say(left_out)
     if not sources:
         raise IsolineError("There is no recording in it.")
+    if any(file.is_dir() for file in files):
+        say(f"For a whole folder there is one that goes on: {typed('isoline batch submit')}")
     stopped: list[tuple[Source, BaseException]] = []
+    done = _Done()
 
     # Rows that are printed as they come are progress enough.
     is_quiet = len(sources) > 1 and not (form == "json" and sys.stdout.isatty())
@@ -60,15 +62,21 @@ def upload(
             for source in sources:
                 try:
                     for line in read_file(source, fs):
-                        yield from _upload(client, source, line, wait_s, failed, pending)
+                        yield from _upload(client, source, line, wait_s, done)
                 except (KeyboardInterrupt, IsolineError) as error:
                     # What has been uploaded is printed all the same.
                     stopped.append((source, error))
                     return
-                bar.advance(task)
+                note = f"{len(done.failed)} without insights" if done.failed else ""
+                bar.update(task, advance=1, note=note)
 
     with client_of(context) as client:
-        show(rows(client), form, columns=["file", "ecg_id", "status"])
+        show(
+            rows(client),
+            form,
+            columns=["file", "ecg_id", "status"],
+            nothing="Nothing was uploaded.",
+        )
         for source, error in stopped:
             if source is not sources[0] or isinstance(error, KeyboardInterrupt):
                 say(
@@ -78,29 +86,38 @@ def upload(
             if isinstance(error, KeyboardInterrupt):
                 context.exit(INTERRUPTED)
             raise error
-    if pending:
+    if pending := done.pending:
         what = "1 ECG is" if len(pending) == 1 else f"{len(pending)} ECGs are"
         ask = typed(f"isoline insights {pending[0]}")
         others = "" if len(pending) == 1 else ", and so with the ecg_id of each of the others"
         say(f"{what} stored and not finished yet; to ask again: {ask}{others}")
         context.exit(NOT_FINISHED)
-    if failed:
+    if done.failed:
         context.exit(SOME_FAILED)
 
 
-def _upload(
-    client: Client,
-    source: Source,
-    line: bytes | Unreadable,
-    wait_s: int,
-    failed: list[str],
-    pending: list[str],
-) -> Iterator[Row]:
+@dataclass
+class _Done:
+    """The names of recordings that have no insights, and the ids of ECGs that have none yet."""
+
+    failed: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+    remarks: set[str] = field(default_factory=set)
+
+
+def _upload(client: Client, source: Source, line: Read, wait_s: int, done: _Done) -> Iterator[Row]:
     # As it is, but for bytes that are no text: no output could take those.
     name = str(source.path).encode("utf-8", "backslashreplace").decode()
+    if isinstance(line, Remark):
+        # Of files that are alike it is said once.
+        if line.text not in done.remarks:
+            done.remarks.add(line.text)
+            say(f"{name}: {line.text}")
+        return
     if isinstance(line, Unreadable):
+        name += line.custom_id.removeprefix(source.custom_id)
         say(f"{name}: {line.reason}")
-        failed.append(name)
+        done.failed.append(name)
         return
     try:
         accepted = client.upload(line, wait_s=wait_s, idempotency_key=new_key())
@@ -108,7 +125,7 @@ def _upload(
         if error.status in _FOR_ALL:
             raise
         say(f"{name}: {error}")
-        failed.append(name)
+        done.failed.append(name)
         return
     first = {"file": name, "ecg_id": accepted.id, "status": accepted.status}
     if accepted.insights is None or not accepted.insights.leads:
@@ -116,7 +133,7 @@ def _upload(
     else:
         yield from lead_rows(accepted.insights, **first)
     if accepted.insights is None or accepted.insights.status == "pending":
-        pending.append(accepted.id)
+        done.pending.append(accepted.id)
     elif accepted.insights.status == "failed":
         say(f"{name}: {accepted.insights.detail}")
-        failed.append(name)
+        done.failed.append(name)

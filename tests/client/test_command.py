@@ -149,6 +149,53 @@ def test_what_is_no_recording_is_named_and_nothing_in_a_name_is_obeyed(
     assert uploaded == ["s.hea", r"\udcff.csv"]
 
 
+def test_every_file_that_cannot_be_read_is_named_and_alone_they_make_no_batch(
+    run: Run, environ: dict[str, str], isoline: Client, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number:02}.npy").touch()
+    before = list(isoline.batches())
+    done = run("batch", "submit", folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == "There is no recording in it."
+    assert all(f"{number:02}.npy: " in done.stderr for number in range(12))
+    assert list(isoline.batches()) == before
+    np.save(folder / "good.npy", np.array([1, -1]))
+    assert len(run("batch", "submit", folder).stderr.splitlines()) == 12
+    shown, _ = on_a_terminal(environ, ["batch", "submit", str(folder), "--new"])
+    assert "09.npy: " in shown
+    assert "10.npy: " not in shown
+    assert "… and 2 more that cannot be read; typed again with 2> problems.txt" in shown
+    assert "12 cannot be read" in shown
+
+
+def test_of_json_what_no_upload_has_is_left_out_with_a_word(run: Run, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.json").write_text('{"leads": [], "patient": "x"}')
+    said = "a.json: Left out are the fields that no upload has: patient.\n"
+    done = run("batch", "submit", tmp_path)
+    assert (done.returncode, done.stderr) == (0, said)
+    done = run("upload", tmp_path / "a.json", tmp_path / "b.json")
+    assert (done.returncode, done.stderr) == (0, f"{tmp_path}/{said}")
+
+
+def test_uploading_names_the_line_that_is_none_and_shows_no_table_of_nothing(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.ndjson"
+    path.write_text('{"leads": []}\nbad\n')
+    done = run("upload", path)
+    assert done.returncode == 3
+    assert f"{path}#2: Line 2: It is no ECG in JSON" in done.stderr
+    path.write_text("bad\n")
+    done = run("upload", tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.splitlines()[0].endswith("isoline batch submit")
+    assert done.stderr.splitlines()[-1] == "Nothing was uploaded."
+
+
 def test_an_archive_in_and_a_table_out(run: Run, archive: Path) -> None:
     done = run("batch", "submit", archive, "--watch", "--json")
     assert done.returncode == 3
@@ -271,10 +318,11 @@ def test_a_batch_that_was_interrupted_before_its_first_line_can_be_gone_on_with(
     run: Run, environ: dict[str, str], stack: Stack, token: str, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "slow.npy", np.array([1, -1]))
-    # A file that takes a minute to be read.
+    # A second file that takes a minute to be read.
     program = (
         "import time; from isoline import submit_command; "
-        "submit_command.read_lines = lambda *_: (time.sleep(60) for _ in '1'); "
+        "submit_command.read_lines = lambda *_: "
+        "(line if line else time.sleep(60) for line in (b'{\"leads\": []}', b'')); "
         "from isoline.__main__ import main; main()"
     )
     command = [sys.executable, "-c", program, "batch", "submit", str(tmp_path / "slow.npy")]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isoline import Client
 from isoline.finding import find_sources
-from isoline.sending import read_lines
+from isoline.reading import read_lines
 from tests.parts import HOUSE
 
 DATA = HOUSE.parent / "shared" / "data"
@@ -54,9 +54,11 @@ def expected(header: Path) -> dict[str, int]:
 )
 def test_every_lead_of_every_recording_is_counted_as_numpy_counts_it(isoline: Client) -> None:
     sources = find_sources([DATA]).sources
-    batch = isoline.submit_batch(
-        lambda: read_lines(sources, None, lambda found: pytest.fail(str(found)), lambda: None)
-    )
+
+    def fail(found: object) -> None:
+        pytest.fail(str(found))
+
+    batch = isoline.submit_batch(lambda: read_lines(sources, None, fail, fail, lambda: None))
     batch = isoline.wait_for_batch(batch.id, timeout_s=120)
     assert batch.counts.finished == batch.counts.total == len(sources)
     found = {

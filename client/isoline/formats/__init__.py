@@ -7,6 +7,7 @@ that a file claims are held against its real size before memory is taken.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
@@ -14,8 +15,19 @@ from typing import TypeAlias
 from isoline.ecg import Ecg
 from isoline.errors import UnreadableFile
 
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Fields of a file that are no part of an upload; it is said of them once."""
+
+    fields: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"Left out are the fields that no upload has: {', '.join(self.fields)}."
+
+
 # What a recording calls itself, if it does, and the recording; or why there is none.
-Found: TypeAlias = tuple[str | None, Ecg | UnreadableFile]
+Found: TypeAlias = tuple[str | None, Ecg | UnreadableFile | LeftOut]
 Reader: TypeAlias = Callable[[Path, float | None], Iterator[Found]]
 
 MODULES = {
@@ -41,7 +53,7 @@ def read(path: Path, sampling_rate_hz: float | None = None) -> Iterator[Found]:
     Yields
     ------
     The name that the recording has in its file, or None; and the `Ecg`, or an `UnreadableFile`
-    that says in one sentence why there is none.
+    that says in one sentence why there is none, or, before them, what is `LeftOut` of them.
     """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from isoline.finding import Findings, find_sources
-from isoline.sending import key_of
+from isoline.reading import key_of
 
 
 def names(findings: Findings) -> list[str]:

@@ -19,7 +19,7 @@ from isoline.ecg import Ecg
 from isoline.errors import UnreadableFile
 from isoline.finding import Source
 from isoline.formats import read
-from isoline.sending import Unreadable, read_file, read_lines
+from isoline.reading import Unreadable, read_file, read_lines
 
 
 def outcome(path: Path, fs: float | None = None) -> Any:
@@ -68,7 +68,7 @@ def test_a_file_of_gigabytes_is_one_line_and_the_others_go_on(tmp_path: Path, na
     bad: list[Unreadable] = []
     with little_memory():
         sources = [Source(path.name, path) for path in (large, good)]
-        lines = list(read_lines(sources, None, bad.append, lambda: None))
+        lines = list(read_lines(sources, None, bad.append, print, lambda: None))
     assert lines == [b'{"custom_id":"good.csv","leads":[{"name":"I","signal":[1]}]}']
     [only] = bad
     assert "too large for an upload" in only.reason

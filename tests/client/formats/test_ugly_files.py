@@ -15,11 +15,14 @@ import pytest
 
 from isoline.ecg import Ecg
 from isoline.errors import UnreadableFile
-from isoline.formats import read
+from isoline.finding import Source
+from isoline.formats import LeftOut, read
+from isoline.reading import read_lines
 
 
 def outcome(path: Path, **options: Any) -> Ecg | UnreadableFile:
     [(_, found)] = read(path, **options)
+    assert isinstance(found, Ecg | UnreadableFile)
     return found
 
 
@@ -348,12 +351,34 @@ def test_json_that_is_none(tmp_path: Path, text: str) -> None:
     [
         ('{"leads": [{"name": "I", "signal": [1, 2], "number_of_samples": 3}]}', "3 samples"),
         ('{"leads": [], "baselin": 1024}', "baselin"),
+        ('{"leads": [], "samplingRate": 500}', "'sampling_rate' seems to be meant"),
+        ('{"leads": [], "sample_rate": 500}', "'sampling_rate' seems to be meant"),
+        ('{"leads": [], "fs": 500}', "'sampling_rate' seems to be meant"),
+        ('{"leads": [], "units": "mV"}', "'unit' seems to be meant"),
+        ('{"leads": [], "leadz": []}', "'leads' seems to be meant"),
+        ('{"leads": [{"name": "I", "signal": [1], "gain": 200}]}', "'gain' seems to be meant"),
+        ('{"leads": [{"name": "I", "signal": [1], "offset": 7}]}', "'baseline' seems to be meant"),
     ],
 )
 def test_json_that_says_what_would_be_lost_is_refused(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(text)
     assert says in refusal(path)
+
+
+def test_fields_that_no_upload_has_are_left_out_and_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson"
+    lead = '{"name": "I", "signal": [1], "quality": "good"}'
+    line = '{"leads": [%s], "patient": {"gain": 7}, "number_of_leads": 1, "update": null%s}\n'
+    path.write_text(line % (lead, "") + line % (lead, ', "device": 1') + line % (lead, ""))
+    found = [ecg for _, ecg in read(path)]
+    assert [type(ecg) for ecg in found] == [LeftOut, Ecg, LeftOut, Ecg, Ecg]
+    assert str(found[0]).endswith("has: number_of_leads, patient, quality, update.")
+    assert str(found[2]).endswith("has: device.")
+    sources = [Source("a.ndjson", path)]
+    lines = read_lines(sources, None, print, print, print)
+    named = [json.loads(line)["custom_id"] for line in lines]
+    assert named == ["a.ndjson#1", "a.ndjson#2", "a.ndjson#3"]
 
 
 def test_a_bad_line_of_ndjson_does_not_end_the_others(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def write(folder: Path, format_: int | str, samples: NDArray[Any], content: byte
 
 def outcome(path: Path) -> Ecg | UnreadableFile:
     [(_, found)] = read(path)
+    assert isinstance(found, Ecg | UnreadableFile)
     return found
 
 

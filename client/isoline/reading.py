@@ -1,4 +1,4 @@
-"""Files → the lines of a batch: several are read while others are being sent."""
+"""Files → the lines of a batch: several are read while what they hold is sent."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from isoline.ecg import encode
 from isoline.errors import UnreadableFile, UnusableEcg
 from isoline.escapes import printable
 from isoline.finding import Source
-from isoline.formats import read
+from isoline.formats import LeftOut, read
 from isoline.formats.wfdb_headers import named_files
 
 READERS = min(4, os.cpu_count() or 1)
@@ -29,6 +30,17 @@ class Unreadable:
 
     custom_id: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What is said of a file whose recordings can be read."""
+
+    custom_id: str
+    text: str
+
+
+Read: TypeAlias = bytes | Unreadable | Remark
 
 
 def key_of(sources: Iterable[Source], sampling_rate_hz: float | None) -> str:
@@ -51,6 +63,7 @@ def read_lines(
     sources: Iterable[Source],
     sampling_rate_hz: float | None,
     on_unreadable: Callable[[Unreadable], None],
+    on_remark: Callable[[Remark], None],
     on_file: Callable[[], None],
 ) -> Iterator[bytes]:
     """Read files side by side, and give their lines in order.
@@ -58,15 +71,18 @@ def read_lines(
     Parameters
     ----------
     on_unreadable : is told of each recording that cannot be read; the others go on.
+    on_remark : is told what there is to say of those that can.
     on_file : is called after each file.
     """
-    waiting: deque[Iterator[bytes | Unreadable]] = deque()
+    waiting: deque[Iterator[Read]] = deque()
     pool = ThreadPoolExecutor(READERS)
 
-    def give(lines: Iterator[bytes | Unreadable]) -> Iterator[bytes]:
+    def give(lines: Iterator[Read]) -> Iterator[bytes]:
         for line in lines:
             if isinstance(line, Unreadable):
                 on_unreadable(line)
+            elif isinstance(line, Remark):
+                on_remark(line)
             else:
                 yield line
         on_file()
@@ -84,7 +100,7 @@ def read_lines(
 
 def _begin(
     pool: ThreadPoolExecutor, source: Source, sampling_rate_hz: float | None
-) -> Iterator[bytes | Unreadable]:
+) -> Iterator[Read]:
     if source.path.suffix.lower() in LINES_OF_JSON:
         # There may be millions in it: one after the other, when their turn has come.
         return read_file(source, sampling_rate_hz)
@@ -92,13 +108,19 @@ def _begin(
     return (line for line in itertools.chain.from_iterable(map(Future.result, [reading])))
 
 
-def read_file(source: Source, sampling_rate_hz: float | None) -> Iterator[bytes | Unreadable]:
+def read_file(source: Source, sampling_rate_hz: float | None) -> Iterator[Read]:
     """The recordings of one file as lines, or why there are none."""
     has_several = source.path.suffix.lower() in LINES_OF_JSON
-    for number, (name, ecg) in enumerate(read(source.path, sampling_rate_hz), start=1):
-        custom_id = name or (f"{source.custom_id}#{number}" if has_several else source.custom_id)
+    number = 0
+    for name, ecg in read(source.path, sampling_rate_hz):
+        if isinstance(ecg, LeftOut):
+            yield Remark(source.custom_id, printable(str(ecg)))
+            continue
+        number += 1
+        numbered = f"{source.custom_id}#{number}" if has_several else source.custom_id
+        custom_id = name or numbered
         if isinstance(ecg, UnreadableFile):
-            yield Unreadable(source.custom_id, str(ecg))
+            yield Unreadable(numbered, str(ecg))
             continue
         try:
             custom_id.encode()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from isoline.finding import find_sources
-from isoline.sending import key_of
+from isoline.reading import key_of
 
 
 @pytest.fixture
