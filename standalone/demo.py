@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import secrets
 import signal
 import subprocess
@@ -73,6 +74,9 @@ def _walk(address: Address, admin_token: str) -> None:
     print(table(document["leads"]))
     print("\nOf all leads together:\n")
     print(table([{"name": "", "insights": document["insights"]}]))
+    for insight, measured in document["insights"].items():
+        if "not_computable" in measured:
+            print(f"{insight}: {measured['not_computable']}")
     print(f"\nThe user {username} and the ECG are erased again.")
     print("Not a medical device: insights are measurements, never diagnoses.")
 
@@ -89,7 +93,9 @@ def table(leads: list[dict[str, Any]]) -> str:
                 if isinstance(value, int | float) and key != "version":
                     row = rows.setdefault(f"{insight}.{key}", ["-"] * len(leads))
                     row[column] = str(value) if isinstance(value, int) else f"{value:.4g}"
-    lines = {"": [lead["name"] for lead in leads], **rows}
+    names = {"": [lead["name"] for lead in leads]}
+    # One column that has no name needs no header.
+    lines = {**names, **rows} if any(names[""]) or not rows else rows
     label_width = max(map(len, lines))
     width = max(len(cell) for cells in lines.values() for cell in cells)
     most = max(1, (TERMINAL_WIDTH - label_width) // (width + 1))
@@ -183,7 +189,11 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         show()
+        sys.stdout.flush()
     except ServiceError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("Stopped.")
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; what is left of it must go somewhere at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -107,11 +107,13 @@ def write_archive(folder: Path, number: int) -> None:
         leads = make_ecg(seed=seed)["leads"]
         with (folder / f"ecg{seed:05}.csv").open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["time (s)", *(lead["name"] for lead in leads)])
+            writer.writerow(["time (s)", *(f"{lead['name']} (mV)" for lead in leads)])
             for index, counts in enumerate(zip(*(lead["signal"] for lead in leads), strict=True)):
                 millivolts = [(count - BASELINE) / GAIN_PER_MV for count in counts]
                 writer.writerow([f"{index / SAMPLING_RATE_HZ:.3f}", *millivolts])
 
 
 if __name__ == "__main__":
-    write_archive(Path(sys.argv[1]), int(sys.argv[2]))
+    asked, many = sys.argv[1:]
+    write_archive(Path(asked), int(many))
+    print(f"{many} ECGs in {asked}/")

@@ -15,13 +15,12 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import get_completion_class
 
-from isoline.answers import Readiness
 from isoline.batch_command import batch
-from isoline.client import Client
-from isoline.config import Access, Given
-from isoline.errors import IsolineError, Unauthenticated, Unusable
+from isoline.config import Given
+from isoline.doctor_command import doctor
+from isoline.errors import IsolineError, Unusable
 from isoline.login_command import login
-from isoline.options import FORM, access_of, client_of
+from isoline.options import FORM, client_of
 from isoline.output import Form, lead_rows, say, show
 from isoline.recompute_command import recompute
 from isoline.upload_command import upload
@@ -72,6 +71,7 @@ cli.add_command(upload)
 cli.add_command(batch)
 cli.add_command(users)
 cli.add_command(recompute)
+cli.add_command(doctor)
 
 
 @cli.command(epilog="Example: isoline insights 01a208f9-aad6-728b-860f-e3721aa89d31 --json")
@@ -91,73 +91,6 @@ def insights(context: click.Context, ecg_id: str, wait_s: int, form: Form) -> No
         show([{"ecg_id": found.ecg_id, "status": found.status, **document}], form)
     else:
         show(lead_rows(found), form, columns=["lead", "name"])
-
-
-ADVICE = {
-    "database": "The server cannot store anything: its operator has to look at the database.",
-    "broker": "Uploads are stored, and wait until the operator has brought the broker back.",
-    "workers": "Nobody computes: the operator has to start a worker.",
-    "relay": "What was lost stays lost until the operator has started the relay.",
-    "waiting": "Everything runs, yet not all is well: the operator has to ask `make doctor`.",
-}
-
-
-@cli.command(epilog="Example: isoline doctor && isoline batch submit archive")
-@click.pass_context
-def doctor(context: click.Context) -> None:
-    """Say whether the server is fit for work, and whether your token opens it."""
-    access = access_of(context)
-    with client_of(context) as client:
-        findings = {
-            "server": (access.url, ""),
-            **judge(client.ready()),
-            "your token": _try_token(client, access),
-        }
-    for what, (says, advice) in findings.items():
-        print(f"{'!!' if advice else 'ok'}  {what:<14} {says}")
-        if advice:
-            print(f"{'':<18} → {advice}")
-    if any(advice for _, advice in findings.values()):
-        context.exit(1)
-
-
-def judge(ready: Readiness) -> dict[str, tuple[str, str]]:
-    """Tell of each part how it is, and what is to be done; what is the root comes first."""
-
-    def told(part: str, says: str, is_well: bool) -> tuple[str, str]:
-        return says, "" if is_well else ADVICE[part]
-
-    findings = {
-        "database": told("database", ready.database, ready.database == "ok"),
-        "broker": told("broker", ready.broker, ready.broker == "ok"),
-    }
-    # Who is at work is heard through the broker: of them nothing is known without it.
-    if ready.broker != "ok":
-        return {name: findings[name] for name in ("broker", "database")}
-    workers, bulk_workers = ready.workers_online, ready.bulk_workers_online
-    findings |= {
-        "workers": told("workers", f"{workers} online", workers > 0),
-        "bulk workers": told("workers", f"{bulk_workers} online", bulk_workers > 0),
-        "relay": told("relay", ready.relay, ready.relay == "ok"),
-    }
-    is_explained = any(advice for _, advice in findings.values())
-    waits_s = max(ready.oldest_due_s or 0.0, ready.redo_idle_s or 0.0)
-    # The server knows what is too long; here it shows where no part is to blame.
-    return findings | {
-        "waiting": told("waiting", f"{waits_s:.0f} s", ready.status == "ok" or is_explained)
-    }
-
-
-def _try_token(client: Client, access: Access) -> tuple[str, str]:
-    if access.token is None:
-        return "none", "Keep one with `isoline login`."
-    try:
-        next(iter(client.batches()), None)
-    except Unauthenticated as error:
-        return "refused", f"{error} {access.advice(is_admin=False)}"
-    except IsolineError as error:
-        return "not tried out", str(error)
-    return "opens it", ""
 
 
 @cli.command(epilog='Example: eval "$(isoline completion bash)"')

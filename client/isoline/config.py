@@ -61,6 +61,9 @@ class Access:
         if is_admin:
             login, option, variable = f"{login} --admin", "--admin-token", "ISOLINE_ADMIN_TOKEN"
             token, source = self.admin_token, self.admin_token_from
+        if self.url_from == "--url":
+            # Without it, it would be one for another server that is kept.
+            login += f" {self.url}"
         whose = "the administrator's token" if is_admin else "your token"
         known = f"{whose} came from {source}" if token else f"{whose} is not known for {self.url}"
         return (

@@ -9,6 +9,7 @@ import msgspec
 
 from isoline.answers import Recomputation
 from isoline.client import Client
+from isoline.errors import BadRequest, IsolineError
 from isoline.options import FORM, client_of
 from isoline.output import Form, progress, say, show
 from isoline.watching import SOME_FAILED
@@ -36,18 +37,29 @@ def recompute(
     Needs the administrator's token. Old insights are answered until new ones replace them. Once
     asked for, it goes on by itself; interrupted while asking, the same command goes on.
     """
-    with client_of(context) as client:
-        before = counts = client.recompute(insight, dry_run=True)
+    with client_of(context, is_admin=True) as client:
+        before = counts = _count(client, insight)
         if stale and not dry_run:
-            counts = _ask_for_all(client, insight, counts)
-            if watch:
+            if counts.stale:
+                counts = _ask_for_all(client, insight, counts)
+            if watch and counts.waiting:
                 counts = _watch(client, insight, counts)
     show([msgspec.structs.asdict(counts)], form)
+    if not (before.stale or before.waiting or before.failed):
+        say("Nothing is out of date.")
     if counts.stale and not stale:
         say("Have them computed again with --stale.")
     if counts.failed > before.failed:
         say(f"{counts.failed} could not be computed again; they keep what they have.")
         context.exit(SOME_FAILED)
+
+
+def _count(client: Client, insight: str | None) -> Recomputation:
+    try:
+        return client.recompute(insight, dry_run=True)
+    except BadRequest as error:
+        names = ", ".join(definition.name for definition in client.catalogue())
+        raise IsolineError(f"{error} There are {names}.") from None
 
 
 def _ask_for_all(client: Client, insight: str | None, counts: Recomputation) -> Recomputation:

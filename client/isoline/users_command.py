@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from isoline.errors import Conflict, IsolineError
 from isoline.options import FORM, client_of
 from isoline.output import Form, say, show
+from isoline.screen import typed
 
 
 @click.group(epilog="Example: isoline users add ada | isoline login --token-stdin")
@@ -31,7 +33,13 @@ def list_users(context: click.Context, form: Form) -> None:
 def add_user(context: click.Context, username: str) -> None:
     """Register a user; the token is printed this once."""
     with client_of(context, is_admin=True) as client:
-        print(client.register(username).token)
+        try:
+            print(client.register(username).token)
+        except Conflict as error:
+            rotate = typed(f"isoline users rotate {username} | isoline login --token-stdin")
+            raise IsolineError(
+                f"{error} For another token, of which the old one dies: {rotate}"
+            ) from None
 
 
 @users.command("rotate", epilog="Example: isoline users rotate ada")
@@ -49,8 +57,8 @@ def rotate_token(context: click.Context, username: str) -> None:
 @click.pass_context
 def erase_user(context: click.Context, username: str, yes: bool) -> None:
     """Erase a user with every ECG of theirs."""
-    if not yes:
-        click.confirm(f"Erase {username} and every ECG of theirs?", abort=True, err=True)
+    if not (yes or click.confirm(f"Erase {username} and every ECG of theirs?", err=True)):
+        raise IsolineError("Nothing was erased.")
     with client_of(context, is_admin=True) as client:
         client.erase_user(username)
     say(f"Erased {username}.")

@@ -26,7 +26,8 @@ from click.testing import CliRunner, Result
 
 from isoline import Client
 from isoline.answers import Readiness
-from isoline.command import cli, judge
+from isoline.command import cli
+from isoline.doctor_command import judge
 from isoline.screen import sentence
 from tests.parts import ADMIN_TOKEN, HOUSE, Stack, free_port, wait_until
 
@@ -433,6 +434,27 @@ def on_a_terminal(environ: dict[str, str], command: list[str]) -> tuple[str, byt
         stderr=theirs,
     )
     os.close(theirs)
+    shown = all_that_is_shown(terminal)
+    return shown, process.communicate(timeout=20)[0]
+
+
+def printed_on_a_terminal(environ: dict[str, str], command: list[str]) -> list[str]:
+    """What is printed on a terminal of 60 columns, line by line."""
+    terminal, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "isoline", *command],
+        env={**environ, "TERM": "xterm-256color", "COLUMNS": "60"},
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(theirs)
+    shown = all_that_is_shown(terminal)
+    process.wait(20)
+    return shown.splitlines()
+
+
+def all_that_is_shown(terminal: int) -> str:
+    """Read a terminal until nobody writes to it, without what gives colours."""
     shown = b""
     while True:
         try:
@@ -442,9 +464,8 @@ def on_a_terminal(environ: dict[str, str], command: list[str]) -> tuple[str, byt
         if not piece:
             break
         shown += piece
-    printed = process.communicate(timeout=20)[0]
     os.close(terminal)
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()), printed
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
 
 
 def test_a_login_is_kept_for_its_owner_alone(
@@ -472,6 +493,36 @@ def test_a_login_is_kept_for_its_owner_alone(
     other = run("--url", "http://127.0.0.1:9", "batch", "list", environ=bare)
     assert "http://127.0.0.1:9 did not answer: Connection refused." in other.stderr
     assert "comes from --url" in other.stderr.splitlines()[-1]
+
+
+def test_an_administrator_is_told_what_was_not_done_and_what_can_be(
+    run: Run, environ: dict[str, str]
+) -> None:
+    admin = {**environ, "ISOLINE_ADMIN_TOKEN": ADMIN_TOKEN}
+    assert run("users", "add", "carl", environ=admin).returncode == 0
+    twice = run("users", "add", "carl", environ=admin)
+    assert twice.returncode == 1
+    assert twice.stderr.endswith("isoline users rotate carl | isoline login --token-stdin\n")
+    kept = run("users", "erase", "carl", environ=admin, input="n\n")
+    assert kept.returncode == 1
+    assert kept.stderr.endswith("Nothing was erased.\n")
+    assert "carl" in run("users", "list", environ=admin).stdout
+    gone = run("users", "erase", "carl", environ=admin, input="y\n")
+    assert (gone.returncode, gone.stderr.endswith("Erased carl.\n")) == (0, True)
+
+
+def test_the_doctor_names_the_login_for_the_server_that_was_asked(
+    run: Run, environ: dict[str, str], stack: Stack
+) -> None:
+    bare = {name: text for name, text in environ.items() if not name.startswith("ISOLINE_")}
+    other = stack.url.replace("127.0.0.1", "localhost")
+    done = run("--url", other, "doctor", environ=bare)
+    assert done.returncode == 1
+    assert f"isoline login {other} keeps one" in done.stdout
+    shown = printed_on_a_terminal(bare, ["--url", other, "doctor"])
+    arrow = next(number for number, line in enumerate(shown) if line.startswith(" " * 19 + "→ "))
+    assert max(map(len, shown)) <= 60
+    assert shown[arrow + 1].startswith(" " * 21)
 
 
 def test_a_damaged_login_is_named_and_made_anew(

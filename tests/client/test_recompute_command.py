@@ -68,12 +68,15 @@ def test_it_is_counted_asked_for_and_watched(
     assert all(isoline.insights(ecg_id).status == "finished" for ecg_id in ecg_ids)
     again = run(stack, "--stale", "--watch", "--json")
     assert json.loads(again.stdout)["queued"] == 0
+    assert again.stderr == "Nothing is out of date.\n"
 
 
 def test_what_is_wrong_is_said_in_a_sentence(stack: Stack, token: str) -> None:
     done = run(stack, "--insight", "crossing")
     assert done.returncode == 1
     assert "is not the name of an insight" in done.stderr
+    assert "There are amplitude, beats, heart_rate," in done.stderr
     done = run(stack, "--stale", token=token)
     assert done.returncode == 1
     assert "admin token" in done.stderr
+    assert "The administrator's token came from ISOLINE_ADMIN_TOKEN." in done.stderr

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from isoline import Ecg
+from isoline.formats import read
 from standalone.banner import banner, snippet
 from standalone.demo import table
 from standalone.synthetic import BASELINE, GAIN_PER_MV, SAMPLING_RATE_HZ, make_ecg
+from tests.parts import HOUSE, free_port
 
 
 def test_the_synthetic_ecg_has_twelve_leads_that_agree_with_each_other() -> None:
@@ -45,6 +51,46 @@ def test_the_table_has_a_row_for_each_measurement_and_a_column_for_each_lead() -
         "crossings.count      12     -",
         "crossings.rate_hz 1.235     -",
     ]
+
+
+def test_one_column_without_a_name_has_no_header() -> None:
+    assert table([{"name": "", "insights": {"rr": {"version": 1, "count": 12}}}]) == "rr.count 12"
+    assert (
+        table([{"name": "", "insights": {"rr": {"not_computable": "needs beats"}}}]).strip() == ""
+    )
+
+
+def test_the_demo_says_what_cannot_be_said_and_lets_its_reader_go(tmp_path: Path) -> None:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("ISOLINE_")}
+    environ = {**kept, "ISOLINE_DATA_DIR": str(tmp_path / "none"), "ISOLINE_PORT": str(free_port())}
+    command = f"{sys.executable} -m standalone.demo"
+    done = subprocess.run(
+        command.split(), cwd=HOUSE, env=environ, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\n\n\n" not in done.stdout
+    assert re.search(r"^hrv: needs .* s", done.stdout, re.M)
+    cut = subprocess.run(
+        f"{command} | head -1",
+        shell=True,
+        cwd=HOUSE,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert cut.stdout.startswith("No Isoline runs here")
+    assert cut.stderr == ""
+
+
+def test_an_archive_says_what_it_is_in_and_how_many_there_are(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "standalone.synthetic", str(tmp_path / "a"), "2"]
+    done = subprocess.run(command, cwd=HOUSE, capture_output=True, text=True, check=True)
+    assert done.stdout == f"2 ECGs in {tmp_path / 'a'}/\n"
+    [(_, found)] = read(tmp_path / "a" / "ecg00002.csv")
+    assert isinstance(found, Ecg)
+    assert (found.unit, found.sampling_rate) == ("mv", SAMPLING_RATE_HZ)
+    assert [lead.name for lead in found.leads][:3] == ["I", "II", "III"]
 
 
 def test_a_table_of_twelve_leads_fits_a_terminal() -> None:
