@@ -12,8 +12,9 @@ import click
 
 from isoline.answers import ErrorLine, Insights
 from isoline.client import Client
+from isoline.figures import columns_of, lead_rows
 from isoline.options import FORM, client_of
-from isoline.output import Form, batch_row, lead_rows, say, show, show_bytes
+from isoline.output import Form, batch_row, say, show, show_bytes
 from isoline.screen import Row, typed
 from isoline.submit_command import submit
 from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED, show_some_errors, watch
@@ -67,10 +68,11 @@ def results(context: click.Context, batch_id: str, after: int, form: Form) -> No
         if form == "json":
             show(({name: getattr(line, name) for name in _LINE} for line in found), form)
             return
+        figures = columns_of(client.catalogue())
         rows = (
             row
             for line in found
-            for row in lead_rows(line, line=line.line, custom_id=line.custom_id)
+            for row in lead_rows(line, figures, line=line.line, custom_id=line.custom_id)
         )
         show(rows, form, columns=["line", "custom_id", "lead", "name"], nothing="No insights.")
 

@@ -19,9 +19,10 @@ from isoline.batch_command import batch
 from isoline.config import Given
 from isoline.doctor_command import doctor
 from isoline.errors import IsolineError, Unusable
+from isoline.figures import columns_of, lead_rows
 from isoline.login_command import login
 from isoline.options import FORM, client_of
-from isoline.output import Form, lead_rows, say, show
+from isoline.output import Form, say, show
 from isoline.recompute_command import recompute
 from isoline.upload_command import upload
 from isoline.users_command import users
@@ -83,6 +84,7 @@ def insights(context: click.Context, ecg_id: str, wait_s: int, form: Form) -> No
     """Print the insights of an ECG."""
     with client_of(context) as client:
         found = client.insights(ecg_id, wait_s=wait_s)
+        figures = columns_of(client.catalogue())
     if found.status != "finished":
         say(f"{found.status}: {found.detail}")
         context.exit(NOT_FINISHED if found.status == "pending" else SOME_FAILED)
@@ -90,7 +92,8 @@ def insights(context: click.Context, ecg_id: str, wait_s: int, form: Form) -> No
         document = {"leads": found.leads, "insights": found.insights}
         show([{"ecg_id": found.ecg_id, "status": found.status, **document}], form)
     else:
-        show(lead_rows(found), form, columns=["lead", "name"])
+        every = figures if form == "csv" else ()
+        show(lead_rows(found, figures), form, columns=["lead", "name", *every])
 
 
 @cli.command(epilog='Example: eval "$(isoline completion bash)"')

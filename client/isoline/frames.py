@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from isoline.answers import Definition, Insights
+from isoline.figures import columns_of, lead_rows
 
 if TYPE_CHECKING:
     import pandas
@@ -23,27 +24,13 @@ def as_frame(lines: Iterable[Insights], catalogue: Sequence[Definition]) -> pand
         import pandas
     except ImportError:
         raise ImportError("A frame needs pandas: pip install 'isoline[formats]'") from None
-    sources = {
-        f"{prefix}{definition.name}_{column}": (scope, definition.name, column)
-        for scope, prefix in (("lead", ""), ("ecg", "ecg_"))
-        for definition in catalogue
-        if scope in definition.scopes
-        for column in ("version", *definition.figures, "problem")
-    }
-    columns: dict[str, list[Any]] = {name: [] for name in (*_FIRST, *sources)}
+    figures = columns_of(catalogue)
+    columns: dict[str, list[Any]] = {name: [] for name in (*_FIRST, *figures)}
     for line in lines:
-        for number, lead in enumerate(line.leads):
-            for name, value in zip(
-                _FIRST, (line.line, line.custom_id, line.ecg_id, number, lead.name), strict=True
-            ):
-                columns[name].append(value)
-            said = {"lead": lead.insights, "ecg": line.insights}
-            for name, (scope, insight, column) in sources.items():
-                figures = said[scope].get(insight, {})
-                value = figures.get(column)
-                if column == "problem":
-                    value = figures.get("not_computable", value)
-                columns[name].append(value)
+        where = {"line": line.line, "custom_id": line.custom_id, "ecg_id": line.ecg_id}
+        for row in lead_rows(line, figures, **where):
+            for name, cells in columns.items():
+                cells.append(row.get(name))
     texts = [
         name
         for name, cells in columns.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from isoline.answers import Batch, Insights
+from isoline.answers import Batch
 from isoline.escapes import printable
 from isoline.screen import Row, endless_lines, sentence, table_lines, visible_json
 
@@ -112,22 +112,6 @@ def _show_table(rows: Iterable[Row], columns: Sequence[str], nothing: str) -> No
         console.print(Text(line, style="bold" if is_header else ""), soft_wrap=True)
     if left_out:
         say(f"… and {left_out} more; --csv or --json gives all.")
-
-
-def lead_rows(insights: Insights, **first: Any) -> Iterator[Row]:
-    """A row for each lead, with a column for each figure of each insight; the whole ECG's last."""
-    of_ecg = {f"ecg_{name}": cell for name, cell in _figures(insights.insights).items()}
-    for number, lead in enumerate(insights.leads):
-        yield {**first, "lead": number, "name": lead.name, **_figures(lead.insights), **of_ecg}
-
-
-def _figures(insights: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {
-        f"{name}_{'problem' if figure == 'not_computable' else figure}": value
-        for name, figures in insights.items()
-        for figure, value in figures.items()
-        if not isinstance(value, dict | list)
-    }
 
 
 def batch_row(batch: Batch) -> Row:

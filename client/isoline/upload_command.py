@@ -11,9 +11,10 @@ import click
 
 from isoline.client import Client, new_key
 from isoline.errors import IsolineError, ProblemError
+from isoline.figures import Columns, columns_of, lead_rows
 from isoline.finding import Source, find_sources
 from isoline.options import FORM, SAMPLING_RATE, client_of
-from isoline.output import Form, lead_rows, progress, say, show
+from isoline.output import Form, progress, say, show
 from isoline.reading import Read, Remark, Unreadable, read_file
 from isoline.screen import Row, typed
 from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED
@@ -56,13 +57,13 @@ def upload(
     # Rows that are printed as they come are progress enough.
     is_quiet = len(sources) > 1 and not (form == "json" and sys.stdout.isatty())
 
-    def rows(client: Client) -> Iterator[Row]:
+    def rows(client: Client, figures: Columns) -> Iterator[Row]:
         with progress(is_wanted=is_quiet) as bar:
             task = bar.add_task("uploading", total=len(sources), note="")
             for source in sources:
                 try:
                     for line in read_file(source, fs):
-                        yield from _upload(client, source, line, wait_s, done)
+                        yield from _upload(client, figures, source, line, wait_s, done)
                 except (KeyboardInterrupt, IsolineError) as error:
                     # What has been uploaded is printed all the same.
                     stopped.append((source, error))
@@ -71,10 +72,13 @@ def upload(
                 bar.update(task, advance=1, note=note)
 
     with client_of(context) as client:
+        figures = columns_of(client.catalogue())
+        # A file of CSV has the columns of every other, a table those of what there is.
+        every = ("lead", "name", *figures) if form == "csv" else ()
         show(
-            rows(client),
+            rows(client, figures),
             form,
-            columns=["file", "ecg_id", "status"],
+            columns=["file", "ecg_id", "status", *every],
             nothing="Nothing was uploaded.",
         )
         for source, error in stopped:
@@ -105,7 +109,9 @@ class _Done:
     remarks: set[str] = field(default_factory=set)
 
 
-def _upload(client: Client, source: Source, line: Read, wait_s: int, done: _Done) -> Iterator[Row]:
+def _upload(
+    client: Client, figures: Columns, source: Source, line: Read, wait_s: int, done: _Done
+) -> Iterator[Row]:
     # As it is, but for bytes that are no text: no output could take those.
     name = str(source.path).encode("utf-8", "backslashreplace").decode()
     if isinstance(line, Remark):
@@ -131,7 +137,7 @@ def _upload(client: Client, source: Source, line: Read, wait_s: int, done: _Done
     if accepted.insights is None or not accepted.insights.leads:
         yield first
     else:
-        yield from lead_rows(accepted.insights, **first)
+        yield from lead_rows(accepted.insights, figures, **first)
     if accepted.insights is None or accepted.insights.status == "pending":
         done.pending.append(accepted.id)
     elif accepted.insights.status == "failed":

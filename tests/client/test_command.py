@@ -86,6 +86,11 @@ def test_uploading_prints_a_row_a_lead(run: Run, tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [(row["name"], row["zero_crossings_count"]) for row in rows] == [("I", "1"), ("II", "0")]
     ecg_id = rows[0]["ecg_id"]
+    # The columns of a batch's table.
+    batch_id = json.loads(run("batch", "submit", tmp_path, "--watch", "--json").stdout)["id"]
+    table = next(csv.reader(io.StringIO(run("batch", "results", batch_id, "--csv").stdout)))
+    assert list(rows[0])[5:] == table[5:]
+    assert next(csv.reader(io.StringIO(run("insights", ecg_id, "--csv").stdout)))[2:] == table[5:]
     shown = json.loads(run("insights", ecg_id, "--json").stdout)
     assert [lead["number_of_zero_crossings"] for lead in shown["leads"]] == [1, 0]
     assert "zero_crossings_count" in run("insights", ecg_id).stdout
