@@ -59,7 +59,7 @@ def _count(client: Client, insight: str | None) -> Recomputation:
         return client.recompute(insight, dry_run=True)
     except BadRequest as error:
         names = ", ".join(definition.name for definition in client.catalogue())
-        raise IsolineError(f"{error} There are {names}.") from None
+        raise IsolineError(f"{error}; there are {names}.") from None
 
 
 def _ask_for_all(client: Client, insight: str | None, counts: Recomputation) -> Recomputation:

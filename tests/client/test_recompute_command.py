@@ -75,7 +75,7 @@ def test_what_is_wrong_is_said_in_a_sentence(stack: Stack, token: str) -> None:
     done = run(stack, "--insight", "crossing")
     assert done.returncode == 1
     assert "is not the name of an insight" in done.stderr
-    assert "There are amplitude, beats, heart_rate," in done.stderr
+    assert "there are amplitude, beats, heart_rate," in done.stderr
     done = run(stack, "--stale", token=token)
     assert done.returncode == 1
     assert "admin token" in done.stderr
