@@ -10,6 +10,7 @@ import csv
 import heapq
 import io
 import itertools
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
@@ -39,8 +40,11 @@ _IN_BATCH = ("line", "custom_id")
 
 # What a spreadsheet would take for the beginning of a formula: also the wide forms, where people
 # write Chinese or Japanese, and behind what some leave out: white space, and marks of no width.
-FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 UNSEEN = " \u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
+# A cell begins also in the middle of a text where a spreadsheet separates by semicolons, as in half
+# of Europe, or by tabs: to it our quotes are none, or go where they stand in front.
+FORMULA = re.compile(rf'(?:^|[;\t\r\n])(?=[{UNSEEN}"]*[{SIGNS}])|^(?=[{UNSEEN}]*[\t\r\n])')
 
 
 class FinishedLine(Struct, tag_field="status", tag="finished", kw_only=True):
@@ -201,9 +205,8 @@ def _written(row: Sequence[Cell]) -> bytes:
 
 
 def _tamed(cell: Cell) -> Cell:
-    """A text that no spreadsheet takes for a formula: it gets an apostrophe in front."""
-    is_formula = isinstance(cell, str) and cell.lstrip(UNSEEN).startswith(FORMULA)
-    return f"'{cell}" if is_formula else cell
+    """A text that no spreadsheet takes for a formula, nor a part of it: an apostrophe in front."""
+    return FORMULA.sub(r"\g<0>'", cell) if isinstance(cell, str) else cell
 
 
 def _columns(definitions: Sequence[Definition]) -> list[str]:

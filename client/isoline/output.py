@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,10 +33,10 @@ Form = Literal["table", "json", "csv"]
 
 # A table on the screen; whoever wants more wants it as CSV.
 MOST_ROWS = 200
-# What a spreadsheet takes for the beginning of a formula, also behind what it leaves out; the same
-# as the server's tables know.
-FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+# Where a spreadsheet takes a text, or a part of it, for a formula; the same as the server knows.
+SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 UNSEEN = " \u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
+FORMULA = re.compile(rf'(?:^|[;\t\r\n])(?=[{UNSEEN}"]*[{SIGNS}])|^(?=[{UNSEEN}]*[\t\r\n])')
 
 
 def say(text: str) -> None:
@@ -89,9 +90,8 @@ def _columns(rows: Iterable[Row], columns: Sequence[str]) -> list[str]:
 
 
 def _tamed(cell: Any) -> Any:
-    """A text that no spreadsheet takes for a formula: it gets an apostrophe in front."""
-    is_formula = isinstance(cell, str) and cell.lstrip(UNSEEN).startswith(FORMULA)
-    return f"'{cell}" if is_formula else cell
+    """A text that no spreadsheet takes for a formula, nor a part of it: an apostrophe in front."""
+    return FORMULA.sub(r"\g<0>'", cell) if isinstance(cell, str) else cell
 
 
 def _show_table(rows: Iterable[Row], columns: Sequence[str], nothing: str) -> None:

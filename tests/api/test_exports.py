@@ -36,6 +36,15 @@ FORMULAS = [
     *(" =1", "   +1", "\u00a0=1", "\u3000@x", "\ufeff=1", "\u200b=1", "\uff1d1", "\uff0b1"),
     *("\uff0d1", "\uff20x"),
 ]
+# What one that separates by semicolons would cut in two, and with the apostrophe in its place.
+CUT = {
+    "x;=cmd|' /C calc'!A0;": "x;'=cmd|' /C calc'!A0;",
+    "I;@SUM(1+1)*1;": "I;'@SUM(1+1)*1;",
+    "a; \u200b-1;+1": "a;' \u200b-1;'+1",
+    'a;"=1+1"': 'a;\'"=1+1"',
+    "=1;=2": "'=1;'=2",
+    ";\uff1d1": ";'\uff1d1",
+}
 
 
 def publish_one(engine: Engine) -> None:
@@ -106,11 +115,14 @@ def test_nothing_is_a_table_with_a_header(door: Door, ada: dict[str, str]) -> No
 def test_names_come_out_as_they_went_in_and_none_is_a_formula(
     door: Door, ada: dict[str, str]
 ) -> None:
-    names = [*UGLY, *FORMULAS]
+    names = [*UGLY, *FORMULAS, *CUT]
     batch_id = door.submit(ada, *(line(name, name) for name in names)).json["id"]
     door.work()
-    [_, *rows] = rows_of(export(door, ada, f"{batch_id}/insights"))
-    tamed = [*UGLY, *(f"'{name}" for name in FORMULAS)]
+    table = export(door, ada, f"{batch_id}/insights")
+    [_, *rows] = rows_of(table)
+    tamed = [*UGLY, *(f"'{name}" for name in FORMULAS), *CUT.values()]
+    for row in csv.reader(io.StringIO(table, newline=""), delimiter=";"):
+        assert not [cell for cell in row if cell.lstrip(" \u200b").startswith(tuple("=+-@\uff1d"))]
     assert [row[1] for row in rows] == tamed
     assert [row[4] for row in rows] == tamed
 

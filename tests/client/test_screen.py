@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -167,4 +170,16 @@ def test_a_sentence_is_one_and_a_command_in_it_is_copied_whole() -> None:
 
 
 def test_the_commands_tables_tame_what_the_servers_tame() -> None:
-    assert (output.FORMULA, output.UNSEEN) == (exports.FORMULA, exports.UNSEEN)
+    assert output.FORMULA.pattern == exports.FORMULA.pattern
+
+
+def test_a_part_of_a_text_is_no_formula_either(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    texts = ["x\n=1", "x\r\n=1", "x\t+1", ";@x", "\t=1", 'x;"=1"', "x\t; =1", "a\r\nb"]
+    output.show([{"a": text, "b": text} for text in texts], "csv")
+    table = capsysbinary.readouterr().out.decode()
+    for delimiter in (",", ";", "\t"):
+        for row in csv.reader(io.StringIO(table, newline=""), delimiter=delimiter):
+            assert not [cell for cell in row if re.match(r"\s*[=+@-]", cell)]
+    rows = list(csv.reader(io.StringIO(table, newline="")))
+    assert [row[0].replace("'", "") for row in rows[1:]] == texts
+    assert rows[-1] == ["a\r\nb", "a\r\nb"]
