@@ -32,7 +32,7 @@ _SIGNAL = re.compile(
     (?:[ \t]+ {_INTEGER}
     (?:[ \t]+ (?P<zero>-?{_INTEGER})
     (?:[ \t]+ (?P<initial_value>-?{_INTEGER})
-    (?:[ \t]+ -?{_INTEGER}
+    (?:[ \t]+ (?P<checksum>-?{_INTEGER})
     (?:[ \t]+ {_INTEGER}
     (?:[ \t]+ (?P<name>.+))? )? )? )? )? )? )?""",
     re.ASCII | re.VERBOSE,
@@ -52,6 +52,7 @@ class Signal:
     gain : counts per unit, or None when it is unknown; may be negative.
     baseline : the count that stands for zero.
     first : of format 8, what the differences begin at.
+    checksum : the sum of its samples, of which 16 bits count; None where there is none.
     """
 
     file: str
@@ -61,6 +62,7 @@ class Signal:
     baseline: int
     unit: str
     first: int
+    checksum: int | None
     name: str
 
 
@@ -170,6 +172,8 @@ def _signal(line: str, number: int) -> Signal:
         int(fields["baseline"] or fields["zero"] or 0),
         fields["unit"] or "mV",
         int(fields["initial_value"] or fields["zero"] or 0),
+        # Zero stands there, too, where somebody only wants to write the name behind it.
+        int(fields["checksum"] or 0) or None,
         fields["name"] or f"{number}",
     )
 

@@ -107,6 +107,7 @@ def _read(path: Path, header: Header) -> tuple[tuple[Signal, ...], list[NDArray[
         raise UnreadableFile("Its files do not hold what the header promises.")
     counts = list(record.d_signal.T)
     for signal, lead in zip(signals, counts, strict=True):
+        _check_sum(signal, lead)
         mark = _MARKS.get(signal.format, -math.inf)
         # The library trusts bits that belong to no sample to be 0.
         if lead.max() >= -mark:
@@ -118,6 +119,16 @@ def _read(path: Path, header: Header) -> tuple[tuple[Signal, ...], list[NDArray[
                 "stands for that."
             )
     return signals, counts
+
+
+def _check_sum(signal: Signal, samples: NDArray[Any]) -> None:
+    """Refuse samples that are not those of which the header was written."""
+    found = int(samples.sum(dtype=np.int64))
+    if signal.checksum is not None and (signal.checksum - found) % 2**16:
+        raise UnreadableFile(
+            f"The samples of lead {signal.name} do not belong to this header: checksum "
+            f"{signal.checksum} is promised, and {(found + 2**15) % 2**16 - 2**15} found."
+        )
 
 
 def _length(path: Path, name: str, group: list[Signal], promised: int | None) -> int:

@@ -5,6 +5,7 @@ https://physionet.org/physiotools/wag/signal-5.htm
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from numpy.typing import NDArray
 from isoline.ecg import Ecg
 from isoline.errors import UnreadableFile
 from isoline.formats import read
+
+with warnings.catch_warnings():
+    # What it does when it is imported, pandas calls old-fashioned.
+    warnings.simplefilter("ignore")
+    import wfdb
 
 BITS = {8: 8, 80: 8, 310: 10, 311: 10, 212: 12, 16: 16, 61: 16, 160: 16, 24: 24, 32: 32}
 
@@ -140,3 +146,52 @@ def test_flac(tmp_path: Path, format_: int, kind: str) -> None:
     assert isinstance(outcome(path), UnreadableFile)
     path.write_text("r 1 250 99999999999\nr.dat 516 200\n")
     assert "too large" in str(outcome(path))
+
+
+def write_two(folder: Path, form: str) -> None:
+    """Two records of the same form and length; only their samples, and so their sums, differ."""
+    samples = np.random.default_rng(7).integers(-100, 100, (500, 2))
+    for name, counts in (("a", samples), ("b", samples[:, ::-1] + [0, 1])):
+        wfdb.wrsamp(
+            name,
+            *(500, ["mV", "mV"], ["I", "II"]),
+            d_signal=counts,
+            fmt=[form] * 2,
+            adc_gain=[200.0] * 2,
+            baseline=[0] * 2,
+            write_dir=str(folder),
+        )
+
+
+# What it does when it writes, pandas calls old-fashioned.
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+@pytest.mark.parametrize("form", ["16", "24", "32", "80", "212", "508", "516", "524"])
+def test_samples_of_another_header_are_seen_by_their_sum(tmp_path: Path, form: str) -> None:
+    write_two(tmp_path, form)
+    [(_, found)] = read(tmp_path / "a.hea")
+    assert isinstance(found, Ecg)
+    (tmp_path / "b.dat").replace(tmp_path / "a.dat")
+    [(_, found)] = read(tmp_path / "a.hea")
+    assert isinstance(found, UnreadableFile)
+    assert "do not belong to this header: checksum" in str(found)
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+def test_each_segment_has_its_own_sum(tmp_path: Path) -> None:
+    write_two(tmp_path, "212")
+    (tmp_path / "m.hea").write_text("m/2 2 500 1000\na 500\nb 500\n")
+    [(_, found)] = read(tmp_path / "m.hea")
+    assert isinstance(found, Ecg)
+    (tmp_path / "b.dat").write_bytes((tmp_path / "a.dat").read_bytes())
+    [(_, found)] = read(tmp_path / "m.hea")
+    assert "do not belong to this header" in str(found)
+
+
+@pytest.mark.parametrize(("written", "is_read"), [(6, 1), (65542, 1), (-65530, 1), (0, 1), (7, 0)])
+def test_of_a_sum_sixteen_bits_count_and_zero_is_none(
+    tmp_path: Path, written: int, is_read: int
+) -> None:
+    (tmp_path / "r.dat").write_bytes(np.array([1, 2, 3], "<i2").tobytes())
+    (tmp_path / "r.hea").write_text(f"r 1 250 3\nr.dat 16 200 16 0 1 {written} 0 I\n")
+    [(_, found)] = read(tmp_path / "r.hea")
+    assert isinstance(found, Ecg) == bool(is_read)
