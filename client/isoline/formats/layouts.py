@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def look_at(path: Path) -> Layout:
         file.seek(0)
         for _ in range(remarks):
             file.readline()
-        rows = csv.reader(file, delimiter=delimiter)
+        rows = csv.reader(_lines(file), delimiter=delimiter)
         cells = next(rows)
         has_comma = delimiter != ","
         header, headings, samples = None, 0, [cells]
@@ -70,9 +70,17 @@ def look_at(path: Path) -> Layout:
                 samples = [below]
         elif remark:
             header = _header_in(remark, delimiter, len(cells))
-        decimal, number = ".", 0
+        decimal, number, empty = ".", 0, 0
         for row in itertools.chain(samples, rows):
-            if row and len(row) != len(cells):
+            if len(row) < 2 and not "".join(row).strip():
+                empty = empty or rows.line_num
+                continue
+            if empty and number:
+                raise UnreadableFile(
+                    f"Line {remarks + empty} is empty: nothing says whether samples are missing."
+                )
+            empty = 0
+            if len(row) != len(cells):
                 raise UnreadableFile(
                     f"Line {remarks + rows.line_num} has {len(row)} columns, "
                     f"the first one {len(cells)}."
@@ -84,10 +92,21 @@ def look_at(path: Path) -> Layout:
         raise UnreadableFile("There are no samples in it, only a header.")
     if len(cells) > max(number + 1, _MOST_COLUMNS):
         raise UnreadableFile("It has more columns than rows, and a lead is a column.")
-    if header is None and len(cells) > 1 and _counts(cells):
-        raise UnreadableFile("Its first line counts the columns: nothing says whether as a header.")
+    if header is None and _counts(cells):
+        raise UnreadableFile(
+            "Its first line counts the columns: nothing says whether as a header. Put one above it."
+        )
     check_samples(number * len(cells))
     return Layout(delimiter, decimal, remarks, headings, header)
+
+
+def _lines(file: Iterable[str]) -> Iterator[str]:
+    """The lines of a table; one that was made for Windows twice has ends like CR CR LF."""
+    before = ""
+    for line in file:
+        if not (line == "\r\n" and before.endswith("\r")):
+            yield line
+        before = line
 
 
 def _header_in(remark: str, delimiter: str, width: int) -> list[str] | None:
@@ -159,5 +178,5 @@ def _counts(cells: list[str]) -> bool:
     written = [cell.strip() for cell in cells]
     from_one = [str(number) for number in range(1, len(cells) + 1)]
     return written == [str(number) for number in range(len(cells))] or (
-        len(cells) > 2 and written == from_one
+        len(cells) > 1 and written == from_one
     )

@@ -21,6 +21,10 @@ _UNITS_S = {"m": 1e-3, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "n": 1e-9, "s": 1.0}
 # Slower is no ECG: what has no unit is then something else than seconds.
 _LONGEST_STEP_S = 0.1
 _LONGEST_NAME = 255
+# How often a lead may go up and never down; and how often where it stands as times often do: first
+# of several, and not in whole numbers.
+_MOST_RISES = 14
+_MOST_RISES_OF_FIRST = 2
 
 
 def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
@@ -73,7 +77,8 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     rate_hz, first = _find_times(names, columns, has_header, sampling_rate_hz)
     leads, units = [], set()
     for number, (name, samples) in enumerate(zip(names[first:], columns[first:], strict=True)):
-        if is_ramp(samples):
+        may_be_times = number == first == 0 < len(names) - 1 and (samples % 1 != 0).any()
+        if is_ramp(samples, _MOST_RISES_OF_FIRST if may_be_times else _MOST_RISES):
             raise UnreadableFile(
                 f"Column {name} only goes up, as times and numbers of rows do, and its header does "
                 "not say which: 'time (ms)', 'index'?"

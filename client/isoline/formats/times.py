@@ -20,9 +20,6 @@ _EXACT = 0.001
 _MOST_DIGITS = 9
 # Without a fraction it may as well be hours and minutes.
 _ELAPSED = r"^(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>[0-5]?\d\.\d+)$"
-# So many rows that go up, evenly or anyhow, are not the samples of a lead.
-_EVEN_RAMP = 16
-_RAMP = 256
 
 
 @dataclass(frozen=True)
@@ -69,12 +66,12 @@ def even_steps(times: NDArray[np.float64]) -> Steps | None:
     return Steps(mean, digit / steps.size)
 
 
-def is_ramp(samples: NDArray[Any]) -> bool:
-    """Whether a column that is not called so is one of times or of numbers of rows."""
-    values = samples.astype(np.float64)
-    if values.size >= _EVEN_RAMP and even_steps(values) is not None:
-        return True
-    return values.size >= _RAMP and bool((np.diff(values) > 0).all())
+def is_ramp(samples: NDArray[Any], most: int) -> bool:
+    """Whether a column that is not called so is one of times or of numbers of rows: it never goes
+    down, and up more often than a lead may.
+    """
+    before, after = samples[:-1], samples[1:]
+    return bool((after >= before).all() and np.count_nonzero(after > before) > most)
 
 
 def clock(column: NDArray[Any], name: str) -> tuple[NDArray[np.float64], datetime | None]:

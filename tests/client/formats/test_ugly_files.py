@@ -184,7 +184,7 @@ def test_edf_that_promises_more_than_there_is(tmp_path: Path) -> None:
     ("text", "expected", "rate"),
     [
         ("I,II\n1,2\n3,4\n", [[1, 3], [2, 4]], None),
-        ("1,2\n3,4\n", [[1, 3], [2, 4]], None),
+        ("1,3\n2,4\n", [[1, 2], [3, 4]], None),
         ("I;II\n1;2\n3;4\n", [[1, 3], [2, 4]], None),
         ("I\tII\n1\t2\n3\t4\n", [[1, 3], [2, 4]], None),
         ("\ufeffI,II\r\n1,2\r\n3,4\r\n", [[1, 3], [2, 4]], None),
@@ -193,7 +193,7 @@ def test_edf_that_promises_more_than_there_is(tmp_path: Path) -> None:
         ("0.000,5\n0.002,6\n0.004,7\n", [[5, 6, 7]], 500.0),
         ("1,5\n2,6\n3,7\n", [[1, 2, 3], [5, 6, 7]], None),
         ("I\n0.1\n-0.25\n", [[0.1, -0.25]], None),
-        ("I\n1\n\n2\n", [[1, 2]], None),
+        ("I\n1\n2\n\n", [[1, 2]], None),
         ("I [mV]\n1.5\n2.5\n", [[1.5, 2.5]], None),
         # The rows are numbered, as pandas and the tools of PhysioNet do.
         (",I\n0,5\n1,6\n", [[5, 6]], None),
