@@ -24,8 +24,10 @@ from isoline.answers import (
 )
 from isoline.credentials import check_key, check_url
 from isoline.ecg import Ecg, encode
+from isoline.errors import NotFinished, Unusable
 from isoline.frames import as_frame
 from isoline.lines import Items
+from isoline.results import lines, table
 from isoline.retries import wait_until_ended
 from isoline.submission import submit
 from isoline.transport import Transport
@@ -41,7 +43,9 @@ class Client:
     """A connection to an Isoline server.
 
     Whatever can be tried again is, when the server is away for a moment: uploads and batches carry
-    an Idempotency-Key, so that nothing is stored twice.
+    an Idempotency-Key, so that nothing is stored twice. A server that says when (Retry-After) is
+    not asked before; one that wants more than five minutes in all, or than `patience_s`, is not
+    waited for: `Unavailable` is raised at once, and has `retry_after_s`.
 
     Parameters
     ----------
@@ -201,26 +205,38 @@ class Client:
 
     def batch_insights(self, batch_id: str, *, after: int = 0) -> Iterator[Insights]:
         """The insights of a batch in the order of its lines, up to the first that has not ended."""
-        return self._transport.lines(f"/batches/{_part(batch_id)}/insights", Insights, after)
+        return lines(self._transport, f"/batches/{_part(batch_id)}/insights", Insights, after)
 
     def batch_errors(self, batch_id: str, *, after: int = 0) -> Iterator[ErrorLine]:
         """What was rejected or has failed, up to the first line that has not ended."""
-        return self._transport.lines(f"/batches/{_part(batch_id)}/errors", ErrorLine, after)
+        return lines(self._transport, f"/batches/{_part(batch_id)}/errors", ErrorLine, after)
 
     def batch_csv(
         self, batch_id: str, *, what: Literal["insights", "errors"] = "insights", after: int = 0
     ) -> Iterator[bytes]:
         """The same as a table: "insights" has a row for each lead, "errors" one for each line.
 
-        After the first lines there is no header, so that the pieces together are one table.
+        After the first lines there is no header, so that the pieces together are one table. Each
+        piece has all rows of a line.
         """
-        path = f"/batches/{_part(batch_id)}/{what}"
-        params = {"format": "csv", "after": str(after)}
-        with self._transport.streamed(path, params) as response:
-            yield from response.iter_bytes()
+        return table(self._transport, f"/batches/{_part(batch_id)}/{what}", after)
 
-    def frame(self, batch_id: str) -> pandas.DataFrame:
-        """The insights of a batch as a pandas frame, one row for each lead."""
+    def frame(self, batch_id: str, *, partial: bool = False) -> pandas.DataFrame:
+        """The insights of a batch as a pandas frame, one row for each lead.
+
+        Parameters
+        ----------
+        partial : whether a part will do, up to the first line that has not ended.
+
+        Raises
+        ------
+        NotFinished : the batch has not ended, and a part was not asked for.
+        """
+        # Asked before: what ends meanwhile may be missing in what comes, too.
+        if not (partial or self.batch(batch_id).has_ended):
+            raise NotFinished(
+                "The batch has not ended: wait_for_batch, or take a part with partial=True."
+            )
         return as_frame(self.batch_insights(batch_id), self.catalogue())
 
     # What there is to know, and who there is.
@@ -275,5 +291,7 @@ def _preference(wait_s: int | None) -> dict[str, str]:
 
 
 def _part(text: str) -> str:
-    """One part of a path, whatever is in it."""
+    """One part of a path, whatever is in it; what would be another path is refused."""
+    if text in {"", ".", ".."}:
+        raise Unusable(f"{text!r} is no id and no name.")
     return quote(text, safe="")

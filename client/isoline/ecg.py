@@ -77,8 +77,8 @@ def encode(ecg: Ecg, custom_id: str | None = None) -> bytes:
         "gain": ecg.gain,
         "baseline": ecg.baseline,
     }
-    known = {name: value for name, value in described.items() if value is not None}
-    leads = [{"name": lead.name, "signal": _written(lead)} for lead in ecg.leads]
+    known = {name: _plain(value) for name, value in described.items() if value is not None}
+    leads = [{"name": _plain(lead.name), "signal": _written(lead)} for lead in ecg.leads]
     try:
         return msgspec.json.encode({**known, "leads": leads})
     except (TypeError, ValueError) as error:
@@ -101,12 +101,19 @@ def _written(lead: Lead) -> msgspec.Raw:
     for start in range(0, len(signal), _PIECE):
         piece = signal[start : start + _PIECE]
         samples = piece if isinstance(piece, list) else piece.tolist()
+        if not set(map(type, samples)) <= {int, float}:
+            samples = list(map(_plain, samples))
         _check(lead.name, start, samples)
         try:
             pieces.append(msgspec.json.encode(samples)[1:-1])
         except TypeError:
             raise UnusableEcg(f"Lead {lead.name!r}: a sample is no int or float.") from None
     return msgspec.Raw(b"[%b]" % b",".join(pieces))
+
+
+def _plain(value: Any) -> Any:
+    """A single value of numpy's, such as `array[0]`, as Python's own; any other as it is."""
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 def _check(name: str, start: int, samples: list[float]) -> None:

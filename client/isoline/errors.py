@@ -23,7 +23,7 @@ class IsolineError(Exception):
 
 
 class Unusable(IsolineError, ValueError):
-    """A URL, a token or a key that cannot be one; the message never holds a token."""
+    """A URL, a token, a key or an id that cannot be one; the message never holds a token."""
 
 
 class UnusableEcg(IsolineError, ValueError):
@@ -76,7 +76,7 @@ class ProblemError(IsolineError):
 
 
 class BadRequest(ProblemError):
-    """What was sent cannot be used: 400, 408, 413, 415, 422."""
+    """What was sent cannot be used: 400, 405, 406, 408, 413, 415, 422."""
 
 
 class Unauthenticated(ProblemError):
@@ -96,13 +96,20 @@ class TakenOver(Conflict):
 
 
 class Unavailable(ProblemError):
-    """The server cannot at the moment, each time it was tried: 503; 502 and 504 of a proxy."""
+    """The server cannot at the moment, each time it was tried: 503; 429, 502, 504 of a proxy.
+
+    retry_after_s : in how many seconds it wants to be asked again; 0 when it does not say.
+    """
 
     retry_after_s: float = 0.0
 
 
 class ServerFault(ProblemError):
     """Something went wrong on the server's side: 500."""
+
+
+class NotFinished(IsolineError):
+    """A batch has not ended: what there is of it is a part."""
 
 
 class Interrupted(IsolineError):

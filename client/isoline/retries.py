@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import httpx
@@ -15,49 +18,82 @@ from isoline.errors import TakenOver, Unavailable, Unreachable
 PASSING = (Unreachable, Unavailable, TakenOver)
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+# A server that asks for more than that, in all, is not waited for: whoever called hears of it.
+LONGEST_ASKED_S = 300.0
 # The longest that a server holds an answer back.
 LONGEST_WAIT_S = 20
+_SECONDS = re.compile(r"\d{1,12}(?:\.\d{0,9})?", re.ASCII)
 
 T = TypeVar("T")
 
 
-def insist(
-    act: Callable[[], T],
-    *,
-    most_attempts: int,
-    patience_s: float = 0.0,
-    has_got_further: Callable[[], bool] = lambda: False,
-    on_retry: Callable[[Exception, float], None] | None = None,
-) -> T:
-    """Do something again when the server cannot be reached or is not available at the moment.
+class Patience:
+    """How often, and for how long, one thing is tried again.
 
     Parameters
     ----------
     most_attempts : how often it is tried.
     patience_s : how long it is tried at least, however often that is.
-    has_got_further : whether the last attempt did more than any before; both then begin anew.
+    on_retry : is told what went wrong, and in how many seconds it is tried again.
+    """
+
+    def __init__(
+        self,
+        most_attempts: int,
+        patience_s: float = 0.0,
+        on_retry: Callable[[Exception, float], None] | None = None,
+    ) -> None:
+        self._most_attempts = most_attempts
+        self._patience_s = patience_s
+        self._on_retry = on_retry
+        self._attempts, self._since_s = 0, 0.0
+
+    def begin_anew(self) -> None:
+        """What went wrong before counts no more: it has got further."""
+        self._attempts = 0
+
+    def pause(self, error: Unreachable | Unavailable | TakenOver) -> None:
+        """Sleep before it is tried again; raises the error when there is no patience left."""
+        now_s = time.monotonic()
+        if self._attempts == 0:
+            self._since_s = now_s
+        self._attempts += 1
+        asked_s = _asked_s(error)
+        if now_s + asked_s > self._since_s + max(self._patience_s, LONGEST_ASKED_S):
+            said = str(error.args[0]).rstrip(".")
+            error.args = (f"{said}; it asks not to be tried again for {asked_s:.0f} seconds.",)
+            raise error
+        wait_s = pause_s(self._attempts, error)
+        if self._attempts >= self._most_attempts:
+            end_s = self._since_s + self._patience_s
+            if now_s >= end_s:
+                raise error
+            wait_s = max(asked_s, min(wait_s, end_s - now_s))
+        if self._on_retry is not None:
+            self._on_retry(error, wait_s)
+        time.sleep(wait_s)
+
+
+def insist(
+    act: Callable[[], T], patience: Patience, has_got_further: Callable[[], bool] = lambda: False
+) -> T:
+    """Do something again when the server cannot be reached or is not available at the moment.
+
+    Parameters
+    ----------
+    has_got_further : whether the last attempt did more than any before; then patience begins anew.
 
     Raises
     ------
     Unreachable, Unavailable, TakenOver : what the last attempt met with.
     """
-    attempt, end_s = 0, 0.0
     while True:
         try:
             return act()
         except PASSING as error:
-            now_s = time.monotonic()
-            if attempt == 0 or has_got_further():
-                attempt, end_s = 0, now_s + patience_s
-            attempt += 1
-            wait_s = pause_s(attempt, error)
-            if attempt >= most_attempts:
-                if now_s >= end_s:
-                    raise
-                wait_s = min(wait_s, end_s - now_s)
-            if on_retry is not None:
-                on_retry(error, wait_s)
-            time.sleep(wait_s)
+            if has_got_further():
+                patience.begin_anew()
+            patience.pause(error)
 
 
 def wait_until_ended(
@@ -85,11 +121,29 @@ def pause_s(attempt: int, error: Exception) -> float:
     """How long to wait after this many attempts: doubling, but never less than the server asks."""
     doubled = min(FIRST_PAUSE_S * 2.0 ** (attempt - 1), LONGEST_PAUSE_S)
     jittered = doubled * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
-    asked_s = error.retry_after_s if isinstance(error, Unavailable) else 0.0
-    return max(jittered, min(asked_s, LONGEST_PAUSE_S))
+    return max(jittered, _asked_s(error))
+
+
+def _asked_s(error: Exception) -> float:
+    return error.retry_after_s if isinstance(error, Unavailable) else 0.0
 
 
 def retry_after_s(response: httpx.Response) -> float:
-    """The seconds in Retry-After; 0 when there are none."""
-    text = response.headers.get("Retry-After", "")
-    return float(text) if text.isascii() and text.isdigit() else 0.0
+    """The seconds in Retry-After, or until the date in it; 0 when there is neither."""
+    text = response.headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    then = _date(text)
+    if then is None:
+        return 0.0
+    # By the server's own clock, if it tells the time: ours may be another.
+    now = _date(response.headers.get("Date", "")) or datetime.now(UTC)
+    return max(0.0, (then - now).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)

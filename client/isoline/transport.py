@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from isoline.answers import ErrorLine, Insights, Page, Problem
+from isoline.answers import Page, Problem
 from isoline.credentials import by_way_of, check_token
 from isoline.errors import (
     BadRequest,
@@ -26,12 +25,13 @@ from isoline.errors import (
     Unreachable,
     Unusable,
 )
-from isoline.retries import insist, pause_s, retry_after_s
+from isoline.retries import Patience, insist, retry_after_s
 
 _ERRORS: dict[int, type[ProblemError]] = {
     401: Unauthenticated,
     404: NotFound,
     409: Conflict,
+    429: Unavailable,
     502: Unavailable,
     503: Unavailable,
     504: Unavailable,
@@ -43,7 +43,6 @@ _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 _TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
 
 T = TypeVar("T")
-L = TypeVar("L", Insights, ErrorLine)
 
 
 class Transport:
@@ -90,20 +89,16 @@ class Transport:
         attempts = 1 if (method, path) == ("POST", "/users") else self._most_attempts
         return insist(
             lambda: self.exchange(method, path, **options),
-            most_attempts=attempts,
-            patience_s=self._patience_s if attempts > 1 else 0.0,
-            on_retry=self._on_retry,
+            Patience(attempts, self._patience_s if attempts > 1 else 0.0, self._on_retry),
         )
 
     def insist(self, act: Callable[[], T], has_got_further: Callable[[], bool]) -> T:
         """Do something long again as often as requests are made again."""
-        return insist(
-            act,
-            most_attempts=self._most_attempts,
-            patience_s=self._patience_s,
-            has_got_further=has_got_further,
-            on_retry=self._on_retry,
-        )
+        return insist(act, self.patience(), has_got_further)
+
+    def patience(self) -> Patience:
+        """How often, and for how long, something is tried here."""
+        return Patience(self._most_attempts, self._patience_s, self._on_retry)
 
     def exchange(
         self,
@@ -148,25 +143,6 @@ class Transport:
                 return
             cursor = {"cursor": page.next_cursor}
 
-    def lines(self, path: str, kind: type[L], after: int) -> Iterator[L]:
-        """Line after line; when the connection is cut, on from the last one that has come."""
-        decoder = msgspec.json.Decoder(kind)
-        attempt = 0
-        while True:
-            try:
-                params = {"format": "ndjson", "after": str(after)}
-                with self.streamed(path, params) as response:
-                    for text in filter(None, response.iter_lines()):
-                        line = _decoded(decoder, text, response)
-                        after, attempt = line.line or after, 0
-                        yield line
-                return
-            except (Unreachable, Unavailable) as error:
-                attempt += 1
-                if attempt >= self._most_attempts:
-                    raise
-                time.sleep(pause_s(attempt, error))
-
     @contextmanager
     def streamed(self, path: str, params: dict[str, str]) -> Iterator[httpx.Response]:
         """An answer that is read while it comes."""
@@ -203,7 +179,8 @@ def read(response: httpx.Response, kind: type[T]) -> T:
         raise _not_isoline(response) from None
 
 
-def _decoded(decoder: msgspec.json.Decoder[L], text: str, response: httpx.Response) -> L:
+def decoded(decoder: msgspec.json.Decoder[T], text: str, response: httpx.Response) -> T:
+    """A line of an answer as a type; raises `NotIsoline` as well."""
     try:
         return decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):

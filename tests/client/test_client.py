@@ -17,9 +17,11 @@ from isoline import (
     Ecg,
     Interrupted,
     Lead,
+    NotFinished,
     NotFound,
     Unauthenticated,
     Unreachable,
+    Unusable,
     UnusableEcg,
 )
 from tests.parts import ADMIN_TOKEN, Stack, free_port, wait_until
@@ -82,7 +84,8 @@ def test_numbers_of_numpy_arrive_as_they_are(isoline: Client) -> None:
             [10**30, "x"],
             None,
             [1, {}],
-            [np.int64(1)],
+            [np.array([1])],
+            [np.datetime64("2026-01-01")],
         ),
     ],
 )
@@ -111,6 +114,22 @@ def test_errors_carry_what_the_server_said(isoline: Client, stack: Stack) -> Non
     nowhere = Client(f"http://127.0.0.1:{free_port()}", most_attempts=1)
     with pytest.raises(Unreachable):
         nowhere.ready()
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_an_id_leads_nowhere_else(name: str) -> None:
+    nowhere = Client(f"http://127.0.0.1:{free_port()}", admin_token="secret", most_attempts=1)
+    asks: list[Callable[[str], object]] = [
+        *(nowhere.insights, nowhere.ecg, nowhere.erase, nowhere.batch, nowhere.cancel_batch),
+        *(nowhere.erase_batch, nowhere.frame, nowhere.rotate_token, nowhere.erase_user),
+        lambda one: list(nowhere.batch_insights(one)),
+        lambda one: list(nowhere.batch_csv(one)),
+    ]
+    for ask in asks:
+        with pytest.raises(Unusable, match="is no id and no name"):
+            ask(name)
+        with pytest.raises(Unreachable):
+            ask(f"x{name}")
 
 
 def test_users_are_for_the_administrator(stack: Stack) -> None:
@@ -182,10 +201,14 @@ def test_lines_that_are_ready_and_lines_that_are_bad(isoline: Client) -> None:
 def test_cancelling(isoline: Client, stack: Stack) -> None:
     stack.stop("bulk")
     batch = isoline.submit_batch(many(10))
+    with pytest.raises(NotFinished):
+        isoline.frame(batch.id)
+    assert isoline.frame(batch.id, partial=True).empty
     assert isoline.cancel_batch(batch.id).status == "cancelled"
     stack.start("bulk")
     batch = isoline.wait_for_batch(batch.id, timeout_s=60)
     assert (batch.counts.failed, batch.counts.finished) == (10, 0)
+    assert isoline.frame(batch.id).empty
 
 
 def test_an_iterator_that_breaks_off_can_be_gone_on_with(isoline: Client) -> None:

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
+import msgspec
 import pytest
 
+import isoline as package
+from api import problems
 from isoline import Client, Ecg, NotFound, NotIsoline, Unavailable, Unreachable, retries
 
 PENDING = b'{"ecg_id": "x", "status": "pending", "detail": ""}'
 LINE = b'{"line": %d, "ecg_id": "x", "status": "finished", "leads": []}\n'
 
 
+# A table with two leads a line, and a line break in a name.
+ROWS = [
+    b"line,custom_id,lead,name\r\n",
+    *(b'7,"a ""\n8,",0,I\r\n', b'7,"a ""\n8,",1,II\r\n'),
+    *(b'8,"b\r\n9,b",0,I\r\n', b'8,"b\r\n9,b",1,II\r\n'),
+    b"12,c,0,I\r\n",
+]
+LINE_OF = [0, 7, 7, 8, 8, 12]
+SLUGS = {kind.slug: kind for kind in problems.ALL_KINDS}
 LINES = {"Transfer-Encoding": "chunked", "Content-Type": "application/x-ndjson"}
 
 
@@ -31,6 +45,24 @@ class Misbehaving(BaseHTTPRequestHandler):
             self.connection.close()
         elif how == "503":
             self._answer(503, b'{"detail": "away"}', {"Retry-After": "7"})
+        elif how.startswith("ask again"):
+            _, _, status, text = how.split(" ", 3)
+            self._answer(int(status), b'{"detail": "away"}', {"Retry-After": text})
+        elif how.startswith("problem"):
+            kind = SLUGS[how.split(" ")[1]]
+            problem = problems.make_problem(kind, "no", "id")
+            self._answer(kind.status, msgspec.json.encode(problem), {})
+        elif how.startswith("table"):
+            _, cut = how.split(" ")
+            after = int(self.path.rpartition("after=")[2])
+            whole = b"".join(
+                ROWS[at] for at in range(len(ROWS)) if not after or LINE_OF[at] > after
+            )
+            self._begin(200, {**LINES, "Content-Type": "text/csv", "Connection": "close"})
+            self._chunk(whole[: int(cut)])
+            if int(cut) >= len(whole):
+                self._chunk(b"")
+            self.close_connection = True
         elif how in {"502", "504"}:
             self._answer(int(how), b"<html>", {})
         elif how == "not found":
@@ -90,7 +122,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.fixture
 def isoline(pauses: list[float]) -> Iterator[Client]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Misbehaving)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     Misbehaving.script.clear()
     Misbehaving.seen.clear()
@@ -130,6 +162,50 @@ def test_there_is_an_end_to_it(isoline: Client, pauses: list[float]) -> None:
         isoline.insights("x")
 
 
+@pytest.mark.parametrize("status", [503, 429])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        *(("120", 120), ("2.5", 2.5), (" 7 ", 7), ("299", 299)),
+        *((timedelta(seconds=90), 90), (timedelta(seconds=-90), 0)),
+        *(("0", 0), ("-5", 0), ("soon", 0), ("1e3", 0), ("7 s", 0), ("Thu, 99 Nov 2026", 0)),
+    ],
+)
+def test_it_is_asked_again_when_the_server_wants_it(
+    isoline: Client, pauses: list[float], status: int, text: str | timedelta, seconds: float
+) -> None:
+    if isinstance(text, timedelta):
+        text = format_datetime(datetime.now(UTC) + text, usegmt=True)
+    Misbehaving.script += [f"ask again {status} {text}", "fine"]
+    assert isoline.insights("x").status == "pending"
+    [slept] = pauses
+    # A date has no fractions.
+    assert max(seconds - 2, 0.25) <= slept <= max(seconds, 0.75)
+
+
+def test_who_asks_for_too_much_patience_is_not_waited_for(
+    isoline: Client, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Misbehaving.script.append("ask again 503 3600")
+    with pytest.raises(Unavailable, match=r"away; it asks .* for 3600 seconds") as refused:
+        isoline.insights("x")
+    assert refused.value.retry_after_s == 3600
+    assert pauses == []
+    # In all, that is: five minutes, or as long as one who has more patience.
+    error = Unavailable("away", status=503)
+    error.retry_after_s = 200
+
+    def away() -> None:
+        raise error
+
+    for patience_s, seconds in ((0, 200), (500, 400), (3600, 3600)):
+        monkeypatch.setattr(retries, "time", clock := Clock())
+        patience = retries.Patience(100, patience_s)
+        with pytest.raises(Unavailable):
+            retries.insist(away, patience)
+        assert clock.now_s == seconds
+
+
 class Clock:
     """Time that passes only while one sleeps."""
 
@@ -155,13 +231,11 @@ def test_with_patience_it_goes_on_for_that_long_after_it_last_got_further(
         raise Unreachable("away")
 
     with pytest.raises(Unreachable):
-        retries.insist(act, most_attempts=4, patience_s=60)
+        retries.insist(act, retries.Patience(4, 60))
     assert tried_s[-1] == 60
     tried_s.clear()
     with pytest.raises(Unreachable):
-        retries.insist(
-            act, most_attempts=4, patience_s=60, has_got_further=lambda: len(tried_s) == 6
-        )
+        retries.insist(act, retries.Patience(4, 60), lambda: len(tried_s) == 6)
     assert tried_s[-1] == tried_s[5] + 60
 
 
@@ -214,6 +288,39 @@ def test_results_go_on_after_the_last_line_that_has_come(isoline: Client) -> Non
     assert [line.line for line in isoline.batch_insights("b")] == [1, 2, 3]
     asked = [seen["path"].rpartition("after=")[2] for seen in Misbehaving.seen]
     assert asked == ["0", "1", "1"]
+
+
+def test_a_table_goes_on_after_the_last_line_that_was_whole(isoline: Client) -> None:
+    table = b"".join(ROWS)
+    for cut in range(1, len(table)):
+        Misbehaving.script += [f"table {cut}", "503", "table 20", "table 999"]
+        pieces = list(isoline.batch_csv("b"))
+        assert b"".join(pieces) == table, cut
+        assert pieces[1:] == [b"".join(ROWS[1:3]), b"".join(ROWS[3:5]), ROWS[5]]
+        Misbehaving.script.clear()
+
+
+def test_every_problem_has_its_class(isoline: Client) -> None:
+    classes = {
+        **dict.fromkeys(("malformed-request", "invalid-request", "too-slow"), "BadRequest"),
+        **dict.fromkeys(("too-large", "not-acceptable", "unsupported-media-type"), "BadRequest"),
+        **dict.fromkeys(("idempotency-conflict", "method-not-allowed"), "BadRequest"),
+        "analysis-failed": "BadRequest",
+        "unauthenticated": "Unauthenticated",
+        "not-found": "NotFound",
+        **dict.fromkeys(("username-taken", "batch-cancelled"), "Conflict"),
+        "batch-taken-over": "TakenOver",
+        **dict.fromkeys(("overloaded", "unavailable"), "Unavailable"),
+        "internal": "ServerFault",
+    }
+    found = {}
+    for slug, kind in SLUGS.items():
+        Misbehaving.script[:] = [f"problem {slug}"] * 4
+        with pytest.raises(package.ProblemError) as refused:
+            isoline.insights("x")
+        assert (refused.value.kind, refused.value.status) == (slug, kind.status)
+        found[slug] = type(refused.value).__name__
+    assert found == classes
 
 
 def test_pauses_grow_and_differ() -> None:

@@ -1,0 +1,72 @@
+"""What a batch has brought, while it comes; when the connection is cut, on from the last line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import msgspec
+
+from isoline.answers import ErrorLine, Insights
+from isoline.errors import Unavailable, Unreachable
+from isoline.transport import Transport, decoded
+
+L = TypeVar("L", Insights, ErrorLine)
+
+
+def lines(transport: Transport, path: str, kind: type[L], after: int) -> Iterator[L]:
+    """Line after line."""
+    decoder = msgspec.json.Decoder(kind)
+    patience = transport.patience()
+    while True:
+        try:
+            params = {"format": "ndjson", "after": str(after)}
+            with transport.streamed(path, params) as response:
+                for text in filter(None, response.iter_lines()):
+                    line = decoded(decoder, text, response)
+                    after = line.line or after
+                    patience.begin_anew()
+                    yield line
+            return
+        except (Unreachable, Unavailable) as error:
+            patience.pause(error)
+
+
+def table(transport: Transport, path: str, after: int) -> Iterator[bytes]:
+    """The rows of a table, those of one line together: of a line that was cut, none."""
+    patience = transport.patience()
+    has_header = False
+    while True:
+        held, number = b"", after
+        try:
+            with transport.streamed(path, {"format": "csv", "after": str(after)}) as response:
+                for row in rows_of(response.iter_bytes()):
+                    first = row.partition(b",")[0]
+                    if not first.isdigit():
+                        if not has_header:
+                            has_header = True
+                            yield row
+                        continue
+                    if held and int(first) != number:
+                        whole, held, after = held, b"", number
+                        patience.begin_anew()
+                        yield whole
+                    number = int(first)
+                    held += row
+            if held:
+                yield held
+            return
+        except (Unreachable, Unavailable) as error:
+            patience.pause(error)
+
+
+def rows_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut a table into its rows; a line break between quotes ends none."""
+    row, rest = b"", b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        for part in whole:
+            row += part + b"\n"
+            if row.count(b'"') % 2 == 0:
+                yield row
+                row = b""

@@ -1,0 +1,58 @@
+"""An ECG as JSON: whatever numpy calls a number goes out as the same number."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from isoline import Ecg, Lead
+from isoline.ecg import encode
+
+NUMBERS = ["b", "B", "<i2", ">i2", "<u2", ">u4", "<i8", ">i8", "e", "<f4", ">f4", "<f8", ">f8"]
+
+
+def written(signal: Any) -> Any:
+    return json.loads(encode(Ecg([Lead("I", signal)])))["leads"][0]["signal"]
+
+
+@pytest.mark.parametrize("dtype", NUMBERS)
+def test_every_type_and_byte_order_of_an_array(dtype: str) -> None:
+    # More than are written in one go; and of decimals, such as need all their digits.
+    numbers = np.arange(70_000) % 101
+    samples = (numbers / 7 if np.dtype(dtype).kind == "f" else numbers).astype(dtype)
+    found = written(samples)
+    assert found == [float(one) for one in samples]
+    assert {type(one) for one in found} == {float if samples.dtype.kind == "f" else int}
+
+
+def test_counts_as_large_as_can_be() -> None:
+    for dtype in ("i1", "i2", ">i4", "i8", "u8"):
+        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+        assert written(np.array([least, most], dtype)) == [least, most]
+
+
+@pytest.mark.parametrize("dtype", ["<i2", ">f8"])
+def test_arrays_that_do_not_lie_in_one_piece(dtype: str) -> None:
+    table = np.arange(3 * 70_000).reshape(70_000, 3).astype(dtype)
+    fortran: NDArray[Any] = np.asfortranarray(table)
+    views = [table[:, 1], table[::-2, 0], fortran[5], table.T[2], table[:0, 0]]
+    read_only = table[:, 2]
+    read_only.flags.writeable = False
+    for view in (*views, read_only):
+        assert written(view) == [int(one) for one in view]
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16, np.int8, np.uint64, np.int64])
+def test_single_values_of_numpy(kind: Any) -> None:
+    assert written([kind(100), 1, kind(100), kind(100)]) == [100, 1, 100, 100]
+    assert written((kind(1), 1.5)) == [1, 1.5]
+    value = kind(50)
+    ecg = Ecg([Lead(np.str_("I"), [1])], sampling_rate=value, gain=value, baseline=value)
+    assert json.loads(encode(ecg)) == {
+        **dict.fromkeys(("sampling_rate", "gain", "baseline"), 50),
+        "leads": [{"name": "I", "signal": [1]}],
+    }
