@@ -7,6 +7,7 @@ Exit codes: 0 all is well, 1 an error, 2 a wrong command line, 3 some recordings
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -115,6 +116,8 @@ def run(act: Callable[[], Any]) -> int:
     """Turn whatever happens into a sentence and an exit code."""
     try:
         code = act()
+        # While there is still somebody to say that it cannot be written.
+        sys.stdout.flush()
     except click.exceptions.Abort:
         say("Interrupted. Type the same command again.")
         return INTERRUPTED
@@ -133,5 +136,11 @@ def run(act: Callable[[], Any]) -> int:
     except BrokenPipeError:
         # Whoever read our output has seen enough.
         sys.stderr.close()
+        return 1
+    except OSError as error:
+        what = "The output cannot be written" if error.filename is None else error.filename
+        say(f"{what}: {error.strerror or error}.")
+        # What is left of it would be tried again, and complained about, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code if isinstance(code, int) else 0

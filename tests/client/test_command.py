@@ -920,6 +920,27 @@ def test_whoever_has_seen_enough_may_go(environ: dict[str, str], run: Run, archi
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_full_disk_is_one_sentence(environ: dict[str, str], run: Run, archive: Path) -> None:
+    batch_id = json.loads(run("batch", "submit", archive, "--watch", "--json").stdout)["id"]
+    for arguments in (
+        *(["batch", "results", batch_id, form] for form in ("--csv", "--json", "--table")),
+        *(["batch", "list"], ["doctor"], ["completion", "bash"]),
+    ):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "isoline", *arguments],
+                env=environ,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        *_, last = done.stderr.splitlines()
+        assert last == "The output cannot be written: No space left on device."
+        assert "Traceback" not in done.stderr
+        assert done.returncode == 1
+
+
 def test_the_command_needs_nothing_of_the_server_and_no_format_it_does_not_read(
     environ: dict[str, str],
 ) -> None:

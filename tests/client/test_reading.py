@@ -1,14 +1,20 @@
-"""Which files belong to a submission: the key that is made from them changes with each."""
+"""Which files belong to a submission, whose key changes with each; and how they are read."""
 
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from isoline.finding import find_sources
-from isoline.reading import key_of
+from isoline import reading
+from isoline.finding import Source, find_sources
+from isoline.formats import Found, read
+from isoline.reading import AHEAD, key_of, read_lines
+from tests.parts import wait_until
 
 
 @pytest.fixture
@@ -54,3 +60,31 @@ def test_what_is_no_header_has_a_key_too(tmp_path: Path, text: bytes) -> None:
 def test_a_header_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "r.hea")
     assert key(tmp_path / "r.hea").startswith("files-")
+
+
+def test_while_a_line_is_being_sent_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[threading.Thread] = []
+
+    def spy(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
+        begun.append(threading.current_thread())
+        return read(path, sampling_rate_hz)
+
+    monkeypatch.setattr(reading, "read", spy)
+    sources = []
+    for number in range(100):
+        path = tmp_path / f"{number}.json"
+        path.write_text('{"leads": []}')
+        sources.append(Source(path.name, path))
+    lines = read_lines(
+        sources, None, lambda found: pytest.fail(str(found)), lambda _: None, lambda: None
+    )
+    next(lines)
+    # Nobody asks for another line meanwhile.
+    wait_until(lambda: len(begun) > AHEAD)
+    # And yet they come in order, and no more of them are in memory than a few.
+    assert len(begun) <= AHEAD + 1
+    assert threading.main_thread() not in begun
+    names = [msgspec.json.decode(line)["custom_id"] for line in lines]
+    assert names == [f"{number}.json" for number in range(1, 100)]
