@@ -53,8 +53,8 @@ class Batch(Struct, kw_only=True):
         Meta(
             ge=0,
             le=1,
-            description="The share of lines that have ended; 0 while more are to come, 1 exactly "
-            "when all have ended.",
+            description="The share of lines that have ended; while more are to come, what it was "
+            "before they came, 0 at first; 1 exactly when all have ended.",
         ),
     ]
     rate_per_s: Annotated[
@@ -177,11 +177,11 @@ def describe(row: Any) -> Batch:
     ended = row.finished + row.failed + row.rejected
     pending = row.total - ended
     is_receiving = row.received_at_s is None and row.cancelled_at_s is None
-    progress = 0.0
+    progress = row.progress_kept
     if row.finished_at_s is not None:
         progress = 1.0
     elif not is_receiving and row.total:
-        progress = ended / row.total
+        progress = max(progress, ended / row.total)
     rate_per_s = (row.finished + row.failed) / row.worked_s if row.worked_s > 0 else None
     return Batch(
         id=row.id,

@@ -78,6 +78,8 @@ class Batch(Base):
     progressed_at_s: Mapped[float | None] = mapped_column(Double)
     # How long that has been so, up to then: the time in which there was something to work on.
     worked_s: Mapped[float] = mapped_column(Double, server_default="0")
+    # The share that had ended when more lines came, of a batch that had not: no less is said again.
+    progress_kept: Mapped[float] = mapped_column(Double, server_default="0")
     # The last one did: nothing will change any more.
     finished_at_s: Mapped[float | None] = mapped_column(Double)
 

@@ -49,6 +49,13 @@ def add_to_counts(
         times["progressed_at_s"] = now_s()
     elif total:
         times["progressed_at_s"] = case((was_idle, now_s()), else_=Batch.progressed_at_s)
+    if total:
+        share = ended * 1.0 / func.nullif(Batch.total, 0)
+        times["progress_kept"] = case(
+            (Batch.finished_at_s.is_not(None), 0.0),
+            (and_(Batch.received_at_s.is_not(None), share > Batch.progress_kept), share),
+            else_=Batch.progress_kept,
+        )
     return (
         update(Batch)
         .where(Batch.id == batch_id)

@@ -264,6 +264,32 @@ def test_the_same_key_again_stores_nothing_twice(door: Door, ada: dict[str, str]
     assert names == ["line 1", None, None, "line 2", None, "line 3"]
 
 
+def test_progress_never_falls_when_more_lines_come(door: Door, ada: dict[str, str]) -> None:
+    lines = [good(n) for n in range(4)]
+    batch_id = door.submit(ada, *lines, **{"Idempotency-Key": "k"}).json["id"]
+    path = f"/batches/{batch_id}"
+    first, door.rung[:] = door.rung[:1], door.rung[1:]
+    [claim] = claims.claim(door.engine, first, "a message")
+    assert endings.finish(door.engine, [(claim, b"{}")])
+    said = [door.get(path, headers=ada).json["progress"]]
+
+    def more() -> Iterable[bytes]:
+        yield "".join(f"{line}\n" for line in [*lines, *map(good, range(10, 80))]).encode()
+        said.append(door.get(path, headers=ada).json["progress"])
+        yield f"{good(100)}\n".encode()
+
+    assert post_in_parts(door, {**ada, "Idempotency-Key": "k"}, more()).status_code == 202
+    assert door.get(path, headers=ada).json["status"] == "running"
+    said.append(door.get(path, headers=ada).json["progress"])
+    assert said == [0.25, 0.25, 0.25]
+    work(door)
+    assert door.get(path, headers=ada).json["progress"] == 1
+    # It had ended: now it begins anew.
+    again = door.submit(ada, good(200), **{"Idempotency-Key": "k"}).json["id"]
+    assert again == batch_id
+    assert 0.9 < door.get(path, headers=ada).json["progress"] < 1
+
+
 def test_a_request_that_took_over_fences_the_first(
     door: Door, ada: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
