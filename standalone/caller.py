@@ -81,7 +81,7 @@ def refuses_uploads(address: tuple[str, int]) -> bool:
         _, readiness = call(address, "GET", "/health/ready", patience_s=PATIENCE_S)
     except NotAnswering:
         return False
-    return isinstance(readiness, dict) and readiness.get("status") == "unavailable"
+    return isinstance(readiness, dict) and readiness.get("database") == "unavailable"
 
 
 def is_flower_up(address: tuple[str, int]) -> bool:
