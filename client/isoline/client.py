@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
-from urllib.parse import quote
 
 import msgspec
 
@@ -22,9 +21,9 @@ from isoline.answers import (
     Recomputation,
     User,
 )
-from isoline.credentials import check_key, check_url
+from isoline.credentials import check_key, check_url, part_of_path
 from isoline.ecg import Ecg, encode
-from isoline.errors import NotFinished, Unusable
+from isoline.errors import NotFinished
 from isoline.frames import as_frame
 from isoline.lines import Items
 from isoline.results import lines, table
@@ -43,9 +42,8 @@ class Client:
     """A connection to an Isoline server.
 
     Whatever can be tried again is, when the server is away for a moment: uploads and batches carry
-    an Idempotency-Key, so that nothing is stored twice. A server that says when (Retry-After) is
-    not asked before; one that wants more than five minutes in all, or than `patience_s`, is not
-    waited for: `Unavailable` is raised at once, and has `retry_after_s`.
+    an Idempotency-Key, so that nothing is stored twice. A Retry-After is kept to; where it takes
+    more than five minutes in all, and than `patience_s`, `Unavailable` with it is raised at once.
 
     Parameters
     ----------
@@ -125,7 +123,7 @@ class Client:
     def insights(self, ecg_id: str, *, wait_s: int | None = None) -> Insights:
         """How far an ECG is, and its insights once it is finished."""
         return self._transport.ask(
-            "GET", f"/ecgs/{_part(ecg_id)}/insights", Insights, headers=_preference(wait_s)
+            "GET", f"/ecgs/{part_of_path(ecg_id)}/insights", Insights, headers=_preference(wait_s)
         )
 
     def wait(self, ecg_id: str, *, timeout_s: float = 60.0) -> Insights:
@@ -138,7 +136,7 @@ class Client:
 
     def ecg(self, ecg_id: str) -> EcgSummary:
         """Describe an ECG, without its samples."""
-        return self._transport.ask("GET", f"/ecgs/{_part(ecg_id)}", EcgSummary)
+        return self._transport.ask("GET", f"/ecgs/{part_of_path(ecg_id)}", EcgSummary)
 
     def ecgs(self, *, status: str | None = None) -> Iterator[EcgSummary]:
         """All your ECGs, newest first."""
@@ -146,7 +144,7 @@ class Client:
 
     def erase(self, ecg_id: str) -> None:
         """Erase an ECG with its samples and insights."""
-        self._transport.send("DELETE", f"/ecgs/{_part(ecg_id)}")
+        self._transport.send("DELETE", f"/ecgs/{part_of_path(ecg_id)}")
 
     def submit_batch(
         self,
@@ -180,7 +178,7 @@ class Client:
     def batch(self, batch_id: str, *, wait_s: int | None = None) -> Batch:
         """How far a batch is."""
         return self._transport.ask(
-            "GET", f"/batches/{_part(batch_id)}", Batch, headers=_preference(wait_s)
+            "GET", f"/batches/{part_of_path(batch_id)}", Batch, headers=_preference(wait_s)
         )
 
     def wait_for_batch(self, batch_id: str, *, timeout_s: float = 86_400.0) -> Batch:
@@ -197,46 +195,38 @@ class Client:
 
     def cancel_batch(self, batch_id: str) -> Batch:
         """Stop what has not begun; what has finished stays."""
-        return self._transport.ask("POST", f"/batches/{_part(batch_id)}/cancel", Batch)
+        return self._transport.ask("POST", f"/batches/{part_of_path(batch_id)}/cancel", Batch)
 
     def erase_batch(self, batch_id: str) -> None:
         """Erase a batch with all its ECGs."""
-        self._transport.send("DELETE", f"/batches/{_part(batch_id)}", timeout=None)
+        self._transport.send("DELETE", f"/batches/{part_of_path(batch_id)}", timeout=None)
 
     def batch_insights(self, batch_id: str, *, after: int = 0) -> Iterator[Insights]:
         """The insights of a batch in the order of its lines, up to the first that has not ended."""
-        return lines(self._transport, f"/batches/{_part(batch_id)}/insights", Insights, after)
+        return lines(
+            self._transport, f"/batches/{part_of_path(batch_id)}/insights", Insights, after
+        )
 
     def batch_errors(self, batch_id: str, *, after: int = 0) -> Iterator[ErrorLine]:
         """What was rejected or has failed, up to the first line that has not ended."""
-        return lines(self._transport, f"/batches/{_part(batch_id)}/errors", ErrorLine, after)
+        return lines(self._transport, f"/batches/{part_of_path(batch_id)}/errors", ErrorLine, after)
 
     def batch_csv(
         self, batch_id: str, *, what: Literal["insights", "errors"] = "insights", after: int = 0
     ) -> Iterator[bytes]:
         """The same as a table: "insights" has a row for each lead, "errors" one for each line.
 
-        After the first lines there is no header, so that the pieces together are one table. Each
-        piece has all rows of a line.
+        After the first lines there is no header: the pieces, each a line's rows, are one table.
         """
-        return table(self._transport, f"/batches/{_part(batch_id)}/{what}", after)
+        return table(self._transport, f"/batches/{part_of_path(batch_id)}/{what}", after)
 
     def frame(self, batch_id: str, *, partial: bool = False) -> pandas.DataFrame:
-        """The insights of a batch as a pandas frame, one row for each lead.
-
-        Parameters
-        ----------
-        partial : whether a part will do, up to the first line that has not ended.
-
-        Raises
-        ------
-        NotFinished : the batch has not ended, and a part was not asked for.
+        """The insights of a batch as a pandas frame, one row for each lead; raises `NotFinished`
+        when it has not ended, unless the part of it that there is will do.
         """
         # Asked before: what ends meanwhile may be missing in what comes, too.
         if not (partial or self.batch(batch_id).has_ended):
-            raise NotFinished(
-                "The batch has not ended: wait_for_batch, or take a part with partial=True."
-            )
+            raise NotFinished("It has not ended: wait_for_batch, or take a part with partial=True.")
         return as_frame(self.batch_insights(batch_id), self.catalogue())
 
     # What there is to know, and who there is.
@@ -251,7 +241,7 @@ class Client:
 
     def recompute(self, insight: str | None = None, *, dry_run: bool = False) -> Recomputation:
         """Have some of what is out of date computed again, or count it; for the administrator."""
-        path = "/recompute" if insight is None else f"/recompute?insight={_part(insight)}"
+        path = "/recompute" if insight is None else f"/recompute?insight={part_of_path(insight)}"
         return self._transport.ask("GET" if dry_run else "POST", path, Recomputation)
 
     def register(self, username: str) -> Credentials:
@@ -266,11 +256,11 @@ class Client:
 
     def rotate_token(self, username: str) -> Credentials:
         """Give a user a new token, for the administrator; the old one dies."""
-        return self._transport.ask("POST", f"/users/{_part(username)}/token", Credentials)
+        return self._transport.ask("POST", f"/users/{part_of_path(username)}/token", Credentials)
 
     def erase_user(self, username: str) -> None:
         """Erase a user with everything of theirs, for the administrator."""
-        self._transport.send("DELETE", f"/users/{_part(username)}", timeout=None)
+        self._transport.send("DELETE", f"/users/{part_of_path(username)}", timeout=None)
 
 
 class _Catalogue(msgspec.Struct):
@@ -288,10 +278,3 @@ def _key(given: str | None) -> str:
 
 def _preference(wait_s: int | None) -> dict[str, str]:
     return {} if wait_s is None else {"Prefer": f"wait={wait_s}"}
-
-
-def _part(text: str) -> str:
-    """One part of a path, whatever is in it; what would be another path is refused."""
-    if text in {"", ".", ".."}:
-        raise Unusable(f"{text!r} is no id and no name.")
-    return quote(text, safe="")

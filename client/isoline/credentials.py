@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -52,3 +53,12 @@ def check_key(key: str) -> str:
     if not (key.isascii() and key.isprintable() and key == key.strip()):
         raise Unusable(f"{key!r} cannot be an Idempotency-Key: it is not printable ASCII.")
     return key
+
+
+def part_of_path(text: str) -> str:
+    """An id or a name as one part of a path, whatever is in it; raises `Unusable` for what would
+    be another path.
+    """
+    if text in {"", ".", ".."}:
+        raise Unusable(f"{text!r} is no id and no name.")
+    return quote(text, safe="")
