@@ -72,7 +72,11 @@ def upload(
                 bar.update(task, advance=1, note=note)
 
     with client_of(context) as client:
-        figures = columns_of(client.catalogue())
+        try:
+            figures = columns_of(client.catalogue())
+        except KeyboardInterrupt:
+            say("Interrupted before anything was uploaded. Type the same command again.")
+            context.exit(INTERRUPTED)
         # A file of CSV has the columns of every other, a table those of what there is.
         every = ("lead", "name", *figures) if form == "csv" else ()
         show(
