@@ -220,8 +220,10 @@ def _best_story(
     humps = zip(times, gains, usuals, t_waves, strict=True)
     highest = -math.inf
     for number, (at, gain, usual, t_wave) in enumerate(humps):
-        # A story may begin with any of the first humps.
-        best, best_from = (0.0 if at < 2 * usual or number == 0 else -1e9), -1
+        # A story may begin with any of the first humps, and ends with any of the last: it pays for
+        # what it leaves out as for a gap.
+        begins = number < _LOOKED_BACK
+        best, best_from = -_missed(at - usual / 2, usual) if begins else -1e9, -1
         for before in range(number - 1, max(-1, number - 1 - _LOOKED_BACK), -1):
             # None of the earlier ones can be worth more.
             if highest_so_far[before] <= best:
@@ -233,7 +235,7 @@ def _best_story(
             if gap < t_wave:
                 value -= rule.t_wave * (t_wave - gap) / (t_wave - REFRACTORY_S)
             elif gap > _LONG_GAP * usual:
-                value -= _MISSED * (gap / usual - _LONG_GAP)
+                value -= _missed(gap, usual)
             if value > best:
                 best, best_from = value, before
         worth.append(gain + best)
@@ -242,9 +244,17 @@ def _best_story(
         highest_so_far.append(highest)
     if not worth:
         return np.zeros(0, np.intp)
-    last = max(range(max(0, len(worth) - _LOOKED_BACK), len(worth)), key=worth.__getitem__)
+    last = max(
+        range(max(0, len(worth) - _LOOKED_BACK), len(worth)),
+        key=lambda number: worth[number] - _missed(times[-1] - times[number], usuals[number]),
+    )
     story = []
     while last >= 0:
         story.append(last)
         last = came_from[last]
     return np.array(story[::-1], np.intp)
+
+
+def _missed(gap_s: float, usual_s: float) -> float:
+    """What a gap costs, in which beats must have been missed if it is long."""
+    return _MISSED * max(0.0, gap_s / usual_s - _LONG_GAP)
