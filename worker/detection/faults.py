@@ -57,8 +57,8 @@ def find_faults(samples: Float32s, sampling_rate_hz: float, length: int) -> Faul
     flat = _long_runs(lowest == highest, int(FLAT_S * sampling_rate_hz * _PIECES / length))
     clipped = np.zeros(pieces.size, np.bool_)
     for rail, reached in ((lowest.min(), lowest), (highest.max(), highest)):
-        # Few pieces reach it: these alone are looked through.
-        for piece in np.flatnonzero((reached == rail) & (lowest != highest)):
+        # Few pieces reach it: these alone are looked through. What rests there for good is flat.
+        for piece in np.flatnonzero((reached == rail) & ~flat):
             at_rail = used[pieces[piece] : pieces[piece] + length // _PIECES] == rail
             clipped[piece] |= np.count_nonzero(at_rail) > max(2, _RAIL_S * sampling_rate_hz)
     return Faults(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from shared.errors import NotComputable
 from tests.worker.detection.synthetic import as_counts, ecg, electrode_noise, hum, white_noise
-from worker.detection.beats import find_beats
+from worker.detection.beats import Beats, find_beats
 from worker.detection.quality import Quality, assess_quality, credible
 from worker.detection.traces import condition
 
@@ -180,3 +181,30 @@ def test_no_samples_are_too_ugly(sampling_rate_hz: float) -> None:
         np.arange(2100.0),
     ):
         quality_of(samples, sampling_rate_hz)
+
+
+@pytest.mark.parametrize("rail", [1.4, -0.6])
+def test_whole_moments_at_the_rail_are_clipped_and_not_flat(rail: float) -> None:
+    one = ecg(70, 30, 500)
+    samples = one.plus(white_noise(one, 0.01)).samples
+    begins_s = np.arange(3.0, 28.0, 5.0)
+    for begin_s in begins_s:
+        samples[round(begin_s * 500) : round((begin_s + 1.75) * 500)] = rail
+    reasons = quality_of(as_counts(samples), 500).reasons
+    assert "flat" not in reasons
+    assert reasons["clipped"] > 0.3
+    samples[5000:7500] = rail
+    assert quality_of(as_counts(samples), 500).reasons["flat"] == pytest.approx(1 / 6, abs=0.07)
+
+
+def test_quality_is_what_is_quiet_and_sure_squared_less_what_is_clipped() -> None:
+    one = ecg(70, 30)
+    trace = condition(one.plus(white_noise(one, 0.01)).samples, 360)
+    beats = find_beats(trace)
+    whole = assess_quality(trace, beats).by_stretch
+    less_sure = assess_quality(trace, Beats(beats.samples, beats.confidence / 2)).by_stretch
+    assert less_sure == pytest.approx(whole / 4)
+    clipped = replace(trace.faults, clipped=np.full(whole.size, 0.5, np.float32))
+    at_the_rail = assess_quality(replace(trace, faults=clipped), beats)
+    assert at_the_rail.by_stretch == pytest.approx(0.75 * whole)
+    assert at_the_rail.reasons == {"clipped": 1.0}
