@@ -8,9 +8,11 @@ out when there are none.
 
 Of the whole ECG they are found in all leads at once: where to look is decided by the energy of all
 leads, each weighted by its `quality` there, and whether something is a beat by the evidence that
-each of them has for or against it. A lead that is worthless has no say. Each R peak is then that of
-the best lead: of those that are worth more than 0.1 at that beat, the one whose `quality`, summed
-over the recording, is highest.
+each of them has for or against it. A lead that is worthless has no say; of three leads or more the
+weights are squared, so that many that one electrode spoils do not outvote a good one. Each R peak
+is then that of the best lead: of those that are worth more than 0.1 at that beat, and show it, the
+one whose `quality`, summed over the recording, is highest; where some are as good as that but for a
+tenth, the first of them.
 
 Limits
 ------
@@ -19,11 +21,28 @@ Limits
 - An R peak is a place in one lead: in another one, or where its polarity turns, the same beat has
   it up to some 60 ms earlier or later.
 - Hum moves it: as high as the beats by up to some 10 ms, three times as high by up to 60 ms.
-- More than some 240 beats in a minute cannot be told from what lies between beats.
+- More than some 240 beats in a minute cannot be told from what lies between beats; fewer than some
+  20 are not found reliably.
+- Where high beats and beats of two fifths of their height or less take turns, every second one may
+  be missed.
+- P waves that no QRS follows, and nothing else in the recording, are taken for beats.
+- Spikes of a pacemaker of 20 mV or more are not filtered out at 128 to 360 Hz, and may be taken for
+  beats.
 - Leads of one ECG are taken to begin at the same moment.
 - A beat is a beat, wherever in the heart it begins; what kind of beat it is is not said.
 - Ventricular flutter has no beats that could be told apart; there the indices mean little.
 - How often beats are missed or found in vain is measured: see the tables of accuracy.
+
+Sources
+-------
+- The energy of a QRS against that of what lies between, and half the threshold where one is missed:
+  after Pan & Tompkins, IEEE Trans Biomed Eng 32:230 (1985), doi 10.1109/TBME.1985.325532.
+- The band of the QRS: Thakor, Webster & Tompkins, IEEE Trans Biomed Eng 31:702 (1984), doi
+  10.1109/TBME.1984.325393.
+- How long a T wave may last at a rate: Bazett, Heart 7:353 (1920).
+- The best series of beats as a whole, by dynamic programming: Bellman, Bull Amer Math Soc 60:503
+  (1954), doi 10.1090/S0002-9904-1954-09848-8; what its steps are worth is our own.
+- What counts as found, missed or found in vain in the tables: ANSI/AAMI EC57.
 """
 
 from __future__ import annotations

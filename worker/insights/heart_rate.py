@@ -9,8 +9,10 @@ many there are in all.
 
 Limits
 ------
-- Needs two beats, 200 to 3,000 ms from each other.
-- A pause of more than 3 s counts as a beat that was missed, and in no rate.
+- Needs what `rr` needs, and intervals of 200 to 3,000 ms that cover a quarter of the time from the
+  first beat to the last: of beats here and there nothing is said.
+- A pause of more than 3 s counts as a beat that was missed, and in no rate; so does every interval
+  of a heart that beats less than 20 times a minute.
 - A rate over 8 intervals is steadier than the shortest and the longest interval would suggest.
 
 Sources
@@ -31,6 +33,8 @@ UNIT = "beats per minute"
 FIGURES = ("mean_bpm", "minimum_bpm", "maximum_bpm", "intervals")
 SCOPES = {"ecg": ("ecg.rr",)}
 
+LEAST_COVERED = 0.25
+
 
 def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
     """Take rates of the intervals that can be such.
@@ -44,7 +48,9 @@ def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
     rates = heart_rates(intervals_s)
     if rates is None:
         raise NotComputable("needs two beats that are 200 to 3,000 ms from each other")
-    return {
-        **dict(zip(FIGURES, rates, strict=False)),
-        "intervals": int(plausible(intervals_s).sum()),
-    }
+    counted = plausible(intervals_s)
+    if intervals_s[counted].sum() < LEAST_COVERED * intervals_s.sum():
+        raise NotComputable(
+            "needs intervals of 200 to 3,000 ms that cover a quarter of the time between beats"
+        )
+    return {**dict(zip(FIGURES, rates, strict=False)), "intervals": int(counted.sum())}

@@ -16,7 +16,8 @@ periodogram of the accepted intervals, each at the time of the beat that ends it
 mean, at the multiples of 1/300 Hz, so that a sine of amplitude a has the power a²/2; nothing is
 interpolated. The periodogram is that of windows of 300 s, one after the other, of which accepted
 intervals cover at least 80 %; the powers are the means over these, and `windows` says how many
-there are. Where there is none, `no_spectrum` says so.
+there are. Where there is none, `no_spectrum` says so. A recording of five minutes holds a little
+less between its first beat and its last: a window that is 3 s short at its end counts.
 
 Beats sample what moves them, and tell nothing that is quicker than half their rate. HF, and the
 ratio, are those of the windows alone in which that reaches 0.40 Hz, the mean of the accepted
@@ -31,6 +32,7 @@ Limits
   minutes; what comes from fewer is to be compared only with what is as long.
 - SDNN grows with the length of the recording.
 - The differences are as coarse as the samples: at 250 Hz in steps of 4 ms.
+- A drift of the intervals over a window is not taken out, and counts in LF.
 - LF and HF of a Lomb periodogram differ by some percent from those of Welch's method on intervals
   that were interpolated, which smooths what is quick; by more where intervals were not accepted.
 - A breath of more than 0.40 Hz (24 a minute), or of more than half the heart rate, has its power

@@ -12,9 +12,15 @@ are the indices, from 0, of those that are left out of the variability:
 `count` is how many there are, `accepted` how many of them are accepted, and `median_ms` the median
 of the accepted ones.
 
+Noise has intervals too. They are said where the `confidence` of the beats is 0.8 or more on the
+mean; and where it is less, as it is of wide beats that hardly stand out, if the rhythm bears them
+out: at least 5 accepted intervals that cover nine tenths of the time from the first beat to the
+last.
+
 Limits
 ------
-- Needs two beats.
+- Needs two beats, and either of these conditions. Of strips of ten seconds in which an electrode
+  moves and nothing else is seen, some still meet them.
 - The accuracy of an interval is that of two R peaks: one sample, at best. Where another lead
   becomes the best one, R peaks move by as much as the leads differ, and so does one interval.
 - A rhythm that is irregular by nature loses many of its intervals, which are right all the same;
@@ -43,6 +49,10 @@ UNIT = "ms"
 FIGURES = ("count", "accepted", "implausible", "deviating", "median_ms")
 SCOPES = {"ecg": ("ecg.beats",)}
 
+# What is said of less sure beats must be borne out by so many intervals, over such a share of time.
+SURE = 0.8
+FEWEST, LEAST_COVERED = 5, 0.9
+
 
 def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
     """Subtract neighbours, and judge what comes of it.
@@ -53,11 +63,16 @@ def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
         The figures (no median where none is accepted) and both lists; for others the intervals in
         seconds as `_intervals_s`, and `_accepted`, one bool for each.
     """
-    samples = needed["ecg.beats"]["_samples"]
+    beats = needed["ecg.beats"]
+    samples = beats["_samples"]
     if samples.size < 2:
         raise NotComputable("needs two beats")
     intervals_s = np.diff(samples) / recording.sampling_rate_hz
     accepted = accept(intervals_s)
+    covered_s = float(intervals_s[accepted].sum())
+    is_steady = accepted.sum() >= FEWEST and covered_s >= LEAST_COVERED * intervals_s.sum()
+    if beats["confidence"] < SURE and not is_steady:
+        raise NotComputable("needs beats that are surer, or a rhythm that bears them out")
     number = int(plausible(intervals_s).sum())
     median = {"median_ms": 1e3 * float(np.median(intervals_s[accepted]))} if accepted.any() else {}
     return {

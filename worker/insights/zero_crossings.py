@@ -17,6 +17,10 @@ Limits
 ------
 - Nothing is filtered and there is no threshold: noise about the line counts like anything else.
 - A baseline other than the recording's true zero gives other numbers.
+
+Sources
+-------
+- The definition, that of touches above all, is our own.
 """
 
 from __future__ import annotations

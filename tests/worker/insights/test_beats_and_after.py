@@ -98,8 +98,8 @@ def whole(needed: dict[str, Any], insight: Any, rate_hz: float = RATE_HZ) -> dic
     return said
 
 
-def of_beats(*samples: int) -> dict[str, Any]:
-    return {"ecg.beats": {"_samples": np.array(samples, np.int64)}}
+def of_beats(*samples: int, confidence: float = 1.0) -> dict[str, Any]:
+    return {"ecg.beats": {"_samples": np.array(samples, np.int64), "confidence": confidence}}
 
 
 @pytest.mark.parametrize("samples", [[], [7]])

@@ -111,6 +111,7 @@ def test_an_insight_says_what_it_is(insight: Insight) -> None:
     assert insight.scopes
     assert set(insight.scopes) <= {"lead", "ecg"}
     assert insight.limits, "every number has limits"
+    assert insight.sources, "every number comes from somewhere"
     summary, *_ = insight.definition.split("\n\n")
     assert summary.endswith(".")
     assert "\n" not in summary
