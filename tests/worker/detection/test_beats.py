@@ -293,3 +293,21 @@ def test_p_waves_without_a_qrs_are_no_beats_however_long_the_pause(rate_bpm: flo
     missed, invented, _ = errors(found.samples, paused)
     assert missed == 0
     assert invented <= cut_off.sum()
+
+
+@pytest.mark.parametrize("sampling_rate_hz", [500, 1000])
+@pytest.mark.parametrize(("millivolts", "milliseconds"), [(40, 0.5), (25, 1), (6, 2)])
+def test_the_spikes_of_a_pacemaker_are_neither_beats_nor_r_peaks(
+    millivolts: float, milliseconds: float, sampling_rate_hz: int
+) -> None:
+    one = ecg(70, 30, sampling_rate_hz, paced=True)
+    samples = one.samples + white_noise(one, 0.01)
+    # Before the atria, before the ventricles, and in vain.
+    in_vain_s = one.beats_s[2::3] + 0.45
+    for at_s in (*(one.beats_s - 0.2), *(one.beats_s - 0.05), *in_vain_s):
+        begin = round(at_s * sampling_rate_hz)
+        width = max(1, round(milliseconds / 1000 * sampling_rate_hz))
+        # What is shorter than a sample is lower by as much.
+        share = min(1.0, milliseconds / 1000 * sampling_rate_hz)
+        samples[max(0, begin) : begin + width] += millivolts * share
+    assert_all_found(one, samples)
