@@ -24,6 +24,7 @@ WANDER_S = 0.6
 SPIKE_S = 0.0025
 
 _HALF_TAPS = 5
+_AT_ONCE = 1 << 16
 
 
 def decimation(sampling_rate_hz: float) -> int:
@@ -73,9 +74,16 @@ def remove_wander(signal: Float32s, rate_hz: float) -> Float32s:
     half = round(WANDER_S * rate_hz / 2)
     length = 2 * half + 1
     sums = np.zeros(signal.size + length)
-    _hold_ends(signal, half).cumsum(dtype=np.float64, out=sums[1:])
-    wander: Float32s = ((sums[length:] - sums[:-length]) / length).astype(np.float32)
-    return np.subtract(signal, wander, out=wander)
+    sums[1:] = _hold_ends(signal, half)
+    sums.cumsum(out=sums)
+    without = np.empty_like(signal)
+    # In parts: doubles for all of them would be the most memory that a lead ever takes.
+    for begin in range(0, signal.size, _AT_ONCE):
+        part = slice(begin, min(begin + _AT_ONCE, signal.size))
+        wander = sums[part.start + length : part.stop + length] - sums[part]
+        wander /= length
+        np.subtract(signal[part], wander.astype(np.float32), out=without[part])
+    return without
 
 
 def qrs_envelope(signal: Float32s, rate_hz: float) -> Float32s:

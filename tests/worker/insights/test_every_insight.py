@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,21 @@ def test_an_hour_is_no_trouble(dtype: type[Any]) -> None:
     assert_in_order(document, 3)
     for place in (document, *document["leads"]):
         assert not any("not_computable" in said for said in place["insights"].values())
+
+
+@pytest.mark.parametrize("leads", [1, 3])
+@pytest.mark.parametrize("sampling_rate_hz", [100.0, 199.0, 500.0])
+def test_all_together_take_less_than_eight_times_the_samples(
+    leads: int, sampling_rate_hz: float
+) -> None:
+    # What takes the most: decimals, noise, a rate that is not lowered, a baseline to subtract.
+    noise = [np.random.default_rng(n).normal(size=600_000) for n in range(leads)]
+    words: dict[str, Any] = {"sampling_rate_hz": sampling_rate_hz, "baseline": 0.5, "gain": 200.0}
+    tracemalloc.start()
+    analyse_ecg(["V"] * leads, noise, **words)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 4 * sum(lead.size for lead in noise)
 
 
 def test_leads_keep_their_order_and_names_even_when_names_repeat() -> None:
