@@ -19,15 +19,16 @@ Limits
 - Needs a sampling rate of 100 to 10,000 Hz, two seconds of samples, and a lead that is worth
   something somewhere: not flat, and connected.
 - An R peak is a place in one lead: in another one, or where its polarity turns, the same beat has
-  it up to some 60 ms earlier or later.
+  it up to some 60 ms earlier or later. Of QRS that reach about as far down as up, the sampling rate
+  may decide which end is taken.
 - Hum moves it: as high as the beats by up to some 10 ms, three times as high by up to 60 ms.
 - More than some 240 beats in a minute cannot be told from what lies between beats; fewer than some
   20 are not found reliably.
 - Where high beats and beats of two fifths of their height or less take turns, every second one may
   be missed.
 - P waves that no QRS follows, and nothing else in the recording, are taken for beats.
-- Spikes of a pacemaker of 20 mV or more are not filtered out at 128 to 360 Hz, and may be taken for
-  beats.
+- Spikes of a pacemaker are filtered out from 200 Hz on, and where they last no more than 2.5 ms in
+  the recording; others, from some 5 mV on, are taken for beats or hide them.
 - Leads of one ECG are taken to begin at the same moment.
 - A beat is a beat, wherever in the heart it begins; what kind of beat it is is not said.
 - Ventricular flutter has no beats that could be told apart; there the indices mean little.

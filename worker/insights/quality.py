@@ -20,6 +20,8 @@ Limits
 - It is about seeing beats, from which filters take hum: a lead that hums three times as high as its
   beats is worth a fifth. A lead of quality 1 may still be unfit to measure its finer waves.
 - A rhythm whose beats all differ counts as noisy.
+- A lead that is off for less than some three seconds is not noticed, as a slow heart is as silent;
+  R peaks of the whole ECG are then another lead's.
 - A lead that is disconnected and hums or hisses louder than that counts as noisy; so does one that
   is disconnected for more than three quarters of the recording, as nothing shows what it could be.
 
