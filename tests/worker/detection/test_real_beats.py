@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from bench import records
@@ -40,3 +43,16 @@ def test_strips_of_ten_seconds_have_hardly_more_errors_than_the_whole(name: str)
     strips = records.strips(records.read("mitdb", name), 10)
     errors = sum(score(strip, detect(strip).fused).errors for strip in strips)
     assert errors <= MOST_ERRORS_OF_STRIPS[name]
+
+
+@pytest.mark.parametrize("sampling_rate_hz", [250, 500, 1000])
+def test_r_peaks_stay_where_they_are_at_another_sampling_rate(sampling_rate_hz: int) -> None:
+    record = records.read("mitdb", "124")
+    # Two leads as good as each other, whose R peaks are 35 ms apart.
+    few = replace(record, leads=[lead[: 300 * 360] for lead in record.leads])
+    at_s, then_s = np.arange(300 * 360) / 360, np.arange(299 * sampling_rate_hz) / sampling_rate_hz
+    leads = [np.rint(np.interp(then_s, at_s, lead)).astype(np.int16) for lead in few.leads]
+    again = replace(few, leads=leads, sampling_rate_hz=sampling_rate_hz)
+    found_s, again_s = detect(few).fused / 360, detect(again).fused / sampling_rate_hz
+    inside = found_s[(found_s > 0.2) & (found_s < 298.8)]
+    assert np.abs(inside[:, None] - again_s).min(axis=1).max() <= 0.010
