@@ -28,6 +28,8 @@ Limits
 
 Sources
 -------
+- Which beats are sure enough is our own, chosen by what noise alone and the wide beats of real
+  recordings have.
 - The 20 %: Malik et al., Eur Heart J 10:1060 (1989).
 - Compared with what is around it, and not with the one interval before: the filter of PhysioNet's
   HRV toolkit, 20 intervals on either side; here with the median instead of their mean, so that
