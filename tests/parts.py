@@ -15,10 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import httpx
 import psutil
@@ -80,6 +80,11 @@ def another_database(postgresql_url: str, name: str) -> str:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     engine.dispose()
     return url.set(database=name).render_as_string(hide_password=False)
+
+
+def told_by(logger: str, records: Iterable[logging.LogRecord]) -> list[dict[str, Any]]:
+    """What this logger has told, among these records."""
+    return [{**cast("dict[str, Any]", one.msg)} for one in records if one.name == logger]
 
 
 def damage(engine: Engine, *, kept_bytes: int) -> None:

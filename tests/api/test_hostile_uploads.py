@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 
@@ -60,14 +61,23 @@ REFUSED = {
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED.keys())
 def test_a_hostile_upload_is_refused_within_a_few_times_its_size(text: str) -> None:
     body = text.encode()
-    tracemalloc.start()
-    try:
+
+    def refuse() -> None:
         with pytest.raises((InvalidRequest, MalformedRequest)):
             parse(body)
-        peak = tracemalloc.get_traced_memory()[1]
+
+    # All threads are counted: the least of three is not what another one did.
+    assert min(peak_of(refuse) for _ in range(3)) < 8 * SIZE
+
+
+def peak_of(act: Callable[[], object]) -> int:
+    """The most bytes that were allocated at once meanwhile."""
+    tracemalloc.start()
+    try:
+        act()
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 8 * SIZE
 
 
 @pytest.mark.parametrize(

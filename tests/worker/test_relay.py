@@ -16,7 +16,6 @@ from typing import cast
 import pytest
 import redis
 from sqlalchemy import Engine, func, insert, select, update
-from structlog.testing import capture_logs
 
 from shared import database
 from shared.broker import Broker
@@ -26,7 +25,7 @@ from shared.jobs import BULK, INTERACTIVE, QUARANTINE, celery_app, enqueue
 from shared.models import FAILED, FINISHED, PENDING, RUNNING, Batch, Ecg, InsightDefinition, User
 from shared.states import IS_PENDING
 from shared.turns import LATE_AFTER_S, give_turn
-from tests.parts import Door, another_database, damage, free_port
+from tests.parts import Door, another_database, damage, free_port, told_by
 from worker import endings, relay
 from worker.claims import MAX_ATTEMPTS
 from worker.insights import catalogue
@@ -314,35 +313,35 @@ def test_a_relay_without_a_broker_still_takes_back_and_publishes(engine: Engine)
 
 
 def test_that_it_waits_is_told_when_it_begins_ever_more_seldom_and_when_it_is_over(
-    engine: Engine, redis_url: str, queue: redis.Redis
+    engine: Engine, redis_url: str, queue: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     nowhere = f"redis://127.0.0.1:{free_port()}/0"
     going_round = Relay(engine, Broker(nowhere), celery_app(nowhere))
-    with capture_logs() as lines:
-        for _ in range(300):
-            going_round.go_round()
-            # A second goes by.
-            going_round._waits_since_s -= 1
-        going_round._broker = Broker(redis_url)
+    for _ in range(300):
         going_round.go_round()
+        # A second goes by.
+        going_round._waits_since_s -= 1
+    going_round._broker = Broker(redis_url)
+    going_round.go_round()
+    lines = told_by("worker.relay", caplog.records)
     told = [(line["event"], line.get("for_s", line.get("after_s"))) for line in lines]
     *waits, over = [line for line in told if line[0].startswith("relay waits")]
     assert waits[0] == ("relay waits", 0)
     assert 3 <= len(waits) <= 5
     assert over[0] == "relay waits no more"
+    assert over[1] is not None
     assert over[1] >= 300
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 4096], ids=["all of it", "all but the first page"])
 def test_a_relay_waits_for_a_database_that_is_damaged(
-    sqlite_engine: Engine, redis_url: str, kept_bytes: int
+    sqlite_engine: Engine, redis_url: str, kept_bytes: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     damage(sqlite_engine, kept_bytes=kept_bytes)
     going_round = Relay(sqlite_engine, Broker(redis_url), celery_app(redis_url))
-    with capture_logs() as lines:
-        for _ in range(3):
-            going_round.go_round()
-    [told] = lines
+    for _ in range(3):
+        going_round.go_round()
+    [told] = told_by("worker.relay", caplog.records)
     assert (told["event"], told["error"]) == ("relay waits", "DatabaseDamaged")
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, select, update
-from structlog.testing import capture_logs
 
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseDamaged, DatabaseUnavailable
 from shared.jobs import LEASE_S
 from shared.models import FAILED, FINISHED, PENDING, RUNNING, Ecg, Insights, Signal
 from shared.states import IS_PENDING
-from tests.parts import Door, damage
+from tests.parts import Door, damage, told_by
 from worker import analysis, claims, endings, ringing, tasks
 from worker.insights import Insight, Step
 from worker.sample_store import SampleStore
@@ -290,21 +289,20 @@ def test_a_database_that_stays_away_sends_the_rest_to_the_end_of_the_queue(
 
 
 def test_a_database_that_is_damaged_is_waited_for_like_one_that_is_away(
-    sqlite_door: Door, monkeypatch: pytest.MonkeyPatch
+    sqlite_door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ecg_id = sqlite_door.upload(sqlite_door.user(), [1])
     damage(sqlite_door.engine, kept_bytes=4096)
     monkeypatch.setattr(tasks, "CLAIM_WITHIN_S", 0.1)
     again: list[str] = []
-    with capture_logs() as lines:
-        tasks.analyse(sqlite_door.engine, [ecg_id], again.extend, message=MESSAGE)
+    tasks.analyse(sqlite_door.engine, [ecg_id], again.extend, message=MESSAGE)
     assert again == [ecg_id]
-    [told] = lines
+    [told] = told_by("worker.tasks", caplog.records)
     assert (told["event"], told["error"]) == ("the database is away", "DatabaseDamaged")
 
 
 def test_samples_that_cannot_be_read_end_one_attempt_and_their_neighbours_finish(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ada = door.user()
     ecg_ids = [door.upload(ada, [n]) for n in range(3)]
@@ -316,10 +314,11 @@ def test_samples_that_cannot_be_read_end_one_attempt_and_their_neighbours_finish
         return take(self, claimed)
 
     monkeypatch.setattr(SampleStore, "take", take_what_is_whole)
-    with capture_logs() as lines:
-        door.work()
+    door.work()
     assert [row(door.engine, ecg_id).status for ecg_id in ecg_ids] == [FINISHED, PENDING, FINISHED]
-    assert [line["log_level"] for line in lines if "exc_info" in line] == []
+    told = told_by("worker.tasks", caplog.records)
+    assert told
+    assert [line for line in told if "exc_info" in line or "exception" in line] == []
     for _ in range(claims.MAX_ATTEMPTS - 1):
         analyse(door, [ecg_ids[1]])
     ended = row(door.engine, ecg_ids[1])
