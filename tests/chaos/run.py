@@ -137,7 +137,11 @@ def run(
         if clients.is_hopeless:
             raise ApiGone(f"After {len(clients.accepted)} uploads it took no more.")
         began_s = time.monotonic()
-        wait_until(lambda: _pending(database_url) == 0, SETTLED_WITHIN_S, "for all to end")
+        try:
+            wait_until(lambda: not _left(database_url), SETTLED_WITHIN_S, "for all to end")
+        except AssertionError as error:
+            error.add_note(f"Left are, with status and attempts: {_left(database_url)}")
+            raise
         settled_s = time.monotonic() - began_s
         with httpx.Client(base_url=house.url, headers={"x-user-token": token}) as client:
             tally = _reckon(client, database_url, clients, uploads)
@@ -161,13 +165,14 @@ def run(
         )
 
 
-def _pending(database_url: str) -> int:
+def _left(database_url: str) -> list[tuple[str, str, int]]:
     engine = create_engine(database_url)
+    columns = Ecg.id, Ecg.status, Ecg.attempts
     with engine.connect() as connection:
-        found = connection.execute(select(Ecg.id).where(Ecg.status.in_(["pending", "running"])))
-        number = len(found.all())
+        found = connection.execute(select(*columns).where(Ecg.status.in_(["pending", "running"])))
+        left = [(row.id, row.status, row.attempts) for row in found]
     engine.dispose()
-    return number
+    return left
 
 
 def _reckon(
