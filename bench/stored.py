@@ -43,7 +43,7 @@ def store(database_url: str, number: int) -> str:
                 id=batch_id,
                 user_id=user_id,
                 reception=1,
-                last_line=number,
+                last_number=number,
                 total=number,
                 rejected=0,
                 finished=number - number // 100 - FAILED_LINES,
