@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from api.bell import Bell
 from api.bodies import Budget
+from api.lane import Lane
 from api.ledger import Ledger
 from api.problems import MEDIA_TYPE
 from api.routes import refusals
@@ -75,7 +76,7 @@ def create_app(
         broker=broker,
         budget=Budget(readers=READERS, most_bytes=2 * settings.max_upload_bytes),
         waiting_room=WaitingRoom(CHAIRS),
-        lane=threading.Lock(),
+        lane=Lane(),
         exports=threading.Semaphore(EXPORTS),
         newest_revision=newest_revision(),
     )

@@ -87,6 +87,8 @@ class Relay:
                 self._is_published = True
             if self._rounds % ROUNDS_A_TIDYING == 0:
                 database.forget_erased(self._engine)
+            else:
+                database.bring_log_home(self._engine)
             self._rounds += 1
             rung = self._ring()
         except (DatabaseUnavailable, redis.RedisError, OperationalError) as error:

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from api.bodies import Budget, Share, read_body, stream_body, turn_away
 from api.ecgs import KEY_PATTERN, LONGEST_KEY
+from api.lane import Lane
 from api.ledger import Ledger
 from api.lines import Line, split
 from api.users import Caller, authenticate, check_admin
@@ -38,8 +39,7 @@ class Desk:
     broker: Broker
     budget: Budget
     waiting_room: WaitingRoom
-    # One line of all batches at a time is worked on, so that single uploads compete with one.
-    lane: threading.Lock
+    lane: Lane
     # How many exports may be on their way out.
     exports: threading.Semaphore
     newest_revision: str

@@ -63,15 +63,16 @@ UNCHANGED = Answer("Nothing has changed since the answer with this ETag.", heade
 )
 def submit() -> Response:
     who = caller()
-    submitted = _store(who)
-    ecg = submitted.ecg
-    if submitted.is_new:
-        desk().enqueue([ecg.id], INTERACTIVE)
     progress: polls.Progress | None = None
     applied: dict[str, str] = {}
-    # It is stored, and must not be called anything else because there is no news of it.
-    with suppress(DependencyError, NotFound):
-        progress, applied = _wait_for(who, ecg.id)
+    with desk().lane.overtaking():
+        submitted = _store(who)
+        ecg = submitted.ecg
+        if submitted.is_new:
+            desk().enqueue([ecg.id], INTERACTIVE)
+        # It is stored, and must not be called anything else because there is no news of it.
+        with suppress(DependencyError, NotFound):
+            progress, applied = _wait_for(who, ecg.id)
     ended = progress.ended if progress else None
     if ended is not None:
         ecg.status, ecg.finished_at = ended.status, ended.finished_at

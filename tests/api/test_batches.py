@@ -19,6 +19,7 @@ from api.erasure import erase_every
 from api.insights import _count_ahead, find_progress
 from api.users import Caller
 from shared.database import reading, transaction
+from shared.jobs import LINES_PER_MESSAGE
 from shared.models import Batch, Ecg, Insights, RejectedLine, Signal, User
 from shared.turns import LINES_IN_QUEUE
 from tests.parts import Door
@@ -476,7 +477,7 @@ def test_waiting_for_a_batch_ends_with_it(door: Door, ada: dict[str, str]) -> No
 
 def test_no_more_of_a_user_stands_in_the_queue_than_may(door: Door, ada: dict[str, str]) -> None:
     door.submit(ada, *(good(n) for n in range(1000)))
-    assert LINES_IN_QUEUE <= len(door.rung) < LINES_IN_QUEUE + 64
+    assert LINES_IN_QUEUE <= len(door.rung) < LINES_IN_QUEUE + LINES_PER_MESSAGE
     many = len(door.rung)
     door.submit(door.user("bob"), *(good(n) for n in range(10)))
     # Whoever comes later with a little stands behind that, and not behind all of it.
@@ -484,7 +485,8 @@ def test_no_more_of_a_user_stands_in_the_queue_than_may(door: Door, ada: dict[st
 
 
 def test_a_line_waits_in_its_own_queue(door: Door, ada: dict[str, str]) -> None:
-    batch_id = door.submit(ada, *(good(n) for n in range(300))).json["id"]
+    last = LINES_IN_QUEUE + 50
+    batch_id = door.submit(ada, *(good(n) for n in range(last + 1))).json["id"]
     single = door.upload(ada, [1])
     with reading(door.engine) as connection:
         ids = connection.scalars(select(Ecg.id).where(Ecg.batch_id == batch_id).order_by(Ecg.line))
@@ -497,8 +499,9 @@ def test_a_line_waits_in_its_own_queue(door: Door, ada: dict[str, str]) -> None:
 
     assert ahead(single) == 0
     assert ahead(lines[0]) == 0
-    assert 64 <= ahead(lines[70]) <= 70
-    assert ahead(lines[299]) == 299
+    behind = LINES_PER_MESSAGE + 6
+    assert LINES_PER_MESSAGE <= ahead(lines[behind]) <= behind
+    assert ahead(lines[last]) == last
 
 
 def test_counting_costs_the_same_however_large_a_batch_is(door: Door, ada: dict[str, str]) -> None:

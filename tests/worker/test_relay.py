@@ -29,7 +29,7 @@ from tests.parts import Door, another_database, damage, free_port, told_by
 from worker import endings, relay
 from worker.claims import MAX_ATTEMPTS
 from worker.insights import catalogue
-from worker.relay import Relay
+from worker.relay import ROUNDS_A_TIDYING, Relay
 from worker.ringing import LOST_AFTER_S, presumed_lost_after_s
 
 
@@ -365,6 +365,21 @@ def test_what_was_erased_leaves_the_files_of_the_database(
     assert b"canary-lead" not in everything()
     assert b"canary-unit" not in everything()
     assert ecg_id.encode() not in everything()
+
+
+def test_the_relay_brings_the_log_of_the_database_home_each_time(
+    sqlite_door: Door, redis_url: str
+) -> None:
+    door = sqlite_door
+    path = Path(door.engine.url.database or "")
+    ada = door.user("ada")
+    going_round = Relay(door.engine, Broker(redis_url), celery_app(redis_url))
+    for number in range(ROUNDS_A_TIDYING + 1):
+        unit = f"unit-{number}".encode()
+        door.post("/ecgs", json={"unit": unit.decode(), "leads": []}, headers=ada)
+        assert unit not in path.read_bytes()
+        going_round.go_round()
+        assert unit in path.read_bytes()
 
 
 def test_after_the_clock_was_set_back_nobody_waits_for_an_hour_that_is_over(
