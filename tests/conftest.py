@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 from sqlalchemy import Engine, text
 
 from shared import database, logs
@@ -36,6 +37,15 @@ def redis_url() -> Iterator[str]:
         yield url
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture
+def broker(redis_url: str) -> Iterator[redis.Redis]:
+    """That Valkey, with nothing in it before and after."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        yield client
+        client.flushall()
 
 
 @pytest.fixture(scope="session")

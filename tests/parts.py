@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
@@ -32,6 +33,7 @@ from werkzeug.test import TestResponse
 from api.app import create_app
 from shared import logs
 from shared.database import forget_erased
+from shared.jobs import INTERACTIVE
 from shared.settings import Settings
 from shared.turns import give_turn
 from worker import tasks
@@ -116,6 +118,12 @@ def open_valkey(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
 
     wait_until(answers, what="for Valkey")
     return process, url
+
+
+def messages(broker: redis.Redis, queue: str = INTERACTIVE) -> list[list[str]]:
+    """The ids in each message, in the order in which workers would take them."""
+    waiting = cast(list[bytes], broker.lrange(queue, 0, -1))
+    return [json.loads(b64decode(json.loads(one)["body"]))[0][0] for one in reversed(waiting)]
 
 
 class PostgreSql:

@@ -8,7 +8,7 @@ it may have named is rung for again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from queue import Empty
 from typing import Any
@@ -52,6 +52,12 @@ class QoS(redis.QoS):
                 connection.hdel(self.unacked_key, tag)
                 connection.zrem(self.unacked_index_key, tag)
 
+    def hand_back(self, unbegun: Container[str]) -> None:
+        """Lay these into their queue again, the oldest to be taken first."""
+        for tag in [tag for tag in reversed(self._delivered) if tag in unbegun]:
+            self.restore_by_tag(tag)
+            self._quick_ack(tag)
+
 
 class Channel(redis.Channel):
     """One worker's way to its queues."""
@@ -92,6 +98,15 @@ class Channel(redis.Channel):
 
         return super().basic_consume(queue, no_ack, hand_over, *args, **kwargs)
 
+    def hand_back(self, unbegun: Container[str]) -> None:
+        """Lay these into their queue again, and what the last question is answered with."""
+        if self._in_poll:
+            self._in_poll = False
+            answer = self.client.parse_response(self.client.connection, "BRPOP")
+            if answer:
+                self.client.rpush(*answer)
+        self.qos.hand_back(unbegun)
+
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)
@@ -112,6 +127,5 @@ class Transport(redis.Transport):
     """Redis, as Celery's `broker_transport`."""
 
     Channel = Channel
-    # Whoever is told to end waits for the answer to the last question before he hands back what he
-    # was given last: a second by default, which an upload would have to wait for him.
+    # Whoever is told to end waits for the answer to his last question, by default for a second.
     brpop_timeout: float = 0.2  # type: ignore[assignment]

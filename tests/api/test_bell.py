@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from base64 import b64decode
-from collections.abc import Iterator
 
 import pytest
 import redis
@@ -14,27 +11,12 @@ from api import bell as bells
 from api.bell import Bell
 from shared import jobs
 from shared.broker import Broker
-from tests.parts import free_port, wait_until
-
-
-@pytest.fixture
-def broker(redis_url: str) -> Iterator[redis.Redis]:
-    """A broker with nothing in it, before and after."""
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushall()
-        yield client
-        client.flushall()
+from tests.parts import free_port, messages, wait_until
 
 
 def bell_of(redis_url: str) -> Bell:
     """A bell as the API has it."""
     return Bell(jobs.celery_app(redis_url), Broker(redis_url))
-
-
-def messages(broker: redis.Redis, queue: str = jobs.INTERACTIVE) -> list[list[str]]:
-    """The ids in each message, in the order in which workers would take them."""
-    waiting: list[bytes] = broker.lrange(queue, 0, -1)  # type: ignore[assignment]
-    return [json.loads(b64decode(json.loads(one)["body"]))[0][0] for one in reversed(waiting)]
 
 
 def test_ringing_returns_at_once_when_the_broker_is_away(

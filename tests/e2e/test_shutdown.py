@@ -8,15 +8,18 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from sqlalchemy import select, update
 
 from shared import database
 from shared.broker import HEARD_WITHIN_S, Broker, Role
 from shared.database import reading, transaction
+from shared.jobs import BULK, INTERACTIVE, TAKEN
 from shared.models import Ecg
 from tests.parts import Stack, wait_until
 from tests.poison.insights.poison import KINDS, MAGIC, NAP_S
@@ -170,6 +173,48 @@ def test_a_job_in_flight_is_brought_to_its_end_by_a_worker_told_to_end(
         waiting = connection.scalars(select(Ecg.id).where(Ecg.status.in_(["pending", "running"])))
         assert not waiting.all()
     assert attempts == (3 if name == "quarantine" else 1) + (left == "pending")
+    engine.dispose()
+
+
+@pytest.mark.parametrize(("name", "queue"), [("worker", INTERACTIVE), ("bulk", BULK)])
+def test_a_worker_told_to_end_hands_back_at_once_what_no_child_has_begun(
+    stack: Stack, isoline: httpx.Client, redis_url: str, name: str, queue: str
+) -> None:
+    worker = psutil.Process(stack.process(name).pid)
+
+    def idle() -> list[psutil.Process]:
+        # Grown up: limited, as the last thing before they wait. Who is not yet would be replaced.
+        return [
+            child
+            for child in worker.children()
+            if child.rlimit(psutil.RLIMIT_DATA) != worker.rlimit(psutil.RLIMIT_DATA)
+            and child.status() == psutil.STATUS_SLEEPING
+        ]
+
+    wait_until(lambda: len(idle()) == 2, what="for its children")
+    children = worker.children()
+    for child in children:
+        child.suspend()
+    where = "/batches" if name == "bulk" else "/ecgs"
+    media_type = "application/x-ndjson" if name == "bulk" else "application/json"
+    isoline.post(where, content=json.dumps(SMALL), headers={"Content-Type": media_type})
+    wait_until(lambda: stack.redis.hlen(TAKEN[queue]) == 1, what="for the message to be taken")
+    stack.process(name).terminate()
+    # It cannot have ended: its children cannot.
+    wait_until(lambda: stack.redis.hlen(TAKEN[queue]) == 0, what="for it to be handed back")
+    assert stack.redis.llen(queue)
+    assert stack.is_running(name)
+    for child in children:
+        child.resume()
+    # One of them got to it after all, and is heard: who is not heard holds out for half a minute.
+    assert stack.process(name).wait(20) == 0
+    stack.start(name)
+    on_its_way = partial(Broker(redis_url).on_its_way, queue)
+    wait_until(lambda: on_its_way() == 0, what="for the message to be put away")
+    engine = database.connect(stack.environ["ISOLINE_DATABASE_URL"], pool_size=1)
+    with reading(engine) as connection:
+        newest = select(Ecg.status, Ecg.attempts).order_by(Ecg.id.desc()).limit(1)
+        assert connection.execute(newest).one() == ("finished", 1)
     engine.dispose()
 
 
