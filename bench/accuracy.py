@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,11 @@ from bench.peers import beats as peers
 from bench.records import Record
 from bench.scores import Score, gross, score
 from bench.tables import print_table
-from shared.errors import NotComputable
-from worker.detection.beats import Beats, find_beats
+from worker.detection.beats import find_beats
 from worker.detection.decisions import RULE, Rule
 from worker.detection.fusion import fuse
-from worker.detection.quality import assess_quality
-from worker.detection.traces import Trace, condition
+from worker.detection.readings import read, readings_of
+from worker.detection.traces import condition
 
 FOLDS = 5
 STRIPS_S = (10, 30)
@@ -54,23 +53,16 @@ class Found:
 def detect(record: Record) -> Found:
     """The whole way, from the samples on."""
     began_s = time.perf_counter()
-    first = find_beats(condition(record.leads[0], record.sampling_rate_hz)).samples
+    first = beats_of(record.leads[0], record.sampling_rate_hz)
     middle_s = time.perf_counter()
-    traces = [condition(lead, record.sampling_rate_hz) for lead in record.leads]
-    fused = fuse_all(traces, RULE).samples
+    fused = fuse([one() for one in readings_of(record.leads, record.sampling_rate_hz)]).samples
     return Found(first, fused, middle_s - began_s, time.perf_counter() - middle_s)
 
 
-def fuse_all(traces: Sequence[Trace], rule: Rule) -> Beats:
-    """Beats and quality of each, then all together."""
-    beats: list[Beats | None] = []
-    for trace in traces:
-        try:
-            beats.append(find_beats(trace, rule))
-        except NotComputable:
-            beats.append(None)
-    qualities = [assess_quality(*both) for both in zip(traces, beats, strict=True)]
-    return fuse(traces, beats, qualities, rule)
+def beats_of(samples: NDArray[Any], sampling_rate_hz: float) -> NDArray[np.int64]:
+    """The beats of one lead, by itself."""
+    (beats,) = find_beats(condition([samples], sampling_rate_hz))
+    return beats.samples if beats else np.zeros(0, np.int64)
 
 
 @cache
@@ -81,8 +73,8 @@ def _reference() -> list[Record]:
 def _scores_of_rules(number: int) -> list[Score]:
     """One record under every rule of the grid."""
     record = _reference()[number]
-    traces = [condition(lead, record.sampling_rate_hz) for lead in record.leads]
-    return [score(record, fuse_all(traces, rule).samples) for rule in GRID]
+    trace = condition(record.leads, record.sampling_rate_hz)
+    return [score(record, fuse(read(trace, rule), rule).samples) for rule in GRID]
 
 
 def cross_validate() -> None:
@@ -146,10 +138,7 @@ def score_strips() -> None:
 
 def score_peers() -> None:
     """First leads alone, side by side: gross, with the time that a record takes."""
-    detectors = {
-        "isoline": lambda samples, rate_hz: find_beats(condition(samples, rate_hz)).samples,
-        **peers.installed(),
-    }
+    detectors = {"isoline": beats_of, **peers.installed()}
     rows = []
     for name, run in detectors.items():
         for database in ("mitdb", "nstdb"):

@@ -19,8 +19,7 @@ from bench.records import Record
 from bench.scores import WINDOW_S, pair
 from bench.tables import print_table
 from worker.analysis import analyse_ecg
-from worker.detection.beats import find_beats
-from worker.detection.quality import assess_quality
+from worker.detection.readings import read
 from worker.detection.traces import condition
 
 DECIBELS = (24, 18, 12, 6, 0, -6)
@@ -47,9 +46,9 @@ class Trial:
 
 def attempt(name: str, samples: NDArray[np.generic], record: Record) -> Trial:
     """Find beats in one lead, and see where they are wrong."""
-    trace = condition(samples, record.sampling_rate_hz)
-    found = find_beats(trace)
-    quality = assess_quality(trace, found)
+    (reading,) = read(condition([samples], record.sampling_rate_hz))
+    found, quality = reading.beats, reading.quality
+    assert found is not None
     pairs = pair(record.beats, found.samples, WINDOW_S * record.sampling_rate_hz)
     missed = np.delete(record.beats, pairs.reference)
     invented = np.delete(found.samples, pairs.found)

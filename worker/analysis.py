@@ -13,6 +13,7 @@ import structlog
 from numpy.typing import NDArray
 
 from shared.errors import DamagedSignal, NotComputable
+from worker.detection.readings import readings_of
 from worker.insights import Insight, Recording, Step, find_insights, find_steps
 
 OUR_FAULT = "could not be computed because of a fault on our side"
@@ -68,8 +69,12 @@ def analyse_ecg(
     if len(names) != len(leads):
         raise DamagedSignal("The stored samples do not belong to the leads of this ECG.")
     relative = [subtract_baseline(lead, baseline) for lead in leads]
-    whole = Recording("ecg", relative, sampling_rate_hz, unit, gain)
-    ones = [Recording("lead", [lead], sampling_rate_hz, unit, gain) for lead in relative]
+    readings = readings_of(relative, sampling_rate_hz)
+    whole = Recording("ecg", relative, sampling_rate_hz, unit, gain, readings)
+    ones = [
+        Recording("lead", [lead], sampling_rate_hz, unit, gain, [reading])
+        for lead, reading in zip(relative, readings, strict=True)
+    ]
 
     shown_of_leads: list[dict[str, Any]] = [{} for _ in ones]
     shown_of_ecg: dict[str, Any] = {}

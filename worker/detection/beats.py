@@ -1,15 +1,15 @@
-"""The beats of one lead."""
+"""The beats of each lead by itself."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.errors import NotComputable
 from worker.detection.decisions import RULE, Rule, View, decide
-from worker.detection.filters import Float32s, cut_around
+from worker.detection.filters import Float32s, Places, around
 from worker.detection.traces import Trace
 
 # From the middle of a QRS its R peak is so far away, at most; and the other polarity is the
@@ -29,8 +29,8 @@ class Beats:
     confidence: NDArray[np.float64]
 
 
-def find_beats(trace: Trace, rule: Rule = RULE) -> Beats:
-    """Find the R peaks of one lead.
+def find_beats(trace: Trace, rule: Rule = RULE) -> list[Beats | None]:
+    """Find the R peaks of each lead, as if there were no other.
 
     Parameters
     ----------
@@ -40,22 +40,21 @@ def find_beats(trace: Trace, rule: Rule = RULE) -> Beats:
 
     Returns
     -------
-    Beats
-
-    Raises
-    ------
-    NotComputable
-        The lead is flat.
+    list
+        The beats of each lead; None of a lead that is flat.
     """
     energy = trace.energy
-    if not energy.height.any():
-        raise NotComputable("needs a lead that is not flat")
-    view = View(trace.signal, energy, np.ones(energy.level.size))
+    view = View(trace.signal, energy, np.ones(energy.level.shape))
     verdict = decide(energy, [view], trace.rate_hz, rule)
-    return Beats(r_peaks(trace, verdict.positions), verdict.confidence)
+    samples = r_peaks(trace, verdict.rows, verdict.positions)
+    bounds = verdict.rows.searchsorted(np.arange(len(trace.signal) + 1))
+    return [
+        Beats(samples[begin:end], verdict.confidence[begin:end]) if height.any() else None
+        for height, (begin, end) in zip(energy.height, itertools.pairwise(bounds), strict=True)
+    ]
 
 
-def r_peaks(trace: Trace, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+def r_peaks(trace: Trace, rows: Places, positions: Places) -> NDArray[np.int64]:
     """Find the R peak of each QRS: its farthest point from the isoline, between samples.
 
     That point is looked for on the side where most beats of this lead have it, unless one stands
@@ -64,8 +63,8 @@ def r_peaks(trace: Trace, positions: NDArray[np.int64]) -> NDArray[np.int64]:
     Parameters
     ----------
     trace : Trace
-    positions : ndarray of shape (number_of_beats,), int64
-        Middles of QRS in samples of the trace.
+    rows, positions : ndarrays of shape (number_of_beats,)
+        Of each QRS the lead, and its middle in samples of the trace.
 
     Returns
     -------
@@ -73,16 +72,16 @@ def r_peaks(trace: Trace, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         In samples as they were recorded.
     """
     half = int(np.ceil(_R_WITHIN_S * trace.rate_hz))
-    cut = cut_around(trace.signal, positions, half + 1)
+    cut = trace.signal.take(around(trace.signal.shape[1], rows, positions, half + 1))
     inner = cut[:, 1:-1]
     up, down = inner.max(axis=1, initial=0), -inner.min(axis=1, initial=0)
-    is_upward = 2 * np.count_nonzero(up >= down) >= positions.size
-    upward = up * _GREATER >= down if is_upward else up > down * _GREATER
+    is_upward = 2 * np.bincount(rows, up >= down) >= np.bincount(rows)
+    upward = np.where(is_upward[rows], up * _GREATER >= down, up > down * _GREATER)
     cut = np.where(upward[:, None], cut, -cut)
     return _between_samples(trace, positions - half, cut)
 
 
-def _between_samples(trace: Trace, begins: NDArray[np.int64], cut: Float32s) -> NDArray[np.int64]:
+def _between_samples(trace: Trace, begins: Places, cut: Float32s) -> NDArray[np.int64]:
     """Lay a parabola through the highest sample and its neighbours."""
     top = cut[:, 1:-1].argmax(axis=1)
     rows = np.arange(len(cut))

@@ -24,13 +24,18 @@ _MAINS_HZ = (50.0, 60.0)
 class Faults:
     """For each stretch: the share of it that is flat, the share at a rail, and the hum.
 
-    All float32. `hum` is the amplitude of the stronger of 50 and 60 Hz, in the unit of the samples
-    that were given.
+    All float32, with a row for each lead. `hum` is the amplitude of the stronger of 50 and 60 Hz,
+    in the unit of the samples that were given.
     """
 
     flat: Float32s
     clipped: Float32s
     hum: Float32s
+
+    def of(self, lead: int) -> Faults:
+        """One row alone, which is still a row."""
+        row = slice(lead, lead + 1)
+        return Faults(self.flat[row], self.clipped[row], self.hum[row])
 
 
 def find_faults(samples: Float32s, sampling_rate_hz: float, length: int) -> Faults:
@@ -38,7 +43,7 @@ def find_faults(samples: Float32s, sampling_rate_hz: float, length: int) -> Faul
 
     Parameters
     ----------
-    samples : ndarray of shape (number_of_samples,), float32
+    samples : ndarray of shape (leads, number_of_samples), float32
         At least one.
     sampling_rate_hz : float
     length : int
@@ -49,39 +54,42 @@ def find_faults(samples: Float32s, sampling_rate_hz: float, length: int) -> Faul
     Faults
         One value for each whole stretch, at least one; what is left over counts for nothing.
     """
-    number = max(1, samples.size // length)
-    length = min(length, samples.size)
+    leads, size = samples.shape
+    number = max(1, size // length)
+    length = min(length, size)
     pieces = np.arange(number * _PIECES) * length // _PIECES
-    used = samples[: number * length]
-    lowest, highest = np.minimum.reduceat(used, pieces), np.maximum.reduceat(used, pieces)
+    used = samples[:, : number * length]
+    lowest = np.minimum.reduceat(used, pieces, axis=1)
+    highest = np.maximum.reduceat(used, pieces, axis=1)
     flat = _long_runs(lowest == highest, int(FLAT_S * sampling_rate_hz * _PIECES / length))
-    clipped = np.zeros(pieces.size, np.bool_)
-    for rail, reached in ((lowest.min(), lowest), (highest.max(), highest)):
+    clipped = np.zeros(flat.shape, np.bool_)
+    most_at_rail = max(2, _RAIL_S * sampling_rate_hz)
+    for rails, reached in ((lowest.min(axis=1), lowest), (highest.max(axis=1), highest)):
         # Few pieces reach it: these alone are looked through. What rests there for good is flat.
-        for piece in np.flatnonzero((reached == rail) & ~flat):
-            at_rail = used[pieces[piece] : pieces[piece] + length // _PIECES] == rail
-            clipped[piece] |= np.count_nonzero(at_rail) > max(2, _RAIL_S * sampling_rate_hz)
-    return Faults(
-        _share(flat),
-        _share(clipped),
-        _hum(used.reshape(number, length), sampling_rate_hz),
-    )
+        for lead, piece in np.argwhere((reached == rails[:, None]) & ~flat):
+            begin = pieces[piece]
+            at_rail = used[lead, begin : begin + length // _PIECES] == rails[lead]
+            clipped[lead, piece] |= np.count_nonzero(at_rail) > most_at_rail
+    hum = _hum(used.reshape(-1, length), sampling_rate_hz).reshape(leads, number)
+    return Faults(_share(flat), _share(clipped), hum)
 
 
 def _share(pieces: NDArray[np.bool_]) -> Float32s:
     """Of the pieces of each stretch, how many are marked."""
-    marked: Float32s = np.add.reduce(pieces.reshape(-1, _PIECES), 1, np.float32)
+    of_stretches = pieces.reshape(len(pieces), -1, _PIECES)
+    marked: Float32s = np.add.reduce(of_stretches, 2, np.float32)
     return np.divide(marked, _PIECES, out=marked)
 
 
 def _long_runs(marks: NDArray[np.bool_], shortest: int) -> NDArray[np.bool_]:
-    """Keep only the marks that stand in a run of at least so many."""
-    kept = np.zeros(marks.size, np.bool_)
+    """Keep only the marks that stand in a run of at least so many in their row."""
+    kept = np.zeros(marks.shape, np.bool_)
     if not marks.any():
         return kept
-    edges = np.flatnonzero(np.diff(marks, prepend=False, append=False))
-    for begin, end in edges.reshape(-1, 2):
-        kept[begin:end] = end - begin >= min(shortest, marks.size)
+    for row, row_marks in zip(kept, marks, strict=True):
+        edges = np.flatnonzero(np.diff(row_marks, prepend=False, append=False))
+        for begin, end in edges.reshape(-1, 2):
+            row[begin:end] = end - begin >= min(shortest, row.size)
     return kept
 
 

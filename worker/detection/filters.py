@@ -1,5 +1,8 @@
 """Filters with linear phase, designed in seconds and hertz so that no sampling rate is special.
 
+Signals are in rows, a lead each: what numpy costs a call, it costs once for all of them. What lies
+at some places of them is told by two arrays that go together: `rows`, and `at` in these.
+
 All that scipy would do here is a few lines of numpy that take no longer, and importing scipy.signal
 takes a fresh worker most of a second and 80 MB.
 """
@@ -7,12 +10,14 @@ takes a fresh worker most of a second and 80 MB.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float32s = NDArray[np.float32]
+Places = NDArray[np.intp]
 
 # QRS energy peaks between 10 and 20 Hz, T waves and wander lie below, muscles above (Thakor,
 # Webster & Tompkins 1984, doi 10.1109/TBME.1984.325393): a Gaussian band of 18 ± 6 Hz.
@@ -37,7 +42,7 @@ def remove_spikes(samples: Float32s, sampling_rate_hz: float) -> Float32s:
 
     Parameters
     ----------
-    samples : ndarray of shape (number_of_samples,), float32
+    samples : ndarray of shape (leads, number_of_samples), float32
     sampling_rate_hz : float
         Under 200 Hz the neighbours are further away than a spike lasts: nothing is changed.
 
@@ -46,43 +51,44 @@ def remove_spikes(samples: Float32s, sampling_rate_hz: float) -> Float32s:
     ndarray of the same shape, float32
     """
     apart = max(1, round(SPIKE_S * sampling_rate_hz))
-    if sampling_rate_hz < 200 or samples.size <= 2 * apart:
+    if sampling_rate_hz < 200 or samples.shape[1] <= 2 * apart:
         return samples
-    before, here, after = samples[: -2 * apart], samples[apart:-apart], samples[2 * apart :]
-    lower, upper = np.minimum(before, after), np.maximum(before, after)
+    before, after = samples[:, : -2 * apart], samples[:, 2 * apart :]
     despiked = samples.copy()
-    np.clip(here, lower, upper, out=despiked[apart:-apart])
+    inner = despiked[:, apart:-apart]
+    np.maximum(inner, np.minimum(before, after), out=inner)
+    np.minimum(inner, np.maximum(before, after), out=inner)
     return despiked
 
 
 def decimate(samples: Float32s, factor: int) -> Float32s:
-    """Low-pass at 40 % of the new rate and keep the first sample of each `factor`."""
+    """Low-pass at 40 % of the new rate and keep the first sample of each `factor`, in each row."""
     if factor == 1:
         return samples
     taps = _low_pass(factor)
-    kept = samples.size // factor
-    held = _hold_ends(samples, _HALF_TAPS * factor)[: (kept + len(taps) - 1) * factor]
-    decimated = np.zeros(kept, np.float32)
+    kept = samples.shape[1] // factor
+    held = _hold_ends(samples, _HALF_TAPS * factor)[:, : (kept + len(taps) - 1) * factor]
+    decimated = np.zeros((len(samples), kept), np.float32)
     # Only what is kept is computed: a short sum for each place between two kept samples.
     for place in range(factor):
-        decimated += np.correlate(held[place::factor], taps[:, place], "valid")
+        decimated += _correlate(held[:, place::factor], taps[:, place])
     return decimated
 
 
 def remove_wander(signal: Float32s, rate_hz: float) -> Float32s:
-    """Subtract the mean over `WANDER_S`."""
+    """Subtract the mean over `WANDER_S`, in each row."""
     half = round(WANDER_S * rate_hz / 2)
     length = 2 * half + 1
-    sums = np.zeros(signal.size + length)
-    sums[1:] = _hold_ends(signal, half)
-    sums.cumsum(out=sums)
+    leads, size = signal.shape
+    sums = np.zeros((leads, size + length))
+    sums[:, 1:] = _hold_ends(signal, half)
+    np.add.accumulate(sums, axis=1, out=sums)
     without = np.empty_like(signal)
-    # In parts: doubles for all of them would be the most memory that a lead ever takes.
-    for begin in range(0, signal.size, _AT_ONCE):
-        part = slice(begin, min(begin + _AT_ONCE, signal.size))
-        wander = sums[part.start + length : part.stop + length] - sums[part]
+    # Doubles for all of them would be the most memory that a lead ever takes.
+    for part in parts(size):
+        wander = sums[:, part.start + length : part.stop + length] - sums[:, part]
         wander /= length
-        np.subtract(signal[part], wander.astype(np.float32), out=without[part])
+        np.subtract(signal[:, part], wander.astype(np.float32), out=without[:, part])
     return without
 
 
@@ -91,7 +97,7 @@ def qrs_envelope(signal: Float32s, rate_hz: float) -> Float32s:
 
     Parameters
     ----------
-    signal : ndarray of shape (number_of_samples,), float32
+    signal : ndarray of shape (leads, number_of_samples), float32
     rate_hz : float
         At least 100.
 
@@ -102,58 +108,96 @@ def qrs_envelope(signal: Float32s, rate_hz: float) -> Float32s:
     """
     even, odd = _wavelet(rate_hz)
     held = _hold_ends(signal, even.size // 2)
-    return np.hypot(np.convolve(held, even, "valid"), np.convolve(held, odd, "valid"))
+    return np.hypot(_correlate(held, even), _correlate(held, odd))
 
 
-def running_median(values: NDArray[Any], width: int) -> NDArray[Any]:
-    """The median of each value and its neighbours, `width` (odd) in all.
+def running_median(values: NDArray[Any], counts: NDArray[np.intp], width: int) -> NDArray[Any]:
+    """The median of each value and its neighbours in its row, `width` (odd) in all.
 
     Near the ends it is that of the first or last so many: held or mirrored, one odd value there
     would be the majority. Where there are fewer, and an even number of them, it is the lower of the
     two in the middle: what stands out is an artefact more often than the rule.
+
+    Parameters
+    ----------
+    values : ndarray of shape (number_of_values,)
+        Those of each row after those of the row before.
+    counts : ndarray of shape (rows,)
+        How many values each row has.
+    width : int
+
+    Returns
+    -------
+    ndarray of the shape of `values`
     """
-    width = min(width, values.size)
-    half = (width - 1) // 2
-    windows = values[np.arange(values.size - width + 1)[:, None] + np.arange(width)]
-    windows.partition(half, axis=1)
-    medians: NDArray[Any] = windows[:, half].take(np.arange(values.size) - half, mode="clip")
+    widths, ends = np.minimum(counts, width), counts.cumsum()
+    rows, numbers = np.arange(counts.size).repeat(counts), np.arange(values.size)
+    halves = ((widths - 1) // 2)[rows]
+    begins = (numbers - halves).clip((ends - counts)[rows], (ends - widths)[rows])
+    places = begins[:, None] + np.arange(width)
+    windows = values.take(places, mode="clip")
+    # What is beyond a row that is narrower than a window is higher than anything in it.
+    windows[places >= ends[rows, None]] = np.inf
+    windows.sort(axis=1)
+    medians: NDArray[Any] = windows[numbers, halves]
     return medians
 
 
-def cut_around(signal: Float32s, positions: NDArray[Any], half: int) -> Float32s:
-    """Give what lies around each position, `half` samples to either side; the ends go on."""
-    offsets = np.arange(-half, half + 1)
-    return signal.take(positions[:, None] + offsets, mode="clip")
+def around(size: int, rows: Places, at: Places, half: int) -> Places:
+    """Give the places around each place, `half` to either side, to `take` from rows of a size.
+
+    The ends of a row go on.
+    """
+    places = at[:, None] + np.arange(-half, half + 1)
+    places.clip(0, size - 1, out=places)
+    places += rows[:, None] * size
+    return places
+
+
+def parts(size: int) -> Iterator[slice]:
+    """Cut so many samples into parts: what is needed on the way does not grow with them."""
+    for begin in range(0, size, _AT_ONCE):
+        yield slice(begin, min(begin + _AT_ONCE, size))
 
 
 def highest_within(values: Float32s, half: int) -> Float32s:
-    """For every sample the largest one that is at most so many samples away."""
+    """For every sample the largest one that is at most so many samples away in its row."""
     highest, reach, width = _hold_ends(values, half), 1, 2 * half + 1
     # Twice as far with each step.
     while reach < width:
         step = min(reach, width - reach)
-        highest = np.maximum(highest[:-step], highest[step:])
+        highest = np.maximum(highest[:, :-step], highest[:, step:])
         reach += step
     return highest
 
 
-def find_humps(values: Float32s, lowest: float, nearest: int) -> NDArray[np.intp]:
+def find_humps(values: Float32s, lowest: float, nearest: int) -> tuple[Places, Places]:
     """Where it is highest among all that is less than `nearest` samples away, and over `lowest`."""
     is_top = values >= lowest
     is_top &= values == highest_within(values, nearest - 1)
     # Of a level top the first; and what goes on rising at an end has its top elsewhere.
-    is_top[1:] &= values[1:] > values[:-1]
-    is_top[[0, -1]] = False
-    return is_top.nonzero()[0]
+    is_top[:, 1:] &= values[:, 1:] > values[:, :-1]
+    is_top[:, [0, -1]] = False
+    rows, at = is_top.nonzero()
+    return rows, at
 
 
 def _hold_ends(samples: NDArray[Any], number: int) -> NDArray[Any]:
     """Go on with the first and the last sample, so that no step is seen at the ends."""
-    held = np.empty(samples.size + 2 * number, samples.dtype)
-    held[:number] = samples[0]
-    held[number : number + samples.size] = samples
-    held[number + samples.size :] = samples[-1]
+    leads, size = samples.shape
+    held = np.empty((leads, size + 2 * number), samples.dtype)
+    held[:, :number] = samples[:, :1]
+    held[:, number : number + size] = samples
+    held[:, number + size :] = samples[:, -1:]
     return held
+
+
+def _correlate(held: Float32s, taps: Float32s) -> Float32s:
+    """Of each row the sums under an odd number of taps wherever these fit in."""
+    half = taps.size // 2
+    # As if all rows were one: the sums that reach from one into the next are left out.
+    sums = np.correlate(held.ravel(), taps, "same")
+    return sums.reshape(held.shape)[:, half:-half]
 
 
 @functools.lru_cache(maxsize=64)

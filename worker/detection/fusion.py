@@ -11,8 +11,9 @@ from shared.errors import NotComputable
 from worker.detection.beats import Beats, r_peaks
 from worker.detection.decisions import RULE, Rule, View, decide
 from worker.detection.energy import Energy, between_middles, normalise
-from worker.detection.filters import cut_around
-from worker.detection.quality import WORTHLESS, Quality, credible
+from worker.detection.filters import Float32s, Places, around, parts
+from worker.detection.quality import WORTHLESS, credible
+from worker.detection.readings import Reading
 from worker.detection.traces import Trace
 
 # A beat counts for so much in one lead; an artefact must not outvote the others.
@@ -27,12 +28,7 @@ _SHOWN_WITHIN_S = 0.05
 _MANY = 3
 
 
-def fuse(
-    traces: Sequence[Trace],
-    beats: Sequence[Beats | None],
-    qualities: Sequence[Quality],
-    rule: Rule = RULE,
-) -> Beats:
+def fuse(readings: Sequence[Reading], rule: Rule = RULE) -> Beats:
     """Find the beats of an ECG, by what all its leads say together.
 
     Where to look is decided on the energy of all leads, each weighted by its quality there; whether
@@ -43,10 +39,8 @@ def fuse(
 
     Parameters
     ----------
-    traces : sequence of Trace
+    readings : sequence of Reading
         Of leads that were recorded together, at one sampling rate; they may end at different times.
-    beats, qualities : sequences as long
-        Of the same leads; beats are None where there are none.
     rule : Rule
 
     Returns
@@ -58,27 +52,17 @@ def fuse(
     NotComputable
         No lead is worth anything anywhere.
     """
-    usable = [n for n, quality in enumerate(qualities) if quality.is_usable and beats[n]]
+    usable = [one for one in readings if one.quality.is_usable and one.beats]
     if not usable:
         raise NotComputable("needs a lead whose quality allows to see beats")
-    if len(usable) == 1 and (only := beats[usable[0]]) is not None:
-        return credible(only, traces[usable[0]], qualities[usable[0]])
-    usable = _best_first(usable, qualities)
-    longest = max((traces[n] for n in usable), key=lambda trace: trace.signal.size)
-    views = [_view(traces[n], qualities[n], longest, len(usable) >= _MANY) for n in usable]
-    rate_hz, middles = longest.rate_hz, longest.energy.middles
-    total = np.zeros(longest.signal.size, np.float32)
-    given = np.full(longest.signal.size, 1e-9, np.float32)
-    for view in views:
-        weight = between_middles(view.weights, middles, total.size)
-        total += weight * np.minimum(view.energy.height, _HIGHEST) ** 2
-        given += weight
-    total /= given
-    verdict = decide(normalise(np.sqrt(total, out=total), rate_hz), views, rate_hz, rule)
-    del total, given
-    samples = _r_peaks_of_the_best(
-        [traces[n] for n in usable], [qualities[n] for n in usable], verdict.positions
-    )
+    if len(usable) == 1 and (only := usable[0].beats) is not None:
+        return credible(only, usable[0].trace, usable[0].quality)
+    usable = _best_first(usable)
+    longest = max((one.trace for one in usable), key=lambda trace: trace.signal.size)
+    views = [_view(one, longest, len(usable) >= _MANY) for one in usable]
+    energy = normalise(_envelope_of_all(views), longest.rate_hz)
+    verdict = decide(energy, views, longest.rate_hz, rule)
+    samples = _r_peaks_of_the_best(usable, verdict.positions)
     nobodys = samples < 0
     samples[nobodys] = verdict.positions[nobodys] * longest.factor
     # Two leads may see the R peaks of neighbours in one place.
@@ -86,52 +70,67 @@ def fuse(
     return Beats(samples, verdict.confidence[kept])
 
 
-def _best_first(usable: Sequence[int], qualities: Sequence[Quality]) -> list[int]:
+def _best_first(usable: Sequence[Reading]) -> list[Reading]:
     """Order leads by what they are worth over the recording; those as good as the best by place."""
-    worth = {n: float(qualities[n].by_stretch.sum()) for n in usable}
-    ordered: list[int] = []
+    worth = {n: float(one.quality.by_stretch.sum()) for n, one in enumerate(usable)}
+    ordered: list[Reading] = []
     while worth:
         best = max(worth.values())
-        ordered.append(next(n for n in worth if worth[n] >= _AS_GOOD * best))
-        del worth[ordered[-1]]
+        first = next(n for n in worth if worth[n] >= _AS_GOOD * best)
+        ordered.append(usable[first])
+        del worth[first]
     return ordered
 
 
-def _r_peaks_of_the_best(
-    traces: Sequence[Trace], qualities: Sequence[Quality], positions: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _envelope_of_all(views: Sequence[View]) -> Float32s:
+    """The root of the mean square of what all views show, by their weights; a single row."""
+    middles = views[0].energy.middles
+    weights = np.concatenate([view.weights for view in views])
+    envelope = np.empty_like(views[0].energy.height)
+    for part in parts(envelope.size):
+        weight = between_middles(weights, middles, part)
+        heights = np.concatenate([view.energy.height[:, part] for view in views])
+        total = (weight * np.minimum(heights, _HIGHEST) ** 2).sum(axis=0)
+        np.sqrt(total / weight.sum(axis=0, initial=1e-9), out=envelope[0, part])
+    return envelope
+
+
+def _r_peaks_of_the_best(usable: Sequence[Reading], positions: Places) -> NDArray[np.int64]:
     """Take each R peak from the first lead that is worth something there and shows the beat.
 
     One that no lead shows is taken from the first that is worth something; where none is, it is -1.
     """
     samples = np.full(positions.size, -1, np.int64)
     for must_show in (True, False):
-        for trace, quality in zip(traces, qualities, strict=True):
+        for one in usable:
+            trace, by_stretch = one.trace, one.quality.by_stretch
             (open_ones,) = (samples < 0).nonzero()
             if not open_ones.size:
                 return samples
             theirs = open_ones[positions[open_ones] < trace.signal.size]
             at = positions[theirs]
-            counts = np.interp(at, trace.energy.middles, quality.by_stretch) > WORTHLESS
+            counts = np.interp(at, trace.energy.middles, by_stretch) > WORTHLESS
+            rows = np.zeros_like(at)
             if must_show:
-                half = int(_SHOWN_WITHIN_S * trace.rate_hz)
-                counts &= cut_around(trace.energy.height, at, half).max(axis=1) > _SHOWN
-            samples[theirs[counts]] = r_peaks(trace, at[counts])
+                near = around(trace.signal.size, rows, at, int(_SHOWN_WITHIN_S * trace.rate_hz))
+                counts &= trace.energy.height.take(near).max(axis=1) > _SHOWN
+            samples[theirs[counts]] = r_peaks(trace, rows[counts], at[counts])
     return samples
 
 
-def _view(trace: Trace, quality: Quality, longest: Trace, are_many: bool) -> View:
+def _view(reading: Reading, longest: Trace, are_many: bool) -> View:
     """Look at a lead as long as the longest one, and give nothing on it after its end."""
-    weights = quality.by_stretch**2 if are_many else quality.by_stretch
+    trace, weights = reading.trace, reading.quality.by_stretch[None] ** (2 if are_many else 1)
     missing = longest.signal.size - trace.signal.size
     if missing == 0:
         return View(trace.signal, trace.energy, weights)
-    after = (0, longest.energy.level.size - weights.size)
+    samples = ((0, 0), (0, missing))
+    stretches = ((0, 0), (0, longest.energy.middles.size - trace.energy.middles.size))
     energy = Energy(
-        np.pad(trace.energy.height, (0, missing)),
-        np.pad(trace.energy.level, after, mode="edge"),
-        np.pad(trace.energy.top, after),
-        np.pad(trace.energy.noise, after, mode="edge"),
+        np.pad(trace.energy.height, samples),
+        np.pad(trace.energy.level, stretches, mode="edge"),
+        np.pad(trace.energy.top, stretches),
+        np.pad(trace.energy.noise, stretches, mode="edge"),
         longest.energy.middles,
     )
-    return View(np.pad(trace.signal, (0, missing)), energy, np.pad(weights, after))
+    return View(np.pad(trace.signal, samples), energy, np.pad(weights, stretches))

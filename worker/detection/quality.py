@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,8 +49,8 @@ class Quality:
         return bool((self.by_stretch > WORTHLESS).any())
 
 
-def assess_quality(trace: Trace, beats: Beats | None) -> Quality:
-    """Say how far a lead can be trusted, and what is wrong with it.
+def assess_quality(trace: Trace, beats: Sequence[Beats | None]) -> list[Quality]:
+    """Say how far each lead can be trusted, and what is wrong with it.
 
     A stretch of 1.5 s is worth nothing where it is flat or disconnected. Elsewhere it is worth what
     the beats stand out over what lies between them (the ratio of heights in the band of the QRS,
@@ -62,17 +63,18 @@ def assess_quality(trace: Trace, beats: Beats | None) -> Quality:
     ----------
     trace : Trace
         From `condition`.
-    beats : Beats or None
-        Of the same trace; None where there are none.
+    beats : sequence of Beats or None
+        Of each lead of the trace; None where there are none.
 
     Returns
     -------
-    Quality
+    list of Quality
+        Of each lead.
     """
     energy, faults = trace.energy, trace.faults
     tops = energy.top * energy.level
-    quiet = (energy.top < _PRESENT) | (tops < LOWEST_SHARE * usual_top(tops))
-    disconnected = quiet & (_beside(quiet) | (quiet.size == 1))
+    quiet = (energy.top < _PRESENT) | (tops < LOWEST_SHARE * usual_top(tops)[:, None])
+    disconnected = quiet & (_beside(quiet) | (quiet.shape[1] == 1))
     # Whole stretches: where a lead goes flat and where it comes back there are steps.
     flat = faults.flat > 0
     hum = faults.hum / np.maximum(energy.level, 1e-12)
@@ -87,9 +89,14 @@ def assess_quality(trace: Trace, beats: Beats | None) -> Quality:
         "noise": ((energy.noise > _NOISY) | (sure < 0.5)) & ~flat & ~disconnected,
         "mains": (hum > _HUMMING) & ~flat,
     }
-    reasons = {name: float(marks.mean()) for name, marks in shares.items() if marks.any()}
     stretch_s = float(2 * energy.middles[0] / trace.rate_hz)
-    return Quality(float(by_stretch.mean()), by_stretch, stretch_s, reasons)
+    means = {name: marks.mean(axis=1).tolist() for name, marks in shares.items()}
+    return [
+        Quality(value, worth, stretch_s, {name: of[lead] for name, of in means.items() if of[lead]})
+        for lead, (value, worth) in enumerate(
+            zip(by_stretch.mean(axis=1).tolist(), by_stretch, strict=True)
+        )
+    ]
 
 
 def credible(beats: Beats, trace: Trace, quality: Quality) -> Beats:
@@ -103,23 +110,34 @@ def credible(beats: Beats, trace: Trace, quality: Quality) -> Beats:
     return Beats(beats.samples[kept], beats.confidence[kept])
 
 
-def _sureness(trace: Trace, beats: Beats | None) -> NDArray[np.float64]:
+def _sureness(trace: Trace, beats: Sequence[Beats | None]) -> NDArray[np.float64]:
     """The mean confidence of the beats in and next to each stretch; where there are none, 1/2."""
-    number = trace.energy.level.size
-    if beats is None or beats.samples.size == 0:
-        return np.zeros(number)
+    leads, number = trace.energy.level.shape
+    found = [(lead, of) for lead, of in enumerate(beats) if of is not None and of.samples.size]
+    sure = np.zeros((leads, number))
+    if not found:
+        return sure
+    samples = np.concatenate([of.samples for _, of in found])
+    confidence = np.concatenate([of.confidence for _, of in found])
+    rows = np.repeat([lead for lead, _ in found], [of.samples.size for _, of in found])
     length = 2 * trace.energy.middles[0] * trace.factor
-    where = np.minimum((beats.samples / length).astype(np.intp), number - 1)
-    three = np.ones(3)
-    sums = np.convolve(np.bincount(where, beats.confidence, number), three)[1:-1]
-    counts = np.convolve(np.bincount(where, None, number), three)[1:-1]
-    sure: NDArray[np.float64] = np.where(counts > 0, sums / np.maximum(counts, 1), 0.5)
+    where = np.minimum((samples / length).astype(np.intp), number - 1)
+    # As if all leads were one, with an empty stretch at either end of each.
+    where += rows * (number + 2) + 1
+    sums, counts = (
+        np.convolve(np.bincount(where, weights, leads * (number + 2)), np.ones(3), "same").reshape(
+            leads, -1
+        )[:, 1:-1]
+        for weights in (confidence, None)
+    )
+    those = [lead for lead, _ in found]
+    sure[those] = np.where(counts > 0, sums / np.maximum(counts, 1), 0.5)[those]
     return sure
 
 
 def _beside(marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Whether the stretch before or after is marked."""
-    beside = np.zeros(marks.size, np.bool_)
-    beside[1:] |= marks[:-1]
-    beside[:-1] |= marks[1:]
+    beside = np.zeros(marks.shape, np.bool_)
+    beside[:, 1:] |= marks[:, :-1]
+    beside[:, :-1] |= marks[:, 1:]
     return beside

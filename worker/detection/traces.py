@@ -1,8 +1,9 @@
-"""A lead, read once: everything that beats, quality and fusion need of it, and no more."""
+"""Leads, read once: everything that beats, quality and fusion need of them, and no more."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ _LOOKED_AT = 20_000
 
 @dataclass(frozen=True)
 class Trace:
-    """One lead without wander and spikes, at 100 to 200 Hz: each `factor`-th sample of it.
+    """Leads without wander and spikes, at 100 to 200 Hz: each `factor`-th sample, a row a lead.
 
     `signal` (float32) is in units of the lead's own range; `energy` says where QRS are; `faults`
     what the recording itself got wrong, for each stretch of `energy`.
@@ -49,15 +50,24 @@ class Trace:
         """Samples of the trace in a second."""
         return self.sampling_rate_hz / self.factor
 
+    def of(self, lead: int) -> Trace:
+        """One row alone, which is still a row."""
+        return replace(
+            self,
+            signal=self.signal[lead : lead + 1],
+            energy=self.energy.of(lead),
+            faults=self.faults.of(lead),
+        )
 
-def condition(samples: NDArray[Any], sampling_rate_hz: float | None) -> Trace:
-    """Read a lead: scale it to itself, take spikes and wander out, and see where its energy is.
+
+def condition(leads: Sequence[NDArray[Any]], sampling_rate_hz: float | None) -> Trace:
+    """Read leads: scale each to itself, take spikes and wander out, and see where its energy is.
 
     Parameters
     ----------
-    samples : ndarray of shape (number_of_samples,)
+    leads : sequence of ndarray, each of the same shape (number_of_samples,)
         int8, int16, int32, int64 or finite float64, in whatever unit, on whatever offset, of any
-        size. Left alone.
+        size. At least one. Left alone.
     sampling_rate_hz : float or None
         None when unknown.
 
@@ -74,55 +84,63 @@ def condition(samples: NDArray[Any], sampling_rate_hz: float | None) -> Trace:
         raise NotComputable("needs a sampling rate")
     if not LOWEST_RATE_HZ <= sampling_rate_hz <= HIGHEST_RATE_HZ:
         raise NotComputable("needs a sampling rate of 100 to 10,000 Hz")
-    if samples.size < SHORTEST_S * sampling_rate_hz:
+    number_of_samples = leads[0].size
+    if number_of_samples < SHORTEST_S * sampling_rate_hz:
         raise NotComputable("needs at least two seconds of samples")
     factor = decimation(sampling_rate_hz)
     rate_hz = sampling_rate_hz / factor
-    scaled = scale_to_itself(samples)
+    scaled = scale_to_themselves(leads)
     faults = find_faults(scaled, sampling_rate_hz, factor * stretch_length(rate_hz))
     slow = decimate(remove_spikes(scaled, sampling_rate_hz), factor)
     del scaled
     energy = normalise(qrs_envelope(slow, rate_hz), rate_hz)
-    return Trace(
-        sampling_rate_hz, samples.size, factor, remove_wander(slow, rate_hz), energy, faults
-    )
+    signal = remove_wander(slow, rate_hz)
+    return Trace(sampling_rate_hz, number_of_samples, factor, signal, energy, faults)
 
 
-def scale_to_itself(samples: NDArray[Any]) -> Float32s:
-    """Bring what a lead shows most of the time to -1…1; nothing overflows, nothing small is lost.
+def scale_to_themselves(leads: Sequence[NDArray[Any]]) -> Float32s:
+    """Bring what each lead shows most of the time to -1…1; no overflow, and nothing small is lost.
 
     Parameters
     ----------
-    samples : ndarray of shape (number_of_samples,)
+    leads : sequence of ndarray, each of the same shape (number_of_samples,)
         Integers of up to 64 bits or finite floats; at least one.
 
     Returns
     -------
-    ndarray of the same shape, float32
-        All zero when all samples are equal.
+    ndarray of shape (leads, number_of_samples), float32
+        All zero where all samples of a lead are equal.
+    """
+    scaled = np.empty((len(leads), leads[0].size))
+    with np.errstate(over="ignore"):
+        reaches = [_subtract_low(lead, row) for lead, row in zip(leads, scaled, strict=True)]
+        scaled /= np.array(reaches)[:, None]
+    scaled -= 1
+    return scaled.clip(-_LARGEST_RANGES, _LARGEST_RANGES, out=scaled).astype(np.float32)
+
+
+def _subtract_low(samples: NDArray[Any], out: NDArray[np.float64]) -> float:
+    """Give what lies over the lower end of a lead's range, and half of how far the range reaches.
+
+    Where all samples are equal they are the middle.
     """
     few = samples[:: max(1, samples.size // _LOOKED_AT)]
     rank = few.size // 100
     ranked = np.partition(few, [rank, few.size - 1 - rank])
     lowest, low, high, highest = (
-        int(value) if samples.dtype.kind == "i" else float(value)
-        for value in (samples.min(), ranked[rank], ranked[-1 - rank], samples.max())
+        value.item() for value in (samples.min(), ranked[rank], ranked[-1 - rank], samples.max())
     )
     if lowest == highest:
-        return np.zeros(samples.size, np.float32)
+        out[:] = 1
+        return 1
     if low == high:
         low, high = lowest, highest
     # Halves: the difference of two floats need not be one.
     reach = high / 2 - low / 2 or 1.0
-    scaled: NDArray[np.float64]
-    with np.errstate(over="ignore"):
-        if samples.dtype.kind == "i" and max(highest - low, low - lowest) < 2**63:
-            # Exact, whatever offset a small signal sits on.
-            scaled = np.subtract(samples, low, dtype=np.int64) / reach
-        else:
-            scaled = np.multiply(samples, 0.5, dtype=np.float64)
-            scaled -= low / 2
-            scaled /= reach / 2
-    scaled -= 1
-    np.clip(scaled, -_LARGEST_RANGES, _LARGEST_RANGES, out=scaled)
-    return scaled.astype(np.float32)
+    if samples.dtype.kind == "i" and max(highest - low, low - lowest) < 2**63:
+        # Exact, whatever offset a small signal sits on.
+        np.subtract(samples, low, out=out, dtype=np.int64)
+        return reach
+    np.multiply(samples, 0.5, out=out)
+    out -= low / 2
+    return reach / 2

@@ -30,6 +30,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from shared.errors import InsightsError
+from worker.detection.readings import Reading
 
 Scope = Literal["lead", "ecg"]
 Needed = Mapping[str, Any]
@@ -52,12 +53,20 @@ class Recording:
     unit: str | None = None
     # Counts of the converter for a millivolt.
     gain: float | None = None
+    # For each lead what reads it, and those beside it in the same breath.
+    readings: Sequence[Callable[[], Reading]] = ()
 
     @property
     def samples(self) -> NDArray[Any]:
         """Those of the one lead there is."""
         (lead,) = self.leads
         return lead
+
+    @property
+    def reading(self) -> Reading:
+        """What is seen in the one lead there is; raises `NotComputable` with the reason why not."""
+        (read,) = self.readings
+        return read()
 
     @property
     def counts_per_mv(self) -> float | None:

@@ -51,9 +51,9 @@ from __future__ import annotations
 from typing import Any
 
 from shared.errors import NotComputable
-from worker.detection.beats import Beats
 from worker.detection.fusion import fuse
 from worker.detection.quality import credible
+from worker.detection.readings import Reading
 from worker.insights import Needed, Recording
 
 VERSION = 2
@@ -72,16 +72,12 @@ def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
     """
     of_leads = needed["lead.quality"]
     if recording.scope == "lead":
-        beats: Beats | None = of_leads["_beats"]
-        if beats is None or not of_leads["_quality"].is_usable:
+        reading: Reading = of_leads["_reading"]
+        if reading.beats is None or not reading.quality.is_usable:
             raise NotComputable("needs a lead whose quality allows to see beats")
-        beats = credible(beats, of_leads["_trace"], of_leads["_quality"])
+        beats = credible(reading.beats, reading.trace, reading.quality)
     else:
-        read = [one for one in of_leads if one is not None]
-        traces, found, qualities = (
-            [one[name] for one in read] for name in ("_trace", "_beats", "_quality")
-        )
-        beats = fuse(traces, found, qualities)
+        beats = fuse([one["_reading"] for one in of_leads if one is not None])
     sure = {"confidence": round(float(beats.confidence.mean()), 4)} if beats.samples.size else {}
     return {
         "count": int(beats.samples.size),

@@ -37,11 +37,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.errors import NotComputable
-from worker.detection.beats import find_beats
 from worker.detection.faults import tells_mains
-from worker.detection.quality import assess_quality
-from worker.detection.traces import condition
 from worker.insights import Needed, Recording
 
 VERSION = 2
@@ -52,20 +48,15 @@ SCOPES = {"lead": ()}
 
 
 def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
-    """Read the lead once, and keep what was read, and the beats, for those who want to see them.
+    """Read the lead, and keep what was read for those who want to see it.
 
     Returns
     -------
     dict
-        The figures, of the reasons all that can be told; and `_trace`, `_beats` (None where there
-        are none) and `_quality` for others.
+        The figures, of the reasons all that can be told; and for others what was read, `_reading`.
     """
-    trace = condition(recording.samples, recording.sampling_rate_hz)
-    try:
-        beats = find_beats(trace)
-    except NotComputable:
-        beats = None
-    quality = assess_quality(trace, beats)
+    reading = recording.reading
+    quality = reading.quality
     return {
         "value": round(quality.value, 4),
         **{
@@ -73,7 +64,5 @@ def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
             for name in _REASONS
             if name != "mains" or tells_mains(recording.sampling_rate_hz)
         },
-        "_trace": trace,
-        "_beats": beats,
-        "_quality": quality,
+        "_reading": reading,
     }

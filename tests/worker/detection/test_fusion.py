@@ -20,22 +20,13 @@ from tests.worker.detection.synthetic import (
     hum,
     white_noise,
 )
-from worker.detection.beats import Beats, find_beats
+from worker.detection.beats import Beats
 from worker.detection.fusion import fuse
-from worker.detection.quality import assess_quality
-from worker.detection.traces import condition
+from worker.detection.readings import readings_of
 
 
 def fused(leads: Sequence[NDArray[Any]], sampling_rate_hz: float = 360) -> Beats:
-    traces = [condition(lead, sampling_rate_hz) for lead in leads]
-    beats: list[Beats | None] = []
-    for trace in traces:
-        try:
-            beats.append(find_beats(trace))
-        except NotComputable:
-            beats.append(None)
-    qualities = [assess_quality(*both) for both in zip(traces, beats, strict=True)]
-    found = fuse(traces, beats, qualities)
+    found = fuse([reading() for reading in readings_of(leads, sampling_rate_hz)])
     assert (np.diff(found.samples) > 0).all()
     assert ((found.samples >= 0) & (found.samples < max(lead.size for lead in leads))).all()
     assert np.isfinite(found.confidence).all()
@@ -172,7 +163,7 @@ def test_without_a_usable_lead_nothing_is_said() -> None:
     with pytest.raises(NotComputable, match="needs a lead"):
         fused([np.zeros(5000), np.full(5000, 7)])
     with pytest.raises(NotComputable, match="needs a lead"):
-        fuse([], [], [])
+        fuse([])
 
 
 @pytest.mark.parametrize("sampling_rate_hz", [100, 360, 1000])

@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shared.errors import NotComputable
 from tests.worker.detection.synthetic import as_counts, ecg, electrode_noise, hum, white_noise
-from worker.detection.beats import Beats, find_beats
+from worker.detection.beats import Beats
 from worker.detection.quality import Quality, assess_quality, credible
+from worker.detection.readings import Reading, read
 from worker.detection.traces import condition
 
 LARGEST = float(np.finfo(np.float64).max)
 REASONS = {"flat", "clipped", "disconnected", "noise", "mains"}
 
 
+def reading_of(samples: NDArray[Any], sampling_rate_hz: float = 360) -> Reading:
+    (reading,) = read(condition([samples], sampling_rate_hz))
+    return reading
+
+
 def quality_of(samples: NDArray[Any], sampling_rate_hz: float = 360) -> Quality:
-    trace = condition(samples, sampling_rate_hz)
-    try:
-        beats = find_beats(trace)
-    except NotComputable:
-        beats = None
-    quality = assess_quality(trace, beats)
+    quality = reading_of(samples, sampling_rate_hz).quality
     assert 0 <= quality.value <= 1
     assert ((quality.by_stretch >= 0) & (quality.by_stretch <= 1)).all()
     seconds = samples.size / sampling_rate_hz
@@ -123,9 +123,10 @@ def test_what_is_found_in_the_hum_of_an_open_lead_is_no_beat() -> None:
     one = ecg(70, 60)
     samples = one.plus(white_noise(one, 0.01)).samples
     samples[30 * 360 :] = hum(one, 1.0)[30 * 360 :]
-    trace = condition(samples, 360)
-    found = find_beats(trace)
-    said = credible(found, trace, assess_quality(trace, found)).samples
+    reading = reading_of(samples)
+    found = reading.beats
+    assert found is not None
+    said = credible(found, reading.trace, reading.quality).samples
     before = found.samples < 30 * 360
     # The hum is as regular as a heart.
     assert (~before).sum() > 50
@@ -199,12 +200,12 @@ def test_whole_moments_at_the_rail_are_clipped_and_not_flat(rail: float) -> None
 
 def test_quality_is_what_is_quiet_and_sure_squared_less_what_is_clipped() -> None:
     one = ecg(70, 30)
-    trace = condition(one.plus(white_noise(one, 0.01)).samples, 360)
-    beats = find_beats(trace)
-    whole = assess_quality(trace, beats).by_stretch
-    less_sure = assess_quality(trace, Beats(beats.samples, beats.confidence / 2)).by_stretch
-    assert less_sure == pytest.approx(whole / 4)
-    clipped = replace(trace.faults, clipped=np.full(whole.size, 0.5, np.float32))
-    at_the_rail = assess_quality(replace(trace, faults=clipped), beats)
+    reading = reading_of(one.plus(white_noise(one, 0.01)).samples)
+    trace, beats, whole = reading.trace, reading.beats, reading.quality.by_stretch
+    assert beats is not None
+    (less_sure,) = assess_quality(trace, [Beats(beats.samples, beats.confidence / 2)])
+    assert less_sure.by_stretch == pytest.approx(whole / 4)
+    clipped = replace(trace.faults, clipped=np.full((1, whole.size), 0.5, np.float32))
+    (at_the_rail,) = assess_quality(replace(trace, faults=clipped), [beats])
     assert at_the_rail.by_stretch == pytest.approx(0.75 * whole)
     assert at_the_rail.reasons == {"clipped": 1.0}

@@ -24,6 +24,12 @@ from worker.detection.beats import find_beats
 from worker.detection.traces import condition
 
 
+def beats_of(samples: NDArray[Any], sampling_rate_hz: float) -> NDArray[np.int64]:
+    (beats,) = find_beats(condition([samples], sampling_rate_hz))
+    assert beats is not None
+    return beats.samples
+
+
 @st.composite
 def spoiled(draw: st.DrawFn, lowest_snr_db: float) -> Ecg:
     """Any rate, rhythm, polarity and sampling rate, on wander and hum, under noise."""
@@ -75,7 +81,7 @@ def test_what_is_said_is_finite_and_in_order_whatever_spoils_it(data: st.DataObj
 @settings(max_examples=40, deadline=None)
 @given(spoiled(20))
 def test_under_little_noise_no_beat_is_missed_or_invented(one: Ecg) -> None:
-    found = find_beats(condition(one.samples, one.sampling_rate_hz)).samples
+    found = beats_of(one.samples, one.sampling_rate_hz)
     missed, invented, _ = errors(found, one)
     assert (missed, invented) == (0, 0)
 
@@ -93,8 +99,8 @@ def test_who_begins_later_finds_the_same_beats_earlier(
     one = ecg(rate_bpm, 30, sampling_rate_hz, seed=seed)
     samples = one.samples + white_noise(one, 0.01, seed)
     cut_off = int(cut_off_s * sampling_rate_hz)
-    whole = find_beats(condition(samples, sampling_rate_hz)).samples
-    later = find_beats(condition(samples[cut_off:], sampling_rate_hz)).samples + cut_off
+    whole = beats_of(samples, sampling_rate_hz)
+    later = beats_of(samples[cut_off:], sampling_rate_hz) + cut_off
     margin = 0.2 * sampling_rate_hz
     off = np.abs(whole[:, None] - later)
     for found, nearest in ((whole, off.min(axis=1)), (later, off.min(axis=0))):

@@ -101,8 +101,8 @@ def analyse(leads: Leads, **words: Any) -> dict[str, Any]:
 
 def of_most(leads: Sequence[Samples], sampling_rate_hz: float) -> NDArray[np.int64]:
     """Where more than half of the leads, each by itself, have a beat within the window."""
-    found = [find_beats(condition(lead, sampling_rate_hz)).samples for lead in leads]
-    at = np.sort(np.concatenate(found))
+    found = [beats for beats in find_beats(condition(leads, sampling_rate_hz)) if beats]
+    at = np.sort(np.concatenate([beats.samples for beats in found]))
     edges = np.flatnonzero(np.diff(at) > WINDOW_S * sampling_rate_hz) + 1
     clusters = [one for one in np.split(at, edges) if 2 * one.size > len(leads)]
     return np.array([np.median(one) for one in clusters]).astype(np.int64)
