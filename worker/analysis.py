@@ -20,6 +20,7 @@ OUR_FAULT = "could not be computed because of a fault on our side"
 NO_LEAD = "needs a lead"
 
 _LARGEST = float(np.finfo(np.float64).max)
+_NAMES, _PLAIN = {str}, {str, int, bool}
 
 # What an insight said, and what it keeps for others; or why it cannot be said.
 Said = dict[str, Any] | NotComputable
@@ -170,15 +171,17 @@ def _public(computed: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain(value: Any) -> bool:
     """Say whether JSON can hold this as it is: numpy's scalars, NaN and infinities it cannot."""
-    if type(value) is float:
+    kind = type(value)
+    if kind is float:
         return math.isfinite(value)
-    if type(value) is dict:
-        return all(type(key) is str and _is_plain(item) for key, item in value.items())
-    if type(value) is list:
-        return all(_is_plain(item) for item in value)
-    return type(value) in (str, int, bool)
+    if kind is dict:
+        return _NAMES.issuperset(map(type, value)) and all(map(_is_plain, value.values()))
+    if kind is list:
+        # Of thousands of beats, not one by one.
+        return _PLAIN.issuperset(map(type, value)) or all(map(_is_plain, value))
+    return kind in _PLAIN
 
 
 def subtract_baseline(samples: NDArray[Any], baseline: float) -> NDArray[Any]:

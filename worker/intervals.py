@@ -44,10 +44,13 @@ def accept(intervals_s: Seconds) -> Mask:
     mask = plausible(intervals_s)
     candidates = intervals_s[mask]
     if candidates.size:
-        mirrored = np.pad(candidates, NEIGHBOURS, mode="symmetric")
-        # Without itself: where two kinds of beats take turns, it would be the casting vote.
-        others = np.delete(sliding_window_view(mirrored, 2 * NEIGHBOURS + 1), NEIGHBOURS, axis=1)
-        around = np.median(others, axis=1)
+        # Mirrored at the ends; and without the interval itself, which would be the casting vote
+        # where two kinds of beats take turns.
+        steps = np.concatenate([np.arange(-NEIGHBOURS, 0), np.arange(1, NEIGHBOURS + 1)])
+        places = (np.arange(candidates.size)[:, None] + steps) % (2 * candidates.size)
+        others = candidates[np.minimum(places, 2 * candidates.size - 1 - places)]
+        others.partition([NEIGHBOURS - 1, NEIGHBOURS], axis=1)
+        around = others[:, NEIGHBOURS - 1 : NEIGHBOURS + 1].mean(axis=1)
         mask[mask] = np.abs(candidates - around) <= MOST_DEVIATION * around
     return mask
 

@@ -47,10 +47,11 @@ def find_beats(trace: Trace, rule: Rule = RULE) -> list[Beats | None]:
     view = View(trace.signal, energy, np.ones(energy.level.shape))
     verdict = decide(energy, [view], trace.rate_hz, rule)
     samples = r_peaks(trace, verdict.rows, verdict.positions)
-    bounds = verdict.rows.searchsorted(np.arange(len(trace.signal) + 1))
+    bounds = verdict.rows.searchsorted(np.arange(len(trace.signal) + 1)).tolist()
+    highest = energy.height.max(axis=1)
     return [
-        Beats(samples[begin:end], verdict.confidence[begin:end]) if height.any() else None
-        for height, (begin, end) in zip(energy.height, itertools.pairwise(bounds), strict=True)
+        Beats(samples[begin:end], verdict.confidence[begin:end]) if top > 0 else None
+        for top, (begin, end) in zip(highest, itertools.pairwise(bounds), strict=True)
     ]
 
 

@@ -15,6 +15,7 @@ FLAT_S = 2.0
 # No wave's top is level for so long; and a slower one may not reach the rail again and again.
 _RAIL_S = 0.01
 _PIECES = 6
+_PIECES_AT_ONCE = 256
 # Of the sampling rate, what is told from its alias.
 _HIGHEST_SHARE = 0.45
 _MAINS_HZ = (50.0, 60.0)
@@ -63,13 +64,14 @@ def find_faults(samples: Float32s, sampling_rate_hz: float, length: int) -> Faul
     highest = np.maximum.reduceat(used, pieces, axis=1)
     flat = _long_runs(lowest == highest, int(FLAT_S * sampling_rate_hz * _PIECES / length))
     clipped = np.zeros(flat.shape, np.bool_)
-    most_at_rail = max(2, _RAIL_S * sampling_rate_hz)
     for rails, reached in ((lowest.min(axis=1), lowest), (highest.max(axis=1), highest)):
         # Few pieces reach it: these alone are looked through. What rests there for good is flat.
-        for lead, piece in np.argwhere((reached == rails[:, None]) & ~flat):
-            begin = pieces[piece]
-            at_rail = used[lead, begin : begin + length // _PIECES] == rails[lead]
-            clipped[lead, piece] |= np.count_nonzero(at_rail) > most_at_rail
+        rows, those = ((reached == rails[:, None]) & ~flat).nonzero()
+        for begin in range(0, rows.size, _PIECES_AT_ONCE):
+            row, piece = (of[begin : begin + _PIECES_AT_ONCE] for of in (rows, those))
+            inside = pieces[piece, None] + np.arange(length // _PIECES)
+            at_rail = (used[row[:, None], inside] == rails[row, None]).sum(axis=1)
+            clipped[row, piece] |= at_rail > max(2, _RAIL_S * sampling_rate_hz)
     hum = _hum(used.reshape(-1, length), sampling_rate_hz).reshape(leads, number)
     return Faults(_share(flat), _share(clipped), hum)
 

@@ -82,7 +82,7 @@ def assess_quality(trace: Trace, beats: Sequence[Beats | None]) -> list[Quality]
     by_stretch = np.square((1 - energy.noise.astype(np.float64)) * sure)
     by_stretch *= (1 - 0.5 * faults.clipped) / (1 + _HUM_COSTS * hum)
     by_stretch[flat | disconnected] = 0
-    shares = {
+    marks = {
         "flat": flat,
         "clipped": faults.clipped > 0,
         "disconnected": disconnected & ~flat,
@@ -90,12 +90,13 @@ def assess_quality(trace: Trace, beats: Sequence[Beats | None]) -> list[Quality]
         "mains": (hum > _HUMMING) & ~flat,
     }
     stretch_s = float(2 * energy.middles[0] / trace.rate_hz)
-    means = {name: marks.mean(axis=1).tolist() for name, marks in shares.items()}
+    values = by_stretch.mean(axis=1).tolist()
+    shares = np.array(list(marks.values())).mean(axis=2).T.tolist()
     return [
-        Quality(value, worth, stretch_s, {name: of[lead] for name, of in means.items() if of[lead]})
-        for lead, (value, worth) in enumerate(
-            zip(by_stretch.mean(axis=1).tolist(), by_stretch, strict=True)
+        Quality(
+            value, worth, stretch_s, {name: one for name, one in zip(marks, of, strict=True) if one}
         )
+        for value, worth, of in zip(values, by_stretch, shares, strict=True)
     ]
 
 
