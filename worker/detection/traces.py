@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -143,4 +144,5 @@ def _subtract_low(samples: NDArray[Any], out: NDArray[np.float64]) -> float:
         return reach
     np.multiply(samples, 0.5, out=out)
     out -= low / 2
-    return reach / 2
+    # The half of the smallest number there is would be none.
+    return max(reach / 2, math.ulp(0.0))

@@ -214,6 +214,7 @@ UGLY: dict[str, NDArray[Any]] = {
     "largest and smallest": np.array([LARGEST, -LARGEST, 5e-324, -5e-324, 0.0] * 400),
     "only the largest": np.array([LARGEST, -LARGEST] * 1000),
     "the smallest": np.array([5e-324, 0.0] * 1000),
+    "half of them the smallest": np.array([1e-323, 0.0] * 1000),
     "noise": np.random.default_rng(3).integers(-500, 500, 5_000, np.int16),
     "one step": np.repeat(np.array([0, 100], np.int16), 1000),
     "one impulse": np.eye(1, 2000, 1000)[0],
