@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from shared.errors import NotComputable
 from worker.detection.beats import Beats, find_beats
 from worker.detection.decisions import RULE, Rule
 from worker.detection.quality import Quality, assess_quality
@@ -77,7 +78,15 @@ class _Group:
         return read(condition(self._leads, self._sampling_rate_hz))
 
     def reading(self, lead: int) -> Reading:
-        return self._readings[lead]
+        try:
+            return self._readings[lead]
+        except NotComputable:
+            raise
+        except Exception:
+            if len(self._leads) == 1:
+                raise
+            # A fault of ours in one lead takes no other along.
+            return _Group([self._leads[lead]], self._sampling_rate_hz).reading(0)
 
 
 def _groups(sizes: Sequence[int]) -> list[list[int]]:

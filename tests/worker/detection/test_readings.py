@@ -105,6 +105,15 @@ def test_leads_are_read_when_one_is_asked_for_and_once() -> None:
     assert [base is seen.base for base in bases] == [True, True, False]
 
 
+def test_a_lead_that_breaks_the_detector_takes_no_other_along() -> None:
+    good = as_counts(ecg(70, 10).samples)
+    broken = np.full(good.size, "no number")
+    first, second, third = readings_of([good, broken, good], 360.0)
+    assert read(first) == read(third) == read(*readings_of([good], 360.0))
+    with pytest.raises(TypeError):
+        second()
+
+
 def test_long_leads_are_read_one_by_one() -> None:
     long = np.tile(as_counts(ecg(70, 10).samples), 40)
     one, other = readings_of([long, long], 360.0)
