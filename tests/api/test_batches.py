@@ -564,13 +564,16 @@ def test_too_many_lines_are_refused_and_those_before_are_kept(
 
 def test_a_user_who_is_erased_meanwhile_stores_nothing_more(door: Door) -> None:
     bob = door.user("bob")
+    lines = [f"{good(n)}\n".encode() for n in range(2 * LINES_PER_MESSAGE)]
+    # One chunk is stored by then, and some lines wait for the second.
+    there = LINES_PER_MESSAGE + 6
 
     def part() -> Iterable[bytes]:
-        yield b"".join(f"{good(n)}\n".encode() for n in range(70))
+        yield b"".join(lines[:there])
         with transaction(door.engine) as connection:
             connection.execute(delete(Ecg))
             connection.execute(delete(User))
-        yield b"".join(f"{good(n)}\n".encode() for n in range(70, 140))
+        yield b"".join(lines[there:])
 
     answer = post_in_parts(door, bob, part())
     assert answer.status_code in {401, 409}
