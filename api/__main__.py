@@ -33,6 +33,7 @@ DRAIN_S = 25
 HEADER_TIMEOUT_MS = 15_000
 
 # From malloc.h.
+_M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 
@@ -82,10 +83,13 @@ def _on_signal(act: Callable[[], None]) -> None:
 def _give_memory_back() -> None:
     """Have large arrays returned to the system as soon as they are freed, where glibc can."""
     # By itself it takes each large array that is freed as a hint to keep the next one, in each of
-    # its many arenas: after a few large uploads the process would stay at its peak.
+    # its many arenas: after a few large uploads the process would stay at its peak. What is
+    # returned has to be fetched again page by page, which for arrays of ten seconds of twelve
+    # leads takes as long as reading them: these, and as much as holds a few, are kept.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 2**17)
+        mallopt(_M_MMAP_THRESHOLD, 2**20)
+        mallopt(_M_TRIM_THRESHOLD, 2**22)
         mallopt(_M_ARENA_MAX, 4)
 
 
