@@ -19,7 +19,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text, tuple_
 from sqlalchemy.exc import DatabaseError
 
-from shared import database
+from shared import database, sqlite_log
 from shared.database import reading, transaction
 from shared.errors import ServiceError
 from shared.migrations.schema import current_revision, newest_revision, upgrade
@@ -180,7 +180,7 @@ def _copy_to(source: Engine, target_url: str) -> dict[str, int]:
     try:
         copied = copy(source, target)
         # What is in SQLite's log belongs into the file that is carried away.
-        database.forget_erased(target)
+        sqlite_log.empty(target)
     finally:
         target.dispose()
     return copied

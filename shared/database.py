@@ -138,8 +138,8 @@ def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> 
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     # The relay brings the log into the file every second; an upload that has to do it, because so
-    # many pages have gathered, waits ten times as long as its neighbours. This many gather only
-    # where there is no relay.
+    # many pages have gathered (160 MB), waits ten times as long as its neighbours. So many gather
+    # where there is no relay, or somebody reads for long, as a backup does.
     cursor.execute("PRAGMA wal_autocheckpoint = 40000")
     cursor.execute("PRAGMA foreign_keys = ON")
     # Erased means erased: overwrite what DELETE frees.
@@ -217,39 +217,3 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """
     with translated(), engine.connect() as connection:
         yield connection
-
-
-def bring_log_home(engine: Engine) -> None:
-    """Bring what SQLite's write-ahead log holds into its file, while others write.
-
-    Raises
-    ------
-    DatabaseUnavailable : the database is away.
-    """
-    if engine.dialect.name == "sqlite":
-        with translated(), engine.connect() as connection:
-            # Inside a transaction it would wait for itself.
-            connection.connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()
-
-
-def forget_erased(engine: Engine) -> None:
-    """Have what was erased leave SQLite's write-ahead log as well; PostgreSQL sees to its own.
-
-    Raises
-    ------
-    DatabaseUnavailable : the database is away.
-    """
-    # Nobody can write while the log is emptied: it is to have next to nothing in it by then.
-    bring_log_home(engine)
-    if engine.dialect.name == "sqlite":
-        with translated(), engine.connect() as connection:
-            # Inside a transaction it would wait for itself; and while it waits for a reader, as a
-            # backup is for minutes, nobody else can write: another time, then.
-            driver = connection.connection.cursor()
-            [patience_ms] = driver.execute("PRAGMA busy_timeout").fetchone()
-            driver.execute("PRAGMA busy_timeout = 100")
-            try:
-                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            finally:
-                driver.execute(f"PRAGMA busy_timeout = {patience_ms}")
-                driver.close()

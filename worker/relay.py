@@ -23,7 +23,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import Engine, and_, delete, insert, not_, select
 from sqlalchemy.exc import IntegrityError
 
-from shared import database, logs
+from shared import database, logs, sqlite_log
 from shared.broker import Broker
 from shared.catalogue import row_of
 from shared.database import now_s, reading, transaction
@@ -86,9 +86,9 @@ class Relay:
                 publish_catalogue(self._engine)
                 self._is_published = True
             if self._rounds % ROUNDS_A_TIDYING == 0:
-                database.forget_erased(self._engine)
+                sqlite_log.empty(self._engine)
             else:
-                database.bring_log_home(self._engine)
+                sqlite_log.bring_home(self._engine)
             self._rounds += 1
             rung = self._ring()
         except (DatabaseUnavailable, redis.RedisError, OperationalError) as error:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, select, text, update
 
-from shared import database
+from shared import database, sqlite_log
 from shared.errors import DatabaseDamaged, DatabaseUnavailable
 from shared.models import Ecg
 from tests.parts import another_database, damage, open_postgresql
@@ -97,7 +97,7 @@ def test_the_log_is_brought_home_while_somebody_writes(
         connection.exec_driver_sql("INSERT INTO things VALUES ('written')")
     with database.transaction(sqlite_engine) as writer:
         writer.exec_driver_sql("INSERT INTO things VALUES ('not yet')")
-        database.bring_log_home(sqlite_engine)
+        sqlite_log.bring_home(sqlite_engine)
         # Without the log beside it.
         shutil.copy(path, tmp_path / "copy.db")
     with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
@@ -114,7 +114,7 @@ def test_a_file_that_is_damaged_says_so_whatever_is_done_with_it(
     with pytest.raises(DatabaseDamaged), database.transaction(sqlite_engine) as connection:
         connection.execute(update(Ecg).values(attempts=1))
     with pytest.raises(DatabaseDamaged):
-        database.forget_erased(sqlite_engine)
+        sqlite_log.empty(sqlite_engine)
 
 
 @pytest.mark.parametrize("state", ["data_corrupted", "index_corrupted"])
