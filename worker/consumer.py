@@ -7,9 +7,12 @@ given some of it, and gets to it, stays for half a minute until somebody hears t
 
 from __future__ import annotations
 
+import structlog
 from celery.worker import state
 from celery.worker.consumer import Consumer as CelerysConsumer
 from kombu.common import ignore_errors
+
+log = structlog.get_logger(__name__)
 
 
 class Consumer(CelerysConsumer):  # type: ignore[misc]
@@ -26,7 +29,11 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
         # Nothing that a child was given is forgotten.
         self.pool.flush = None
         unbegun = set(state.reserved_requests) - set(state.active_requests)
-        with ignore_errors(self):
-            self.task_consumer.cancel()
-            channel = self.task_consumer.channel
-            channel.hand_back({request.message.delivery_tag for request in unbegun})
+        try:
+            with ignore_errors(self):
+                self.task_consumer.cancel()
+                channel = self.task_consumer.channel
+                channel.hand_back({request.message.delivery_tag for request in unbegun})
+        except AttributeError:
+            # Celery takes it for a consumer that has no `close`, and says nothing.
+            log.exception("messages not handed back")

@@ -54,7 +54,9 @@ class QoS(redis.QoS):
 
     def hand_back(self, unbegun: Container[str]) -> None:
         """Lay these into their queue again, the oldest to be taken first."""
-        for tag in [tag for tag in reversed(self._delivered) if tag in unbegun]:
+        # Once: told again to end, another worker may have it by then.
+        kept = [tag for tag in reversed(self._delivered) if tag not in self._dirty]
+        for tag in [tag for tag in kept if tag in unbegun]:
             self.restore_by_tag(tag)
             self._quick_ack(tag)
 
