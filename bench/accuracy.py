@@ -26,7 +26,7 @@ from bench.tables import print_table
 from worker.detection.beats import find_beats
 from worker.detection.decisions import RULE, Rule
 from worker.detection.fusion import fuse
-from worker.detection.readings import read, readings_of
+from worker.detection.readings import look_at, readers_of
 from worker.detection.traces import condition
 
 FOLDS = 5
@@ -55,7 +55,7 @@ def detect(record: Record) -> Found:
     began_s = time.perf_counter()
     first = beats_of(record.leads[0], record.sampling_rate_hz)
     middle_s = time.perf_counter()
-    fused = fuse([one() for one in readings_of(record.leads, record.sampling_rate_hz)]).samples
+    fused = fuse([one() for one in readers_of(record.leads, record.sampling_rate_hz)]).samples
     return Found(first, fused, middle_s - began_s, time.perf_counter() - middle_s)
 
 
@@ -74,7 +74,7 @@ def _scores_of_rules(number: int) -> list[Score]:
     """One record under every rule of the grid."""
     record = _reference()[number]
     trace = condition(record.leads, record.sampling_rate_hz)
-    return [score(record, fuse(read(trace, rule), rule).samples) for rule in GRID]
+    return [score(record, fuse(look_at(trace, rule), rule).samples) for rule in GRID]
 
 
 def cross_validate() -> None:

@@ -19,7 +19,7 @@ from bench.records import Record
 from bench.scores import WINDOW_S, pair
 from bench.tables import print_table
 from worker.analysis import analyse_ecg
-from worker.detection.readings import read
+from worker.detection.readings import look_at
 from worker.detection.traces import condition
 
 DECIBELS = (24, 18, 12, 6, 0, -6)
@@ -46,7 +46,7 @@ class Trial:
 
 def attempt(name: str, samples: NDArray[np.generic], record: Record) -> Trial:
     """Find beats in one lead, and see where they are wrong."""
-    (reading,) = read(condition([samples], record.sampling_rate_hz))
+    (reading,) = look_at(condition([samples], record.sampling_rate_hz))
     found, quality = reading.beats, reading.quality
     assert found is not None
     pairs = pair(record.beats, found.samples, WINDOW_S * record.sampling_rate_hz)

@@ -13,14 +13,14 @@ import structlog
 from numpy.typing import NDArray
 
 from shared.errors import DamagedSignal, NotComputable
-from worker.detection.readings import readings_of
+from worker.detection.readings import readers_of
 from worker.insights import Insight, Recording, Step, find_insights, find_steps
 
 OUR_FAULT = "could not be computed because of a fault on our side"
 NO_LEAD = "needs a lead"
 
 _LARGEST = float(np.finfo(np.float64).max)
-_NAMES, _PLAIN = {str}, {str, int, bool}
+_KEY_TYPES, _PLAIN_TYPES = {str}, {str, int, bool}
 
 # What an insight said, and what it keeps for others; or why it cannot be said.
 Said = dict[str, Any] | NotComputable
@@ -70,11 +70,11 @@ def analyse_ecg(
     if len(names) != len(leads):
         raise DamagedSignal("The stored samples do not belong to the leads of this ECG.")
     relative = [subtract_baseline(lead, baseline) for lead in leads]
-    readings = readings_of(relative, sampling_rate_hz)
-    whole = Recording("ecg", relative, sampling_rate_hz, unit, gain, readings)
+    readers = readers_of(relative, sampling_rate_hz)
+    whole = Recording("ecg", relative, sampling_rate_hz, unit, gain, readers)
     ones = [
-        Recording("lead", [lead], sampling_rate_hz, unit, gain, [reading])
-        for lead, reading in zip(relative, readings, strict=True)
+        Recording("lead", [lead], sampling_rate_hz, unit, gain, [reader])
+        for lead, reader in zip(relative, readers, strict=True)
     ]
 
     shown_of_leads: list[dict[str, Any]] = [{} for _ in ones]
@@ -177,11 +177,11 @@ def _is_plain(value: Any) -> bool:
     if kind is float:
         return math.isfinite(value)
     if kind is dict:
-        return _NAMES.issuperset(map(type, value)) and all(map(_is_plain, value.values()))
+        return _KEY_TYPES.issuperset(map(type, value)) and all(map(_is_plain, value.values()))
     if kind is list:
         # Of thousands of beats, not one by one.
-        return _PLAIN.issuperset(map(type, value)) or all(map(_is_plain, value))
-    return kind in _PLAIN
+        return _PLAIN_TYPES.issuperset(map(type, value)) or all(map(_is_plain, value))
+    return kind in _PLAIN_TYPES
 
 
 def subtract_baseline(samples: NDArray[Any], baseline: float) -> NDArray[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.detection.decisions import RULE, Rule, View, decide
-from worker.detection.filters import Float32s, Places, around
+from worker.detection.rows import Float32s, Places, around
 from worker.detection.traces import Trace
 
 # From the middle of a QRS its R peak is so far away, at most; and the other polarity is the

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.detection.energy import Energy, at_places
-from worker.detection.filters import Float32s, Places, around, find_humps, running_median
+from worker.detection.rows import Float32s, Places, around, find_humps, running_median
 from worker.detection.stories import best_stories
 
 

@@ -8,14 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.detection.filters import (
-    Float32s,
-    Places,
-    around,
-    find_humps,
-    parts,
-    running_median,
-)
+from worker.detection.rows import Float32s, Places, around, find_humps, parts, running_median
 
 # Long enough for a beat at 40 bpm; slower hearts have one in most stretches, and medians do.
 STRETCH_S = 1.5

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.detection.filters import Float32s
+from worker.detection.rows import Float32s
 
 # A heart that is silent for so long, P and T waves and noise included, is not being recorded.
 FLAT_S = 2.0

@@ -1,8 +1,5 @@
 """Filters with linear phase, designed in seconds and hertz so that no sampling rate is special.
 
-Signals are in rows, a lead each: what numpy costs a call, it costs once for all of them. What lies
-at some places of them is told by two arrays that go together: `rows`, and `at` in these.
-
 All that scipy would do here is a few lines of numpy that take no longer, and importing scipy.signal
 takes a fresh worker most of a second and 80 MB.
 """
@@ -10,14 +7,11 @@ takes a fresh worker most of a second and 80 MB.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Float32s = NDArray[np.float32]
-Places = NDArray[np.intp]
+from worker.detection.rows import Float32s, hold_ends, parts
 
 # QRS energy peaks between 10 and 20 Hz, T waves and wander lie below, muscles above (Thakor,
 # Webster & Tompkins 1984, doi 10.1109/TBME.1984.325393): a Gaussian band of 18 ± 6 Hz.
@@ -29,7 +23,6 @@ WANDER_S = 0.6
 SPIKE_S = 0.0025
 
 _HALF_TAPS = 5
-_AT_ONCE = 1 << 16
 
 
 def decimation(sampling_rate_hz: float) -> int:
@@ -67,7 +60,7 @@ def decimate(samples: Float32s, factor: int) -> Float32s:
         return samples
     taps = _low_pass(factor)
     kept = samples.shape[1] // factor
-    held = _hold_ends(samples, _HALF_TAPS * factor)[:, : (kept + len(taps) - 1) * factor]
+    held = hold_ends(samples, _HALF_TAPS * factor)[:, : (kept + len(taps) - 1) * factor]
     decimated = np.zeros((len(samples), kept), np.float32)
     # Only what is kept is computed: a short sum for each place between two kept samples.
     for place in range(factor):
@@ -81,7 +74,7 @@ def remove_wander(signal: Float32s, rate_hz: float) -> Float32s:
     length = 2 * half + 1
     leads, size = signal.shape
     sums = np.zeros((leads, size + length))
-    sums[:, 1:] = _hold_ends(signal, half)
+    sums[:, 1:] = hold_ends(signal, half)
     np.add.accumulate(sums, axis=1, out=sums)
     without = np.empty_like(signal)
     # Doubles for all of them would be the most memory that a lead ever takes.
@@ -107,89 +100,8 @@ def qrs_envelope(signal: Float32s, rate_hz: float) -> Float32s:
         One smooth hump for each QRS, its top where the QRS is.
     """
     even, odd = _wavelet(rate_hz)
-    held = _hold_ends(signal, even.size // 2)
+    held = hold_ends(signal, even.size // 2)
     return np.hypot(_correlate(held, even), _correlate(held, odd))
-
-
-def running_median(values: NDArray[Any], counts: NDArray[np.intp], width: int) -> NDArray[Any]:
-    """The median of each value and its neighbours in its row, `width` (odd) in all.
-
-    Near the ends it is that of the first or last so many: held or mirrored, one odd value there
-    would be the majority. Where there are fewer, and an even number of them, it is the lower of the
-    two in the middle: what stands out is an artefact more often than the rule.
-
-    Parameters
-    ----------
-    values : ndarray of shape (number_of_values,)
-        Those of each row after those of the row before.
-    counts : ndarray of shape (rows,)
-        How many values each row has.
-    width : int
-
-    Returns
-    -------
-    ndarray of the shape of `values`
-    """
-    widths, ends = np.minimum(counts, width), counts.cumsum()
-    rows, numbers = np.arange(counts.size).repeat(counts), np.arange(values.size)
-    halves = ((widths - 1) // 2)[rows]
-    begins = (numbers - halves).clip((ends - counts)[rows], (ends - widths)[rows])
-    places = begins[:, None] + np.arange(width)
-    windows = values.take(places, mode="clip")
-    # What is beyond a row that is narrower than a window is higher than anything in it.
-    windows[places >= ends[rows, None]] = np.inf
-    windows.sort(axis=1)
-    medians: NDArray[Any] = windows[numbers, halves]
-    return medians
-
-
-def around(size: int, rows: Places, at: Places, half: int) -> Places:
-    """Give the places around each place, `half` to either side, to `take` from rows of a size.
-
-    The ends of a row go on.
-    """
-    places = at[:, None] + np.arange(-half, half + 1)
-    places.clip(0, size - 1, out=places)
-    places += rows[:, None] * size
-    return places
-
-
-def parts(size: int) -> Iterator[slice]:
-    """Cut so many samples into parts: what is needed on the way does not grow with them."""
-    for begin in range(0, size, _AT_ONCE):
-        yield slice(begin, min(begin + _AT_ONCE, size))
-
-
-def highest_within(values: Float32s, half: int) -> Float32s:
-    """For every sample the largest one that is at most so many samples away in its row."""
-    highest, reach, width = _hold_ends(values, half), 1, 2 * half + 1
-    # Twice as far with each step.
-    while reach < width:
-        step = min(reach, width - reach)
-        highest = np.maximum(highest[:, :-step], highest[:, step:])
-        reach += step
-    return highest
-
-
-def find_humps(values: Float32s, lowest: float, nearest: int) -> tuple[Places, Places]:
-    """Where it is highest among all that is less than `nearest` samples away, and over `lowest`."""
-    is_top = values >= lowest
-    is_top &= values == highest_within(values, nearest - 1)
-    # Of a level top the first; and what goes on rising at an end has its top elsewhere.
-    is_top[:, 1:] &= values[:, 1:] > values[:, :-1]
-    is_top[:, [0, -1]] = False
-    rows, at = is_top.nonzero()
-    return rows, at
-
-
-def _hold_ends(samples: NDArray[Any], number: int) -> NDArray[Any]:
-    """Go on with the first and the last sample, so that no step is seen at the ends."""
-    leads, size = samples.shape
-    held = np.empty((leads, size + 2 * number), samples.dtype)
-    held[:, :number] = samples[:, :1]
-    held[:, number : number + size] = samples
-    held[:, number + size :] = samples[:, -1:]
-    return held
 
 
 def _correlate(held: Float32s, taps: Float32s) -> Float32s:

@@ -11,9 +11,9 @@ from shared.errors import NotComputable
 from worker.detection.beats import Beats, r_peaks
 from worker.detection.decisions import RULE, Rule, View, decide
 from worker.detection.energy import Energy, between_middles, normalise
-from worker.detection.filters import Float32s, Places, around, parts
-from worker.detection.quality import WORTHLESS, credible
-from worker.detection.readings import Reading
+from worker.detection.quality import WORTHLESS
+from worker.detection.readings import NO_BEATS, Reading
+from worker.detection.rows import Float32s, Places, around, parts
 from worker.detection.traces import Trace
 
 # A beat counts for so much in one lead; an artefact must not outvote the others.
@@ -52,11 +52,11 @@ def fuse(readings: Sequence[Reading], rule: Rule = RULE) -> Beats:
     NotComputable
         No lead is worth anything anywhere.
     """
-    usable = [one for one in readings if one.quality.is_usable and one.beats]
+    usable = [one for one in readings if one.shows_beats]
     if not usable:
-        raise NotComputable("needs a lead whose quality allows to see beats")
-    if len(usable) == 1 and (only := usable[0].beats) is not None:
-        return credible(only, usable[0].trace, usable[0].quality)
+        raise NotComputable(NO_BEATS)
+    if len(usable) == 1:
+        return usable[0].credible_beats()
     usable = _best_first(usable)
     longest = max((one.trace for one in usable), key=lambda trace: trace.signal.size)
     views = [_view(one, longest, len(usable) >= _MANY) for one in usable]

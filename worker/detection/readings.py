@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +13,16 @@ from numpy.typing import NDArray
 from shared.errors import NotComputable
 from worker.detection.beats import Beats, find_beats
 from worker.detection.decisions import RULE, Rule
-from worker.detection.quality import Quality, assess_quality
+from worker.detection.quality import Quality, assess_quality, credible
 from worker.detection.traces import Trace, condition
 
 # Of short leads most of the time is what numpy costs a call, and many are looked at together: so
 # many samples. Longer leads are looked at one by one, or memory would grow with their number.
 _TOGETHER = 1 << 17
+
+NO_BEATS = "needs a lead whose quality allows to see beats"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,19 @@ class Reading:
     beats: Beats | None
     quality: Quality
 
+    @property
+    def shows_beats(self) -> bool:
+        """Whether there is a moment at which they can be seen."""
+        return self.beats is not None and self.quality.is_usable
 
-def readings_of(
+    def credible_beats(self) -> Beats:
+        """The beats that are more than a guess; raises `NotComputable` where none can be seen."""
+        if self.beats is None or not self.shows_beats:
+            raise NotComputable(NO_BEATS)
+        return credible(self.beats, self.trace, self.quality)
+
+
+def readers_of(
     leads: Sequence[NDArray[Any]], sampling_rate_hz: float | None
 ) -> list[Callable[[], Reading]]:
     """Give for each lead what reads it: the same as would be read of it without the others.
@@ -48,15 +64,15 @@ def readings_of(
     list of functions
         In the order of the leads; each raises `NotComputable` where its lead cannot be read.
     """
-    readings: dict[int, Callable[[], Reading]] = {}
+    readers: dict[int, Callable[[], Reading]] = {}
     for numbers in _groups([lead.size for lead in leads]):
         group = _Group([leads[number] for number in numbers], sampling_rate_hz)
         for place, number in enumerate(numbers):
-            readings[number] = functools.partial(group.reading, place)
-    return [readings[number] for number in range(len(leads))]
+            readers[number] = functools.partial(group.reading, place)
+    return [readers[number] for number in range(len(leads))]
 
 
-def read(trace: Trace, rule: Rule = RULE) -> list[Reading]:
+def look_at(trace: Trace, rule: Rule = RULE) -> list[Reading]:
     """Find the beats of each lead of a trace, and say how far it can be trusted."""
     beats = find_beats(trace, rule)
     qualities = assess_quality(trace, beats)
@@ -74,19 +90,26 @@ class _Group:
         self._sampling_rate_hz = sampling_rate_hz
 
     @functools.cached_property
-    def _readings(self) -> list[Reading]:
-        return read(condition(self._leads, self._sampling_rate_hz))
-
-    def reading(self, lead: int) -> Reading:
+    def _together(self) -> list[Reading] | None:
+        """None where one of several breaks it: a fault of ours takes no other lead along."""
         try:
-            return self._readings[lead]
+            return look_at(condition(self._leads, self._sampling_rate_hz))
         except NotComputable:
             raise
         except Exception:
             if len(self._leads) == 1:
                 raise
-            # A fault of ours in one lead takes no other along.
-            return _Group([self._leads[lead]], self._sampling_rate_hz).reading(0)
+            # What only happens to leads beside others would be seen nowhere else.
+            log.exception("%d leads are read one by one", len(self._leads))
+            return None
+
+    @functools.cached_property
+    def _alone(self) -> list[_Group]:
+        return [_Group([lead], self._sampling_rate_hz) for lead in self._leads]
+
+    def reading(self, lead: int) -> Reading:
+        together = self._together
+        return self._alone[lead].reading(0) if together is None else together[lead]
 
 
 def _groups(sizes: Sequence[int]) -> list[list[int]]:

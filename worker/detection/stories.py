@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.detection.filters import Places
+from worker.detection.rows import Places
 
 # Ventricles do not beat again sooner; 0.4 s times the root of the RR interval is about how long a
 # T wave lasts (QT, Bazett 1920); a gap is unusual from one and a half intervals on, and each

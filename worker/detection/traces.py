@@ -14,13 +14,13 @@ from shared.errors import NotComputable
 from worker.detection.energy import Energy, normalise, stretch_length
 from worker.detection.faults import Faults, find_faults
 from worker.detection.filters import (
-    Float32s,
     decimate,
     decimation,
     qrs_envelope,
     remove_spikes,
     remove_wander,
 )
+from worker.detection.rows import Float32s
 
 SHORTEST_S = 2.0
 LOWEST_RATE_HZ = 100.0

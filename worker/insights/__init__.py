@@ -8,7 +8,9 @@ with sections `Limits` and `Sources` at its end. Beside it stand
 - `SCOPES`: what it is said of, "lead" or "ecg" or both, and what it needs for that: other insights
   as "lead.beats" or "ecg.beats", each computed once;
 - `compute(recording, needed)`, which gives a dictionary of plain, finite values, the units in the
-  keys. What cannot be said raises `NotComputable` with the reason.
+  keys. What cannot be said raises `NotComputable` with the reason. The samples are read-only, there
+  may be none, and they may be as large as a float can be; what the detector sees in a lead is
+  `recording.reading`, the same beside other leads as alone.
 
 A key that begins with an underscore is for those who need the insight, holds whatever they can use,
 and is not shown. In `needed`, what is said of each lead comes to an insight of the whole ECG as a
@@ -30,7 +32,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from shared.errors import InsightsError
-from worker.detection.readings import Reading
+from worker.detection.readings import Reading, readers_of
 
 Scope = Literal["lead", "ecg"]
 Needed = Mapping[str, Any]
@@ -54,7 +56,7 @@ class Recording:
     # Counts of the converter for a millivolt.
     gain: float | None = None
     # For each lead what reads it, and those beside it in the same breath.
-    readings: Sequence[Callable[[], Reading]] = ()
+    readers: Sequence[Callable[[], Reading]] = ()
 
     @property
     def samples(self) -> NDArray[Any]:
@@ -65,7 +67,7 @@ class Recording:
     @property
     def reading(self) -> Reading:
         """What is seen in the one lead there is; raises `NotComputable` with the reason why not."""
-        (read,) = self.readings
+        (read,) = self.readers or readers_of(self.leads, self.sampling_rate_hz)
         return read()
 
     @property

@@ -50,10 +50,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.errors import NotComputable
 from worker.detection.fusion import fuse
-from worker.detection.quality import credible
-from worker.detection.readings import Reading
 from worker.insights import Needed, Recording
 
 VERSION = 2
@@ -72,10 +69,7 @@ def compute(recording: Recording, needed: Needed) -> dict[str, Any]:
     """
     of_leads = needed["lead.quality"]
     if recording.scope == "lead":
-        reading: Reading = of_leads["_reading"]
-        if reading.beats is None or not reading.quality.is_usable:
-            raise NotComputable("needs a lead whose quality allows to see beats")
-        beats = credible(reading.beats, reading.trace, reading.quality)
+        beats = of_leads["_reading"].credible_beats()
     else:
         beats = fuse([one["_reading"] for one in of_leads if one is not None])
     sure = {"confidence": round(float(beats.confidence.mean()), 4)} if beats.samples.size else {}

@@ -22,11 +22,11 @@ from tests.worker.detection.synthetic import (
 )
 from worker.detection.beats import Beats
 from worker.detection.fusion import fuse
-from worker.detection.readings import readings_of
+from worker.detection.readings import readers_of
 
 
 def fused(leads: Sequence[NDArray[Any]], sampling_rate_hz: float = 360) -> Beats:
-    found = fuse([reading() for reading in readings_of(leads, sampling_rate_hz)])
+    found = fuse([reading() for reading in readers_of(leads, sampling_rate_hz)])
     assert (np.diff(found.samples) > 0).all()
     assert ((found.samples >= 0) & (found.samples < max(lead.size for lead in leads))).all()
     assert np.isfinite(found.confidence).all()

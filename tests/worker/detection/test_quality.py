@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tests.worker.detection.synthetic import as_counts, ecg, electrode_noise, hum, white_noise
 from worker.detection.beats import Beats
 from worker.detection.quality import Quality, assess_quality, credible
-from worker.detection.readings import Reading, read
+from worker.detection.readings import Reading, look_at
 from worker.detection.traces import condition
 
 LARGEST = float(np.finfo(np.float64).max)
@@ -20,7 +20,7 @@ REASONS = {"flat", "clipped", "disconnected", "noise", "mains"}
 
 
 def reading_of(samples: NDArray[Any], sampling_rate_hz: float = 360) -> Reading:
-    (reading,) = read(condition([samples], sampling_rate_hz))
+    (reading,) = look_at(condition([samples], sampling_rate_hz))
     return reading
 
 

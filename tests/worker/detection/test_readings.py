@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shared.errors import NotComputable
 from tests.worker.detection.synthetic import as_counts, ecg, electrode_noise, hum
 from worker.analysis import analyse_ecg
-from worker.detection.readings import Reading, readings_of
+from worker.detection.readings import Reading, readers_of
 
 LARGEST = float(np.finfo(np.float64).max)
 DTYPES: tuple[type[Any], ...] = (np.int8, np.int16, np.int32, np.int64, np.float64)
@@ -78,8 +78,8 @@ def read(reading: Callable[[], Reading]) -> Any:
 @given(leads_of_an_ecg())
 def test_a_lead_is_read_among_others_as_it_is_alone(of: tuple[list[NDArray[Any]], float]) -> None:
     leads, sampling_rate_hz = of
-    together = [read(reading) for reading in readings_of(leads, sampling_rate_hz)]
-    alone = [read(*readings_of([lead], sampling_rate_hz)) for lead in leads]
+    together = [read(reading) for reading in readers_of(leads, sampling_rate_hz)]
+    alone = [read(*readers_of([lead], sampling_rate_hz)) for lead in leads]
     assert together == alone
 
 
@@ -97,7 +97,7 @@ def test_what_is_said_of_a_lead_does_not_depend_on_the_others(
 
 def test_leads_are_read_when_one_is_asked_for_and_once() -> None:
     leads = [as_counts(ecg(70, 10, seed=seed).samples) for seed in range(3)]
-    first, *others = readings_of([*leads, leads[0][:2000]], 360.0)
+    first, *others = readers_of([*leads, leads[0][:2000]], 360.0)
     seen = first().trace.signal
     assert first().trace.signal is seen
     # Three rows of one array; the shorter lead has its own.
@@ -108,15 +108,15 @@ def test_leads_are_read_when_one_is_asked_for_and_once() -> None:
 def test_a_lead_that_breaks_the_detector_takes_no_other_along() -> None:
     good = as_counts(ecg(70, 10).samples)
     broken = np.full(good.size, "no number")
-    first, second, third = readings_of([good, broken, good], 360.0)
-    assert read(first) == read(third) == read(*readings_of([good], 360.0))
+    first, second, third = readers_of([good, broken, good], 360.0)
+    assert read(first) == read(third) == read(*readers_of([good], 360.0))
     with pytest.raises(TypeError):
         second()
 
 
 def test_long_leads_are_read_one_by_one() -> None:
     long = np.tile(as_counts(ecg(70, 10).samples), 40)
-    one, other = readings_of([long, long], 360.0)
+    one, other = readers_of([long, long], 360.0)
     assert one().trace.signal.base is not other().trace.signal.base
 
 
@@ -143,8 +143,8 @@ def strip(leads: int) -> list[NDArray[np.int16]]:
 
 def test_twelve_leads_are_read_with_few_more_calls_of_numpy_than_one() -> None:
     one, twelve = strip(1), strip(12)
-    calls = calls_of_numpy(lambda: [read() for read in readings_of(one, 500.0)])
-    assert calls_of_numpy(lambda: [read() for read in readings_of(twelve, 500.0)]) < 3 * calls
+    calls = calls_of_numpy(lambda: [read() for read in readers_of(one, 500.0)])
+    assert calls_of_numpy(lambda: [read() for read in readers_of(twelve, 500.0)]) < 3 * calls
 
 
 @pytest.mark.parametrize(("leads", "most"), [(1, 850), (12, 3_000)])
