@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 LONGEST_S = 20
-# The first look comes soon, since most analyses take milliseconds; later ones spare the database.
-FIRST_PAUSE_S = 0.004
+# Most analyses take milliseconds; who waits for longer ones notices news a share of that later, and
+# spares the database.
+SHORTEST_PAUSE_S = 0.002
 LONGEST_PAUSE_S = 0.1
+PAUSE_SHARE = 0.12
 
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,6})\"?\s*(?:$|[,;])", re.IGNORECASE)
 
@@ -50,15 +52,15 @@ class WaitingRoom:
         if not self._chairs.acquire(blocking=False):
             return None
         try:
-            deadline_s = time.monotonic() + seconds
-            pause_s = FIRST_PAUSE_S
+            began_s = time.monotonic()
             while True:
                 news = look()
-                left_s = deadline_s - time.monotonic()
+                waited_s = time.monotonic() - began_s
+                left_s = seconds - waited_s
                 if news.has_ended or left_s <= 0:
                     return news
+                pause_s = max(SHORTEST_PAUSE_S, min(PAUSE_SHARE * waited_s, LONGEST_PAUSE_S))
                 if self._is_closing.wait(min(pause_s, left_s)):
                     return news
-                pause_s = min(pause_s * 1.15, LONGEST_PAUSE_S)
         finally:
             self._chairs.release()

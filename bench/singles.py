@@ -143,5 +143,5 @@ async def settle(stand: Stand) -> None:
 
 
 def median_of(runs: Sequence[Run]) -> Run:
-    """The run in the middle by its rate."""
-    return sorted(runs, key=lambda run: run.a_second)[len(runs) // 2]
+    """The run in the middle by its rate; of an even number, the slower one of the two."""
+    return sorted(runs, key=lambda run: run.a_second)[(len(runs) - 1) // 2]

@@ -26,7 +26,7 @@ TAKEN = {name: f"taken:{name}" for name in (INTERACTIVE, BULK, QUARANTINE)}
 IDS_PER_MESSAGE = 16
 # The rows of a message are claimed together and stored together: as many as spread the cost of that
 # thinly, and not so many that they take seconds.
-LINES_PER_MESSAGE = 128
+LINES_PER_MESSAGE = 64
 SAMPLES_PER_MESSAGE = 4_000_000
 
 # The worker gives up by itself long before; a process that hangs so badly that it cannot is killed

@@ -69,7 +69,8 @@ def parts_of(settings: Settings) -> dict[str, doctor.Examination]:
     if settings.redis_url is not None:
         return addresses
     if not is_occupied(folder):
-        stopped = Finding("Isoline", f"does not run on {folder}", "make run")
+        advice = "make run; or set ISOLINE_DATA_DIR as it was set for the one that runs"
+        stopped = Finding("Isoline", f"does not run on {folder}", advice)
         return {"broker": lambda: [stopped], "database": list, "disk": list}
     # Its port is another one with each start.
     file = folder / BROKER_URL

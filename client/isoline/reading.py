@@ -44,7 +44,7 @@ Read: TypeAlias = bytes | Unreadable | Remark
 
 
 def key_of(sources: Iterable[Source], sampling_rate_hz: float | None) -> str:
-    """A key that is the same for the same files, as long as none of them changes."""
+    """A key that is the same for the same files, as long as none of them changes or is moved."""
     digest = hashlib.sha256(repr(sampling_rate_hz).encode())
     for source in sources:
         # What a WFDB header names is as much of the recording as the header itself.
@@ -52,9 +52,9 @@ def key_of(sources: Iterable[Source], sampling_rate_hz: float | None) -> str:
         for file in (source.path, *parts):
             try:
                 state = file.stat()
-                seen = source.custom_id, file.name, state.st_size, state.st_mtime_ns
+                seen = source.custom_id, file.resolve(), state.st_size, state.st_mtime_ns
             except OSError:
-                seen = source.custom_id, file.name, 0, 0
+                seen = source.custom_id, file.absolute(), 0, 0
             digest.update(repr(seen).encode("utf-8", "surrogateescape"))
     return f"files-{digest.hexdigest()[:40]}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -45,6 +46,19 @@ def test_however_many_uploads_come_a_batch_gets_on(monkeypatch: pytest.MonkeyPat
         for _ in range(3):
             with lane:
                 pass
+
+
+def test_lines_are_worked_on_for_as_long_as_was_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api.lane, "AHEAD_S", FOR_EVER_S)
+    monkeypatch.setattr(api.lane, "PATIENCE_S", 1.0)
+    lane = Lane()
+    with lane.overtaking():
+        began_s = time.monotonic()
+        for _ in range(30):
+            with lane:
+                pass
+    # Each of them would wait for a second.
+    assert time.monotonic() - began_s < 10
 
 
 def test_an_upload_that_waits_for_something_else_is_not_waited_for(

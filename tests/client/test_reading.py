@@ -88,3 +88,14 @@ def test_while_a_line_is_being_sent_others_are_read(
     assert threading.main_thread() not in begun
     names = [msgspec.json.decode(line)["custom_id"] for line in lines]
     assert names == [f"{number}.json" for number in range(1, 100)]
+
+
+def test_files_that_look_the_same_in_another_folder_are_others(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder / "rec").mkdir(parents=True)
+        path = tmp_path / folder / "rec" / "ecg.csv"
+        path.write_text("I\n1\n-1\n" if folder == "one" else "I\n1\n+1\n")
+        os.utime(path, ns=(1, 1))
+    assert key(tmp_path / "one" / "rec") != key(tmp_path / "two" / "rec")
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    assert key(tmp_path / "one" / "rec") == key(tmp_path / "link" / "rec")
