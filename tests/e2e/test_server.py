@@ -71,10 +71,10 @@ class HastyServer(Server):
     """The same with less patience."""
 
     def start(self, name: str, as_name: str = "") -> None:
-        """Start the API with its deadlines for bodies at half a second."""
+        """Start the API with half a second for bodies and, as in earnest, twice that for pauses."""
         program = (
             "import runpy, api.bodies, api.pace as pace; api.bodies.GRACE_S = 0.5; "
-            "pace.PATIENCE_S = 0.5; pace.LOOK_EVERY_S = 0.1; "
+            "pace.PATIENCE_S = 1.0; pace.LOOK_EVERY_S = 0.1; "
             f"runpy.run_module('{self.MODULES[name][0]}', run_name='__main__', alter_sys=True)"
         )
         self._processes[name] = subprocess.Popen(
