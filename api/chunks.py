@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +22,8 @@ from shared.models import Ecg, RejectedLine, Signal
 from shared.signals import encode
 
 # A chunk is full when it has as many lines as a message names, or would keep others waiting for the
-# database, or the one before it was that long ago: of what comes slowly, each line is one.
+# database.
 MOST_BYTES = 2**21
-LONGEST_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,6 @@ class Chunk:
         self._batch_id = batch_id
         self._caller = caller
         self._request_id = request_id
-        self._began_s = time.monotonic()
         self._samples = 0
         self._size = 0
         self._lines: list[_Line] = []
@@ -115,7 +112,6 @@ class Chunk:
             len(self._lines) >= LINES_PER_MESSAGE
             or self._samples >= SAMPLES_PER_MESSAGE
             or self._size >= MOST_BYTES
-            or time.monotonic() - self._began_s > LONGEST_S
         )
 
     def accept(self, number: int, recording: Recording) -> None:

@@ -41,6 +41,8 @@ from shared.turns import take_turn
 
 MOST_LINES = 1_000_000
 LOOK_EVERY_S = 0.25
+# What has come is stored although a chunk is not full, once its sender was waited for so long.
+LONGEST_S = 1.0
 
 TAKEN_OVER = "Another request with the same Idempotency-Key has taken over."
 
@@ -102,6 +104,9 @@ class Reception:
         self._earlier = Earlier(row.last_number, max(row.last_number, last_line), unnamed)
         self._last_line = self._earlier.last_line
         self._chunk = self._new_chunk()
+        # For how long the sender was waited for since the chunk's first line, and since when it is.
+        self._awaited_s = 0.0
+        self._waits_since_s: float | None = None
         self._failure: Exception | None = None
 
     def take(self, lines: Iterable[Line], *, has_known_end: bool) -> Received:
@@ -121,10 +126,10 @@ class Reception:
         """
         with meanwhile(self._commit_what_waits, LOOK_EVERY_S):
             try:
-                for line in lines:
+                for line in self._as_they_come(lines):
                     with self._on_the_lane():
                         self._add(line, is_perhaps_cut=not (line.is_whole or has_known_end))
-                    if self._chunk.is_full:
+                    if self._is_due:
                         self._commit()
             except (RequestError, Overloaded):
                 # What came before a fault is stored before that is said.
@@ -133,9 +138,33 @@ class Reception:
             self._commit()
         return self._close()
 
+    def _as_they_come(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """The lines, while it is noted how long each is waited for.
+
+        Waiting for the lane is no reason to store what there is: the more batches come, the fewer
+        lines each of them would store at a time, and the longer would all of them take.
+        """
+        coming = iter(lines)
+        while True:
+            since_s = self._waits_since_s = time.monotonic()
+            line = next(coming, None)
+            self._waits_since_s = None
+            if line is None:
+                return
+            waited_s = time.monotonic() - since_s
+            self._awaited_s = 0.0 if self._chunk.is_empty else self._awaited_s + waited_s
+            yield line
+
+    @property
+    def _is_due(self) -> bool:
+        since_s = self._waits_since_s
+        waiting_s = 0.0 if since_s is None else time.monotonic() - since_s
+        is_late = not self._chunk.is_empty and self._awaited_s + waiting_s > LONGEST_S
+        return self._chunk.is_full or is_late
+
     def _commit_what_waits(self) -> None:
         """Store what came a moment ago although nothing follows: its sender may be silent."""
-        if self._chunk.is_full:
+        if self._is_due:
             # The thread that answers raises it, once it has the next line.
             with suppress(Exception):
                 self._commit()
