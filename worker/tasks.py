@@ -6,6 +6,7 @@ hold the claim, so that what is delivered twice is stored once.
 
 from __future__ import annotations
 
+import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +40,7 @@ NOT_BEGUN = "The analysis never came to its turn."
 TOO_LONG = f"The analysis took longer than {COMPUTE_WITHIN_S:g} seconds, each time it was tried."
 TOO_MUCH = "The analysis needs more memory than one may have."
 UNREADABLE = "Its samples could not be read from the database."
+UNHEARD = "The database went away each time the analysis was to begin."
 KILLED = "The analysis ended the process that worked on it, each time it was tried."
 
 log = structlog.get_logger(__name__)
@@ -79,7 +81,7 @@ def analyse(
     try:
         # Whatever else a message may hold is no id.
         named = [ecg_id for ecg_id in ecg_ids if isinstance(ecg_id, str) and "\0" not in ecg_id]
-        claims = _insist(lambda: claim(engine, named, message), began_s + CLAIM_WITHIN_S)
+        claims = _begin(engine, named, message, began_s + CLAIM_WITHIN_S)
         for user_id in {claimed.turn_of for claimed in claims if claimed.turn_of is not None}:
             give_turn(user_id)
         _bring_to_their_end(engine, claims, end_s)
@@ -89,6 +91,20 @@ def analyse(
         ring_again(ecg_ids)
     except Exception:
         log.exception("attempt broke off")
+
+
+def _begin(engine: Engine, ecg_ids: Sequence[str], message: str, end_s: float) -> list[Claim]:
+    """Claim these, again and again until then when the database is away."""
+    tries = itertools.count()
+
+    def try_to() -> list[Claim]:
+        if next(tries):
+            # The one before may have been committed although nobody heard so: what it holds would
+            # wait for the end of its lease.
+            take_back(engine, message, ecg_ids, UNHEARD)
+        return claim(engine, ecg_ids, message)
+
+    return _insist(try_to, end_s)
 
 
 def _bring_to_their_end(engine: Engine, claims: Sequence[Claim], end_s: float) -> None:

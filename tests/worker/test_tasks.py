@@ -275,6 +275,30 @@ def test_a_database_that_is_away_for_a_moment_costs_no_result(
     assert (row(door.engine, ecg_id).status, row(door.engine, ecg_id).attempts) == (FINISHED, 1)
 
 
+def test_a_claim_of_which_nobody_heard_does_not_wait_for_its_lease(
+    door: Door, ecg_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unharmed, breaks = claims.claim, iter([True, False])
+
+    def claim(*arguments: Any) -> Any:
+        claimed = unharmed(*arguments)
+        if next(breaks):
+            raise DatabaseUnavailable("It was committed, and then the connection broke.")
+        return claimed
+
+    monkeypatch.setattr(tasks, "claim", claim)
+    analyse(door, [ecg_id])
+    left = row(door.engine, ecg_id)
+    # It rests, as after any attempt that came to nothing, and is rung for.
+    assert (left.status, left.attempts, left.held_by) == (PENDING, 1, None)
+    with reading(door.engine) as connection:
+        now = connection.scalar(select(now_s())) or 0.0
+    assert left.due_at_s < now + 4
+    monkeypatch.setattr(tasks, "claim", unharmed)
+    analyse(door, [ecg_id])
+    assert row(door.engine, ecg_id).status == FINISHED
+
+
 def test_a_database_that_stays_away_sends_the_rest_to_the_end_of_the_queue(
     door: Door, ecg_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
