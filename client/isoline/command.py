@@ -32,10 +32,22 @@ from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED
 USAGE = 2
 
 
+class Command(click.Group):
+    """click's, which puts an empty line before whatever is said of an interruption."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run what was asked for."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            raise click.exceptions.Abort from None
+
+
 @click.group(
+    cls=Command,
     epilog="Exit codes: 0 all is well, 1 an error, 2 a wrong command line, 3 some recordings or "
     "lines failed, 4 not finished yet (what was printed is a part), 130 interrupted. "
-    "Example: isoline upload recording.edf"
+    "Example: isoline upload recording.edf",
 )
 @click.option("--url", envvar="ISOLINE_URL", help="The server [env ISOLINE_URL].")
 @click.option("--token", envvar="ISOLINE_TOKEN", help="Your token [env ISOLINE_TOKEN].")
