@@ -115,8 +115,8 @@ def _put_up_the_letterbox(conf: Any, options: dict[str, Any], **_: Any) -> None:
 def _begin_process(**_: Any) -> None:
     # Not to be used, nor closed: they are the parent's.
     engine.dispose(close=False)
-    # What was imported stays: to look through it for garbage again and again takes a twelfth of the
-    # time of a short ECG.
+    # What was imported stays: to look through it for garbage again and again takes a twentieth of
+    # the time of a short ECG.
     gc.freeze()
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
 

@@ -6,11 +6,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
-import pytest
 import redis
 from sqlalchemy import Engine, create_engine, event
 
@@ -19,22 +17,14 @@ from tests.parts import ADMIN_TOKEN, HOUSE, wait_until
 from worker.pulse import BEAT_S, Pulse
 
 
-@pytest.fixture
-def heartbeats(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushall()
-        yield client
-        client.flushall()
-
-
-def last_beat_s(heartbeats: redis.Redis) -> float:
+def last_beat_s(broker: redis.Redis) -> float:
     """When the relay was last heard, by the clock of Redis; 0 when it never was."""
-    beats = heartbeats.zrange("isoline:heartbeats", 0, -1, withscores=True)
+    beats = broker.zrange("isoline:heartbeats", 0, -1, withscores=True)
     return max((beat_s for _, beat_s in cast(list[tuple[bytes, float]], beats)), default=0.0)
 
 
 def test_a_relay_is_heard_while_somebody_else_holds_the_database(
-    engine: Engine, redis_url: str, heartbeats: redis.Redis, tmp_path: Path
+    engine: Engine, redis_url: str, broker: redis.Redis, tmp_path: Path
 ) -> None:
     environ = {
         **os.environ,
@@ -54,12 +44,12 @@ def test_a_relay_is_heard_while_somebody_else_holds_the_database(
             [sys.executable, "-m", "worker.relay"], env=environ, cwd=HOUSE, stderr=written
         )
     try:
-        wait_until(lambda: last_beat_s(heartbeats), what="for its first beat")
+        wait_until(lambda: last_beat_s(broker), what="for its first beat")
         with holder.connect() as somebody:
             somebody.exec_driver_sql(lock)
             wait_until(lambda: "relay waits" in log.read_text(), 30, "for a round in vain")
-            before_s = last_beat_s(heartbeats)
-            wait_until(lambda: last_beat_s(heartbeats) > before_s, what="for another beat")
+            before_s = last_beat_s(broker)
+            wait_until(lambda: last_beat_s(broker) > before_s, what="for another beat")
             if engine.dialect.name == "sqlite":
                 somebody.exec_driver_sql("ROLLBACK")
     finally:
@@ -67,19 +57,17 @@ def test_a_relay_is_heard_while_somebody_else_holds_the_database(
         assert relay.wait(30) == 0
         holder.dispose()
     # Who ends as asked is not missed.
-    assert not last_beat_s(heartbeats)
+    assert not last_beat_s(broker)
 
 
-def test_a_relay_that_hangs_in_a_round_falls_silent(
-    redis_url: str, heartbeats: redis.Redis
-) -> None:
+def test_a_relay_that_hangs_in_a_round_falls_silent(redis_url: str, broker: redis.Redis) -> None:
     with Pulse(Broker(redis_url), longest_round_s=0.0) as pulse:
         time.sleep(2 * BEAT_S)
-        assert not last_beat_s(heartbeats)
+        assert not last_beat_s(broker)
 
         def is_heard_after_a_round() -> bool:
             pulse._longest_round_s = 10.0
             pulse.went_round()
-            return bool(last_beat_s(heartbeats))
+            return bool(last_beat_s(broker))
 
         wait_until(is_heard_after_a_round, what="for a beat after a round")

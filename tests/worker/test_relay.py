@@ -7,7 +7,6 @@ import logging
 import threading
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -31,14 +30,6 @@ from worker.claims import MAX_ATTEMPTS
 from worker.insights import catalogue
 from worker.relay import ROUNDS_A_TIDYING, Relay
 from worker.ringing import LOST_AFTER_S, presumed_lost_after_s
-
-
-@pytest.fixture
-def queue(redis_url: str) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushall()
-        yield client
-        client.flushall()
 
 
 def add_waiting(engine: Engine, number: int, *, rung_s_ago: float = 0.0) -> None:
@@ -86,7 +77,7 @@ def test_there_are_never_more_bells_than_rows_that_wait(engine: Engine) -> None:
 
 
 def test_without_a_worker_the_queue_does_not_grow(
-    engine: Engine, redis_url: str, queue: redis.Redis
+    engine: Engine, redis_url: str, broker: redis.Redis
 ) -> None:
     add_waiting(engine, 100, rung_s_ago=3600)
     rounds = Relay(engine, Broker(redis_url), celery_app(redis_url))
@@ -95,21 +86,21 @@ def test_without_a_worker_the_queue_does_not_grow(
         # An hour goes by between two rounds, and nobody comes to work.
         with transaction(engine) as connection:
             connection.execute(update(Ecg).values(rung_at_s=now_s() - 3600))
-    assert 100 // 8 <= queue.llen(INTERACTIVE) <= 2 * 100
+    assert 100 // 8 <= broker.llen(INTERACTIVE) <= 2 * 100
 
 
 def test_a_broker_that_came_back_empty_is_rung_at_once(
-    engine: Engine, redis_url: str, queue: redis.Redis
+    engine: Engine, redis_url: str, broker: redis.Redis
 ) -> None:
     rounds = Relay(engine, Broker(redis_url), celery_app(redis_url))
     add_waiting(engine, 20, rung_s_ago=LOST_AFTER_S + 1)
     rounds.go_round()
-    assert queue.llen(INTERACTIVE) > 0
-    queue.flushall()
+    assert broker.llen(INTERACTIVE) > 0
+    broker.flushall()
     with transaction(engine) as connection:
         connection.execute(update(Ecg).values(rung_at_s=now_s() - LOST_AFTER_S - 1))
     rounds.go_round()
-    assert queue.llen(INTERACTIVE) > 0
+    assert broker.llen(INTERACTIVE) > 0
 
 
 def add(engine: Engine, prefix: str, number: int, **values: object) -> list[str]:
@@ -146,24 +137,24 @@ def add_batch(engine: Engine, batch_id: str, total: int) -> None:
         )
 
 
-def messages_of(queue: redis.Redis, name: str) -> list[list[str]]:
+def messages_of(broker: redis.Redis, name: str) -> list[list[str]]:
     """What each message of a queue names, in the order in which they are taken."""
     found = []
-    for message in reversed(cast(list[bytes], queue.lrange(name, 0, -1))):
+    for message in reversed(cast(list[bytes], broker.lrange(name, 0, -1))):
         [[ecg_ids], _, _] = json.loads(b64decode(json.loads(message)["body"]))
         found.append(ecg_ids)
     return found
 
 
-def named(queue: redis.Redis, name: str) -> Counter[str]:
+def named(broker: redis.Redis, name: str) -> Counter[str]:
     """How often each ecg is named by the messages of a queue."""
-    return Counter(ecg_id for ecg_ids in messages_of(queue, name) for ecg_id in ecg_ids)
+    return Counter(ecg_id for ecg_ids in messages_of(broker, name) for ecg_id in ecg_ids)
 
 
 def test_two_relays_that_go_round_at_the_same_time_are_harmless(
     engine: Engine,
     redis_url: str,
-    queue: redis.Redis,
+    broker: redis.Redis,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -208,16 +199,16 @@ def test_two_relays_that_go_round_at_the_same_time_are_harmless(
     assert failed == {"lines": 0, "last": len(last)}
     # Of those that wait everybody is rung for, and by each relay once at the most; of the lines of
     # a batch no more than may stand in the queue.
-    rung, rung_in_bulk = named(queue, INTERACTIVE), named(queue, BULK)
+    rung, rung_in_bulk = named(broker, INTERACTIVE), named(broker, BULK)
     assert set(lost + once + thrice) <= set(rung)
     assert max(rung.values()) <= 2
     assert set(rung_in_bulk) == set(lines)
     assert max(rung_in_bulk.values()) == 1
-    assert not queue.llen(QUARANTINE)
+    assert not broker.llen(QUARANTINE)
 
 
 def test_a_small_batch_stands_behind_three_messages_of_long_recordings(
-    engine: Engine, redis_url: str, queue: redis.Redis
+    engine: Engine, redis_url: str, broker: redis.Redis
 ) -> None:
     add_waiting(engine, 0)
     bob = {"id": 2, "username": "bob", "token_sha256": b"b", "created_at_s": 0}
@@ -230,31 +221,31 @@ def test_a_small_batch_stands_behind_three_messages_of_long_recordings(
     # Whose first bell was lost.
     small = add(engine, "small", 5, batch_id="small", number_of_samples=5_000, user_id=2)
     Relay(engine, Broker(redis_url), app).go_round()
-    assert messages_of(queue, BULK) == [long[:2], long[2:4], long[4:6], small]
+    assert messages_of(broker, BULK) == [long[:2], long[2:4], long[4:6], small]
 
 
 @pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "kept by nobody"])
 def test_from_the_third_attempt_on_it_is_rung_for_in_quarantine(
-    engine: Engine, redis_url: str, queue: redis.Redis, is_kept: bool
+    engine: Engine, redis_url: str, broker: redis.Redis, is_kept: bool
 ) -> None:
-    broker = Broker(redis_url)
+    roll = Broker(redis_url)
     if is_kept:
-        broker.beat("quarantine", "somebody")
+        roll.beat("quarantine", "somebody")
     add_waiting(engine, 1)
     made = range(1, MAX_ATTEMPTS)
     retried = {n: add(engine, f"try-{n}", 1, attempts=n) for n in made}
     done = {"status": FINISHED, "redo_after": 1}
     redone = {n: add(engine, f"redo{n}", 1, attempts=1 + n, **done) for n in made}
-    Relay(engine, broker, celery_app(redis_url)).go_round()
+    Relay(engine, roll, celery_app(redis_url)).go_round()
     second, third = retried[1], [ecg_id for n in made if n >= 2 for ecg_id in retried[n]]
     third_of_redone = [ecg_id for n in made if n >= 2 for ecg_id in redone[n]]
-    in_quarantine, among_others = set(named(queue, QUARANTINE)), set(named(queue, INTERACTIVE))
+    in_quarantine, among_others = set(named(broker, QUARANTINE)), set(named(broker, INTERACTIVE))
     alone = {*third, *third_of_redone}
     assert in_quarantine == (alone if is_kept else set())
     # Where nobody keeps the quarantine, somebody works on it all the same.
     assert alone.isdisjoint(among_others) == is_kept
     assert set(second) <= among_others
-    assert set(named(queue, BULK)) == set(redone[1])
+    assert set(named(broker, BULK)) == set(redone[1])
 
 
 def published(engine: Engine) -> list[str]:
@@ -313,7 +304,7 @@ def test_a_relay_without_a_broker_still_takes_back_and_publishes(engine: Engine)
 
 
 def test_that_it_waits_is_told_when_it_begins_ever_more_seldom_and_when_it_is_over(
-    engine: Engine, redis_url: str, queue: redis.Redis, caplog: pytest.LogCaptureFixture
+    engine: Engine, redis_url: str, broker: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     nowhere = f"redis://127.0.0.1:{free_port()}/0"
     going_round = Relay(engine, Broker(nowhere), celery_app(nowhere))
@@ -383,7 +374,7 @@ def test_the_relay_brings_the_log_of_the_database_home_each_time(
 
 
 def test_after_the_clock_was_set_back_nobody_waits_for_an_hour_that_is_over(
-    engine: Engine, queue: redis.Redis, redis_url: str
+    engine: Engine, broker: redis.Redis, redis_url: str
 ) -> None:
     going_round = Relay(engine, Broker(redis_url), celery_app(redis_url))
     add_waiting(engine, 3)
@@ -392,18 +383,18 @@ def test_after_the_clock_was_set_back_nobody_waits_for_an_hour_that_is_over(
         ahead = {"due_at_s": now_s() + 3600.0, "rung_at_s": now_s() + 3600.0}
         connection.execute(update(Ecg).values(**ahead))
     going_round.go_round()
-    assert not queue.llen(INTERACTIVE)
+    assert not broker.llen(INTERACTIVE)
     # What was an hour later a moment ago.
     going_round._known_s += 3600.0
     going_round.go_round()
     with reading(engine) as connection:
         due = connection.scalars(select(Ecg.id).where(Ecg.due_at_s <= now_s())).all()
     assert len(due) == 3
-    assert queue.llen(INTERACTIVE) == 1
+    assert broker.llen(INTERACTIVE) == 1
 
 
 def test_a_clock_that_could_not_be_heeded_is_heeded_the_next_time(
-    engine: Engine, queue: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, broker: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     going_round = Relay(engine, Broker(redis_url), celery_app(redis_url))
     add_waiting(engine, 2)
@@ -420,9 +411,9 @@ def test_a_clock_that_could_not_be_heeded_is_heeded_the_next_time(
     with monkeypatch.context() as now:
         now.setattr(relay, "heed_the_clock", locked)
         going_round.go_round()
-    assert not queue.llen(INTERACTIVE)
+    assert not broker.llen(INTERACTIVE)
     going_round.go_round()
-    assert queue.llen(INTERACTIVE) == 1
+    assert broker.llen(INTERACTIVE) == 1
 
 
 def test_a_bell_among_the_messages_of_others_is_presumed_lost_sometime(engine: Engine) -> None:
