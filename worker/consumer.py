@@ -1,6 +1,6 @@
 """How a worker ends that is told to: nobody waits for what it took and has not begun.
 
-Celery goes on taking messages until it notices, and lays back what no child has begun when
+Celery goes on taking messages until it notices, and hands back what no child has begun when
 everything else has ended, a second or two later. It also forgets that at once: a child that was
 given some of it, and gets to it, stays for half a minute until somebody hears that it is done.
 """
@@ -19,7 +19,7 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
     """Celery's, which hands back before it waits for what was begun."""
 
     def close(self) -> None:
-        """Take no more, and lay back what was taken and not begun.
+        """Take no more, and hand back what was taken and not begun.
 
         Celery calls it before anything else ends, and has none of its own. Should a child begin
         after all, one of the two that have the message finds its rows claimed.
