@@ -75,7 +75,7 @@ def create_app(
         enqueue=enqueue or Bell(celery_app(settings.redis_url), broker).ring,
         broker=broker,
         budget=Budget(readers=READERS, most_bytes=2 * settings.max_upload_bytes),
-        waiting_room=WaitingRoom(CHAIRS),
+        waiting_room=WaitingRoom(CHAIRS, broker.news),
         lane=Lane(),
         exports=threading.Semaphore(EXPORTS),
         newest_revision=newest_revision(),

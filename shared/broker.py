@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, cast
@@ -27,6 +28,8 @@ Role = Literal["api", "worker", "bulk", "quarantine", "relay"]
 
 # A sorted set: "role:name", scored with the moment of its last beat by the clock of Redis.
 _HEARTBEATS = "isoline:heartbeats"
+# Where workers tell what has come to its end, to whoever happens to wait for it.
+_NEWS = "isoline:news"
 _ON_ITS_WAY = "return redis.call('LLEN', KEYS[1]) + redis.call('HLEN', KEYS[2])"
 
 
@@ -104,6 +107,19 @@ class Broker:
     def on_its_way(self, queue: str) -> int:
         """How many messages are waiting or being worked on; raises `redis.RedisError`."""
         return int(self._redis.eval(_ON_ITS_WAY, 2, queue, TAKEN[queue]))
+
+    def announce(self, ecg_ids: Sequence[str]) -> None:
+        """Say that there is news of these ecgs; raises `redis.RedisError`."""
+        self._redis.publish(_NEWS, " ".join(ecg_ids))
+
+    def news(self) -> Iterator[list[str]]:
+        """The ids of ecgs that there is news of, as it comes; raises `redis.RedisError`."""
+        ears: redis.client.PubSub
+        with self._redis.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
+            ears.subscribe(_NEWS)
+            while True:
+                if message := ears.get_message(timeout=HEARD_WITHIN_S):
+                    yield message["data"].split()
 
     def run_id(self) -> str:
         """A name that changes whenever the server starts anew; raises `redis.RedisError`."""

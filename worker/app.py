@@ -56,6 +56,7 @@ def analyse(self: Task, ecg_ids: list[str]) -> None:
         _ring_again,
         message=str(self.request.id),
         give_turn=_give_turn,
+        announce=_announce,
     )
 
 
@@ -75,6 +76,12 @@ def _give_turn(user_id: int) -> None:
     # When the database is away, the relay will give it.
     with suppress(DatabaseUnavailable):
         give_turn(engine, user_id, partial(_ring, queue=jobs.BULK))
+
+
+def _announce(ecg_ids: Sequence[str]) -> None:
+    # Whoever waits looks by himself too, a little later.
+    with suppress(redis.RedisError):
+        broker.announce(ecg_ids)
 
 
 # Celery keeps weak references to handlers: they are named, and live as long as the module.

@@ -60,6 +60,7 @@ def analyse(
     *,
     message: str,
     give_turn: Callable[[int], None] = lambda user_id: None,
+    announce: Callable[[Sequence[str]], None] = lambda ecg_ids: None,
 ) -> None:
     """Bring each of these ecgs to its end, if it still waits for that.
 
@@ -72,6 +73,7 @@ def analyse(
     ring_again : has them named by another message, at the end of the queue.
     message : the id of the message, under which the loss of this process would be reported.
     give_turn : has the next lines of this user's batches named, at the end of the queue.
+    announce : tells whoever waits for these that there may be news.
 
     Nothing escapes: to Celery an error is a text to be logged, and a MemoryError the end of the
     whole worker. A row that is left running here is taken back when its lease has run out.
@@ -85,6 +87,8 @@ def analyse(
         for user_id in {claimed.turn_of for claimed in claims if claimed.turn_of is not None}:
             give_turn(user_id)
         _bring_to_their_end(engine, claims, end_s)
+        if claims:
+            announce([claimed.ecg_id for claimed in claims])
     except DatabaseUnavailable as error:
         log.warning("the database is away", ecgs=len(ecg_ids), error=type(error).__name__)
         # It has been waited for: what is still to be done goes to the end of the queue.

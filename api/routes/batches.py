@@ -126,7 +126,7 @@ def find_all() -> Response:
 )
 def find_one(batch_id: str) -> Response:
     who, engine = caller(), desk().engine
-    batch, applied = wait_for(lambda: acts.find_one(engine, who, batch_id))
+    batch, applied = wait_for(batch_id, lambda: acts.find_one(engine, who, batch_id))
     if batch is None:
         batch = acts.find_one(engine, who, batch_id)
     response = revalidated(batch)

@@ -141,15 +141,15 @@ def idempotency_key() -> str | None:
     return key
 
 
-def wait_for(look: Callable[[], N]) -> tuple[N | None, dict[str, str]]:
-    """Wait for news as the caller prefers; what came of it, and the header that says so.
+def wait_for(of: str, look: Callable[[], N]) -> tuple[N | None, dict[str, str]]:
+    """Wait for news of it as the caller prefers; what came of it, and the header that says so.
 
     Neither when the caller does not prefer to wait, or every chair is taken.
     """
     seconds = parse_wait(request.headers.get("Prefer"))
     if seconds is None:
         return None, {}
-    news = desk().waiting_room.wait(look, seconds)
+    news = desk().waiting_room.wait(of, look, seconds)
     return news, {"Preference-Applied": f"wait={seconds}"} if news else {}
 
 

@@ -181,4 +181,4 @@ def _store(who: Caller) -> acts.Submitted:
 
 def _wait_for(who: Caller, ecg_id: str) -> tuple[polls.Progress | None, dict[str, str]]:
     engine = desk().engine
-    return wait_for(lambda: polls.find_progress(engine, who, ecg_id))
+    return wait_for(ecg_id, lambda: polls.find_progress(engine, who, ecg_id))

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import redis
 from sqlalchemy import create_engine, text
 
 from tests.chaos.house import House
@@ -48,6 +49,19 @@ def upload(isoline: httpx.Client, number: int) -> tuple[list[str], list[float]]:
         assert answer.status_code == 201, answer.text
         ecg_ids.append(answer.json()["id"])
     return ecg_ids, took_s
+
+
+def test_a_worker_tells_whoever_waits_what_it_has_ended(
+    house: House, isoline: httpx.Client
+) -> None:
+    ears: redis.client.PubSub
+    with house.redis.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
+        ears.subscribe("isoline:news")
+        ears.get_message(timeout=10)
+        [ecg_id], _ = upload(isoline, 1)
+        told = wait_until(lambda: ears.get_message(timeout=1), what="for the news")
+    assert told["data"] == ecg_id.encode()
+    assert isoline.get(f"/ecgs/{ecg_id}/insights").status_code == 200
 
 
 def all_finished(isoline: httpx.Client, ecg_ids: list[str]) -> bool:
