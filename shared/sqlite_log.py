@@ -9,26 +9,40 @@ from sqlalchemy import Engine
 
 from shared.outages import translated
 
+# What is brought home in a moment, while nobody else can write.
+FEW_PAGES = 1000
 
-def bring_home(engine: Engine) -> None:
-    """Bring what the log holds into the file, while others read and write."""
-    if engine.dialect.name == "sqlite":
-        with translated(), engine.connect() as connection:
-            connection.connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+
+def bring_home(engine: Engine) -> int:
+    """Bring what the log holds into the file, while others read and write.
+
+    Returns
+    -------
+    int : how many pages stayed behind, because somebody reads who began before they were written.
+    """
+    if engine.dialect.name != "sqlite":
+        return 0
+    with translated(), engine.connect() as connection:
+        driver = connection.connection.cursor()
+        [_, held, brought] = driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        driver.close()
+    return int(held - brought)
 
 
 def empty(engine: Engine) -> None:
     """Have nothing left in the log, not even what was erased; another time, if somebody reads."""
-    # Nobody can write while it is emptied: it is to have next to nothing in it by then.
+    # Nobody can write while it is emptied: by then it is to have next to nothing in it, and not
+    # what others wrote for the seconds that a large one takes either.
     bring_home(engine)
-    if engine.dialect.name == "sqlite":
-        with translated(), engine.connect() as connection:
-            # While it waits for a reader, as a backup is for minutes, nobody else can write.
-            driver = connection.connection.cursor()
-            [patience_ms] = driver.execute("PRAGMA busy_timeout").fetchone()
-            driver.execute("PRAGMA busy_timeout = 100")
-            try:
-                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            finally:
-                driver.execute(f"PRAGMA busy_timeout = {patience_ms}")
-                driver.close()
+    if bring_home(engine) > FEW_PAGES or engine.dialect.name != "sqlite":
+        return
+    with translated(), engine.connect() as connection:
+        # Whoever reads is waited for, but not by all who write.
+        driver = connection.connection.cursor()
+        [patience_ms] = driver.execute("PRAGMA busy_timeout").fetchone()
+        driver.execute("PRAGMA busy_timeout = 100")
+        try:
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {patience_ms}")
+            driver.close()

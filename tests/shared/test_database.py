@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import sqlite3
 import time
-from contextlib import closing
-from pathlib import Path
 
 import psutil
 import pytest
@@ -86,22 +82,6 @@ def test_a_server_that_says_nothing_is_given_up_in_seconds() -> None:
         with pytest.raises(DatabaseUnavailable), database.reading(engine) as connection:
             connection.execute(select(1))
         assert time.monotonic() - began_s < 10
-
-
-def test_the_log_is_brought_home_while_somebody_writes(
-    sqlite_engine: Engine, tmp_path: Path
-) -> None:
-    path = Path(sqlite_engine.url.database or "")
-    with database.transaction(sqlite_engine) as connection:
-        connection.exec_driver_sql("CREATE TABLE things (name TEXT)")
-        connection.exec_driver_sql("INSERT INTO things VALUES ('written')")
-    with database.transaction(sqlite_engine) as writer:
-        writer.exec_driver_sql("INSERT INTO things VALUES ('not yet')")
-        sqlite_log.bring_home(sqlite_engine)
-        # Without the log beside it.
-        shutil.copy(path, tmp_path / "copy.db")
-    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
-        assert copy.execute("SELECT name FROM things").fetchall() == [("written",)]
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 4096], ids=["all of it", "all but the first page"])
