@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine, and_, func, select, text, update
 
-from shared import database, sqlite_log
+from shared import database
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseDamaged, DatabaseUnavailable
 from shared.findings import Finding, span
@@ -35,8 +36,11 @@ from shared.waits import (
 )
 
 LATELY_S = 86_400.0
+# More than is written between two rounds of a relay that finds nobody in its way.
+LARGE_LOG_BYTES = 256 * 2**20
 # What is written to see whether there is room: as much as some uploads, and no more than a moment.
-# What its memory does not hold SQLite puts into its log, which a rollback then forgets, and
+# What its memory does not hold SQLite puts into its log, where the next who write put theirs over
+# it (to empty the log is for the relay: it may take longer than anybody waits for the page), and
 # PostgreSQL into a file that ends with the question: neither leaves a row, not even a dead one.
 TRIAL = {
     "sqlite": (
@@ -73,6 +77,8 @@ def examine_database(settings: Settings) -> Iterator[Finding]:
             return
         yield Finding("database", f"answers, at revision {revision}")
         yield from _examine_writing(engine)
+        if file is not None:
+            yield from _examine_log(file.with_name(f"{file.name}-wal"))
         with reading(engine) as connection:
             yield _examine_waiting(connection)
             yield _examine_batches(connection)
@@ -94,8 +100,6 @@ def _examine_writing(engine: Engine) -> Iterator[Finding]:
             for statement in TRIAL[engine.dialect.name]:
                 connection.execute(text(statement))
             trial.rollback()
-        # Not even the room that it took in SQLite's log.
-        sqlite_log.empty(engine)
     except DatabaseDamaged:
         raise
     except DatabaseUnavailable:
@@ -105,6 +109,24 @@ def _examine_writing(engine: Engine) -> Iterator[Finding]:
             "answered 503."
         )
         yield Finding("writing", says, advice)
+
+
+def _examine_log(log: Path) -> Iterator[Finding]:
+    """What SQLite has written beside its file; nothing to say while it is as short as it should be.
+
+    Parameters
+    ----------
+    log : it is there for as long as somebody has the database open.
+    """
+    size_bytes = log.stat().st_size
+    if size_bytes > LARGE_LOG_BYTES:
+        says = f"has grown to {size_bytes / 2**20:,.0f} MiB, in {log}"
+        advice = (
+            "Somebody has been reading all the while: a backup that runs, which ends by itself, or "
+            "a process that is stopped or hangs: end that. If nobody is, start the relay: it "
+            "empties it within seconds. Nothing is lost meanwhile; the disk must have room for it."
+        )
+        yield Finding("SQLite's log", says, advice)
 
 
 def _examine_waiting(connection: Connection) -> Finding:

@@ -6,18 +6,19 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 import redis
 from sqlalchemy import create_engine, event, make_url, update
 
-from shared import database, doctor
+from shared import database, doctor, sqlite_log
 from shared.broker import Broker
 from shared.database import now_s, reading, transaction
 from shared.findings import Finding
@@ -149,6 +150,29 @@ def test_a_database_without_room_is_told_though_it_answers_and_nobody_holds_it(
     assert (code, "!!  writing        is refused: the database is full" in said) == (1, True), said
     assert "Make room" in said
     assert "none yet" in said
+    assert page(house, capsys)[0] == 0
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_log_that_somebody_holds_is_told_and_keeps_nobody_from_answering(
+    house: Settings, door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = database.sqlite_file_of(house.database_url)
+    assert file is not None
+    with closing(sqlite3.connect(file, isolation_level=None)) as somebody:
+        somebody.execute("BEGIN")
+        somebody.execute("SELECT count(*) FROM ecgs").fetchone()
+        with transaction(door.engine) as connection:
+            connection.exec_driver_sql("CREATE TABLE much AS SELECT zeroblob(300000000) AS room")
+        code, said = page(house, capsys)
+        assert (code, "!!  SQLite's log   has grown to 2" in said) == (1, True), said
+        assert "a backup that runs" in said
+        assert said.count("!!") == 1
+    # It is not for the doctor to bring it home, which may take longer than anybody waits.
+    size_bytes = file.stat().st_size
+    assert page(house, capsys)[1].count("!!") == 1
+    assert file.stat().st_size == size_bytes
+    sqlite_log.empty(door.engine)
     assert page(house, capsys)[0] == 0
 
 
