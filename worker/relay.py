@@ -79,17 +79,13 @@ class Relay:
     def go_round(self) -> None:
         """Do whatever is due; what fails because something is away is due again next time."""
         try:
+            self._tidy_the_log()
             self._look_at_the_clock()
             taken_back = sweep(self._engine)
             retired = retire_cancelled(self._engine)
             if not self._is_published:
                 publish_catalogue(self._engine)
                 self._is_published = True
-            if self._rounds % ROUNDS_A_TIDYING == 0:
-                sqlite_log.empty(self._engine)
-            else:
-                sqlite_log.bring_home(self._engine)
-            self._rounds += 1
             rung = self._ring()
         except (DatabaseUnavailable, redis.RedisError, OperationalError) as error:
             self._tell_of_waiting(type(error).__name__)
@@ -99,6 +95,14 @@ class Relay:
             self._waits_for = ""
         if taken_back or rung or retired:
             log.info("relay rang again", taken_back=taken_back, rung=rung, retired=retired)
+
+    def _tidy_the_log(self) -> None:
+        # Before anything is written: it may be what has filled the disk.
+        if self._rounds % ROUNDS_A_TIDYING == 0:
+            sqlite_log.empty(self._engine)
+        else:
+            sqlite_log.bring_home(self._engine)
+        self._rounds += 1
 
     def _tell_of_waiting(self, error: str) -> None:
         """Say so when it begins or is for something else, and from then on ever more seldom."""

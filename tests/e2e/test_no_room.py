@@ -15,10 +15,11 @@ import psutil
 import pytest
 
 from shared import doctor
+from shared.jobs import INTERACTIVE
 from shared.settings import Settings
 from standalone.data_folder import API_URL
 from standalone.doctor import parts_of
-from tests.parts import Stack, wait_until
+from tests.parts import Stack, messages, wait_until
 
 SMALL = {"leads": [{"name": "I", "signal": [1, -1, 1]}]}
 
@@ -34,14 +35,14 @@ def stack(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @contextmanager
-def no_room(stack: Stack, name: str) -> Iterator[None]:
-    """Let no file of this process, nor of those it started, grow beyond the database's.
+def no_room(stack: Stack, name: str, most_bytes: int | None = None) -> Iterator[None]:
+    """Let no file of this process, nor of those it started, grow beyond the database's, or this.
 
     To SQLite that is a write that fails, as on a disk without room.
     """
     database = stack.folder / "isoline.db"
     log = database.with_name(database.name + "-wal")
-    most = max(os.stat(file).st_size for file in (database, log))
+    most = most_bytes or max(os.stat(file).st_size for file in (database, log))
     parent = psutil.Process(stack.process(name).pid)
     family = [process.pid for process in (parent, *parent.children(recursive=True))]
     unlimited = resource.RLIM_INFINITY
@@ -111,6 +112,33 @@ def test_a_worker_that_finds_no_room_waits_and_goes_on(stack: Stack, isoline: ht
     assert psutil.Process(pid).children() == children
 
 
+def test_a_relay_that_finds_no_room_waits_and_rings_again_once_there_is(
+    stack: Stack, isoline: httpx.Client
+) -> None:
+    for name in ("worker", "quarantine", "bulk"):
+        stack.stop(name)
+    stack.start("relay")
+    wait_until(lambda: "relay started" in stack.log("relay"), 30, "for the relay")
+    pid = stack.process("relay").pid
+    # It can say so, and no more: not a page can it bring into the database.
+    with no_room(stack, "relay", len(stack.log("relay")) + 2048):
+        ecgs = [isoline.post("/ecgs", json=SMALL).headers["Location"] for _ in range(5)]
+        wait_until(lambda: sum(map(len, messages(stack.redis))) == len(ecgs), 10, "for the bell")
+        stack.redis.flushall()
+        # Once when it begins, and again ten seconds later: it has gone round all the while.
+        wait_until(lambda: stack.log("relay").count("relay waits") == 2, 30, "for it to tell twice")
+        assert stack.redis.llen(INTERACTIVE) == 0
+        assert isoline.get("/health/ready").json()["relay"] == "ok"
+    wait_until(lambda: "relay waits no more" in stack.log("relay"), 30, "for it to go on")
+    assert stack.process("relay").pid == pid
+    for name in ("worker", "quarantine", "bulk"):
+        stack.start(name)
+    for ecg in ecgs:
+        poll = isoline.get(f"{ecg}/insights", headers={"Prefer": "wait=20"})
+        assert poll.json()["status"] == "finished"
+    stack.stop("relay")
+
+
 def test_the_doctor_tells_of_uploads_that_the_api_alone_has_no_room_for(
     stack: Stack, isoline: httpx.Client
 ) -> None:
@@ -122,7 +150,7 @@ def test_the_doctor_tells_of_uploads_that_the_api_alone_has_no_room_for(
 
     assert "uploads are refused" not in page()
     with no_room(stack, "api"):
-        assert isoline.post("/ecgs", json=large(1_000_000)).status_code == 503
+        assert isoline.post("/ecgs", json=large(1_500_000)).status_code == 503
     # Whoever asks has room enough.
     said = page()
     assert "!!  API address    uploads are refused" in said

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
+import sqlite3
 import threading
 from base64 import b64decode
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -16,7 +19,7 @@ import pytest
 import redis
 from sqlalchemy import Engine, func, insert, select, update
 
-from shared import database
+from shared import database, sqlite_log
 from shared.broker import Broker
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseUnavailable
@@ -353,9 +356,58 @@ def test_what_was_erased_leaves_the_files_of_the_database(
     assert b"canary-lead" in everything()
     door.delete(f"/ecgs/{ecg_id}", headers=ada)
     Relay(door.engine, Broker(redis_url), celery_app(redis_url)).go_round()
-    assert b"canary-lead" not in everything()
-    assert b"canary-unit" not in everything()
-    assert ecg_id.encode() not in everything()
+    for canary in (b"canary-lead", b"canary-unit", ecg_id.encode()):
+        assert canary not in everything()
+
+
+def test_what_was_erased_while_somebody_read_leaves_the_files_once_they_are_done(
+    sqlite_door: Door, redis_url: str
+) -> None:
+    door = sqlite_door
+    ada = door.user("ada")
+    path = Path(door.engine.url.database or "")
+    going_round = Relay(door.engine, Broker(redis_url), celery_app(redis_url))
+    leads = [{"name": "canary-lead", "signal": [1, -1]}]
+    ecg_id = door.post("/ecgs", json={"leads": leads}, headers=ada).json["id"]
+    door.work()
+
+    def go_till_it_is_emptied() -> bytes:
+        for _ in range(ROUNDS_A_TIDYING):
+            going_round.go_round()
+        return path.read_bytes() + path.with_name(path.name + "-wal").read_bytes()
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as somebody:
+        somebody.execute("BEGIN")
+        seen = somebody.execute("SELECT id, leads FROM ecgs").fetchall()
+        door.delete(f"/ecgs/{ecg_id}", headers=ada)
+        # They still see what they began with: it has to be somewhere.
+        assert b"canary-lead" in go_till_it_is_emptied()
+        assert somebody.execute("SELECT id, leads FROM ecgs").fetchall() == seen
+    left = go_till_it_is_emptied()
+    for canary in (b"canary-lead", ecg_id.encode()):
+        assert canary not in left
+
+
+def test_a_log_that_leaves_no_room_on_the_disk_is_brought_home_before_anything_is_written(
+    sqlite_engine: Engine, broker: redis.Redis, redis_url: str
+) -> None:
+    file = Path(sqlite_engine.url.database or "")
+    log = file.with_name(file.name + "-wal")
+    add_waiting(sqlite_engine, 3)
+    sqlite_log.empty(sqlite_engine)
+    # The last of them is what the relay has to write about.
+    while log.stat().st_size <= file.stat().st_size:
+        with transaction(sqlite_engine) as connection:
+            lapsed = {"status": RUNNING, "attempts": 1, "lease_until_s": now_s() - 1}
+            connection.execute(update(Ecg).values(**lapsed))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size, before[1]))
+    try:
+        Relay(sqlite_engine, Broker(redis_url), celery_app(redis_url)).go_round()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with reading(sqlite_engine) as connection:
+        assert set(connection.scalars(select(Ecg.status))) == {PENDING}
 
 
 def test_the_relay_brings_the_log_of_the_database_home_each_time(
