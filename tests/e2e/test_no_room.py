@@ -118,7 +118,11 @@ def test_a_relay_that_finds_no_room_waits_and_rings_again_once_there_is(
     for name in ("worker", "quarantine", "bulk"):
         stack.stop(name)
     stack.start("relay")
-    wait_until(lambda: "relay started" in stack.log("relay"), 30, "for the relay")
+
+    def is_heard() -> bool:
+        return bool(isoline.get("/health/ready").json()["relay"] == "ok")
+
+    wait_until(is_heard, 30, "for the relay")
     pid = stack.process("relay").pid
     # It can say so, and no more: not a page can it bring into the database.
     with no_room(stack, "relay", len(stack.log("relay")) + 2048):
@@ -128,7 +132,7 @@ def test_a_relay_that_finds_no_room_waits_and_rings_again_once_there_is(
         # Once when it begins, and again ten seconds later: it has gone round all the while.
         wait_until(lambda: stack.log("relay").count("relay waits") == 2, 30, "for it to tell twice")
         assert stack.redis.llen(INTERACTIVE) == 0
-        assert isoline.get("/health/ready").json()["relay"] == "ok"
+        assert is_heard()
     wait_until(lambda: "relay waits no more" in stack.log("relay"), 30, "for it to go on")
     assert stack.process("relay").pid == pid
     for name in ("worker", "quarantine", "bulk"):
