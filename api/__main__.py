@@ -45,10 +45,9 @@ def load(_target: str) -> Callable[..., Any]:
     from api.wsgi import application
 
     desk = desk_of(application)
-    pace.watch(Settings.from_environ().port)
     _be_heard(desk.broker)
     _on_signal(desk.waiting_room.close)
-    return application
+    return pace.watch(Settings.from_environ().port, application)
 
 
 def _be_heard(broker: Broker) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -61,9 +63,9 @@ class Watched:
         self.pairs.append(Pair(self.listener))
         return self.pairs[-1]
 
-    def look(self, now_s: float) -> None:
-        """Look once."""
-        self.marks = pace.look(self.port, self.marks, now_s)
+    def look(self, now_s: float, *waiting: str) -> None:
+        """Look once, while they wait for us at these addresses."""
+        self.marks = pace.look(self.port, self.marks, now_s, waiting)
 
 
 @pytest.fixture
@@ -127,6 +129,41 @@ def test_whoever_waits_for_us_is_left_alone(watched: Watched) -> None:
     watched.look(2 * PATIENCE_S)
     assert patient.server.recv(100) == b"not read yet"
     assert not patient.is_cut()
+
+
+def test_while_an_address_waits_for_us_its_connections_are_left_alone(watched: Watched) -> None:
+    patient = watched.connect()
+    for now_s in range(0, 3 * PATIENCE_S, 5):
+        watched.look(now_s, "127.0.0.1")
+        assert not patient.is_cut()
+    # As much time again as everybody has, once it has its answer.
+    for now_s in range(3 * PATIENCE_S, 4 * PATIENCE_S, 5):
+        watched.look(now_s, "127.0.0.2")
+        assert not patient.is_cut()
+    watched.look(4 * PATIENCE_S, "127.0.0.2")
+    assert patient.is_cut()
+
+
+def test_who_waits_for_us_is_who_sends_nothing_that_we_wait_for() -> None:
+    work, now_s = pace.Work(), time.monotonic()
+    seen: list[set[str]] = []
+
+    class Body:
+        def read(self, size: int, /) -> bytes:
+            seen.append(work.waiting(now_s + 2 * PATIENCE_S))
+            return b"a piece"
+
+    def act(environ: dict[str, Any], _: object) -> list[bytes]:
+        seen.append(work.waiting(now_s + PATIENCE_S))
+        pieces = [environ["wsgi.input"].read(7)]
+        seen.append(work.waiting(time.monotonic() + PATIENCE_S / 2 - 1))
+        seen.append(work.waiting(time.monotonic() + PATIENCE_S / 2 + 1))
+        return pieces
+
+    environ = {"REMOTE_ADDR": "::1", "wsgi.input": Body()}
+    assert work.seen_in(act)(environ, lambda *_: lambda _: None) == [b"a piece"]
+    assert seen == [{"::1"}, set(), set(), {"::1"}]
+    assert work.waiting(now_s + 2 * PATIENCE_S) == set()
 
 
 def test_a_connection_on_which_nothing_has_begun_is_left_to_the_server(watched: Watched) -> None:

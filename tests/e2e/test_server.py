@@ -151,10 +151,13 @@ def test_with_every_chair_taken_nobody_else_waits(server: Server, ada: dict[str,
     assert max(waited_s) < 1.0
 
 
-@pytest.mark.skipif(
+needs_a_hasty_server = pytest.mark.skipif(
     multiprocessing.get_start_method() != "fork" or not hasattr(socket, "TCP_INFO"),
     reason="needs a server that inherits what this test changes, and a kernel that counts",
 )
+
+
+@needs_a_hasty_server
 def test_a_caller_who_falls_silent_or_trickles_is_shown_out(redis_url: str, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'isoline.db'}"
     with HastyServer(tmp_path, database_url=url, redis_url=redis_url) as server:
@@ -184,6 +187,28 @@ def test_a_caller_who_falls_silent_or_trickles_is_shown_out(redis_url: str, tmp_
             wait_until(is_answered)
             assert [status(caller) for caller in (silent, begun, in_chunks)] == [408] * 3
         assert server.ask("POST", "/ecgs", json={"leads": []}, headers=ada).is_success
+
+
+@needs_a_hasty_server
+def test_who_waits_for_us_for_longer_than_we_would_is_answered(
+    redis_url: str, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'isoline.db'}"
+    with HastyServer(tmp_path, database_url=url, redis_url=redis_url) as server:
+        ada = {**server.token("ada"), "Content-Type": "application/json"}
+        connection = http.client.HTTPConnection("127.0.0.1", server._port, timeout=20)
+        with contextlib.closing(connection):
+            answered = []
+            # The second one on the connection of the first.
+            for _ in range(2):
+                connection.request(
+                    "POST", "/ecgs", body='{"leads": []}', headers={**ada, "Prefer": "wait=3"}
+                )
+                used = connection.sock
+                answer = connection.getresponse()
+                answered.append((answer.status, answer.headers["Preference-Applied"], used))
+                answer.read()
+        assert answered == [(201, "wait=3", answered[0][2])] * 2
 
 
 def test_a_body_that_ends_before_its_length_is_400(server: Server, ada: dict[str, str]) -> None:
