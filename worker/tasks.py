@@ -83,7 +83,7 @@ def analyse(
     try:
         # Whatever else a message may hold is no id.
         named = [ecg_id for ecg_id in ecg_ids if isinstance(ecg_id, str) and "\0" not in ecg_id]
-        claims = _begin(engine, named, message, began_s + CLAIM_WITHIN_S)
+        claims = _begin(engine, named, message, began_s)
         for user_id in {claimed.turn_of for claimed in claims if claimed.turn_of is not None}:
             give_turn(user_id)
         _bring_to_their_end(engine, claims, end_s)
@@ -97,18 +97,26 @@ def analyse(
         log.exception("attempt broke off")
 
 
-def _begin(engine: Engine, ecg_ids: Sequence[str], message: str, end_s: float) -> list[Claim]:
-    """Claim these, again and again until then when the database is away."""
+def _begin(engine: Engine, ecg_ids: Sequence[str], message: str, began_s: float) -> list[Claim]:
+    """Claim these, again and again for a while when the database is away."""
     tries = itertools.count()
+
+    def take_back_unheard() -> None:
+        # The claim before may have been committed although nobody heard so: what it holds would
+        # wait for the end of its lease.
+        take_back(engine, message, ecg_ids, UNHEARD)
 
     def try_to() -> list[Claim]:
         if next(tries):
-            # The one before may have been committed although nobody heard so: what it holds would
-            # wait for the end of its lease.
-            take_back(engine, message, ecg_ids, UNHEARD)
+            take_back_unheard()
         return claim(engine, ecg_ids, message)
 
-    return _insist(try_to, end_s)
+    try:
+        return _insist(try_to, began_s + CLAIM_WITHIN_S)
+    except DatabaseUnavailable:
+        # Too late to begin anything, and not to leave everything as it was.
+        _insist(take_back_unheard, began_s + ALL_WITHIN_S)
+        raise
 
 
 def _bring_to_their_end(engine: Engine, claims: Sequence[Claim], end_s: float) -> None:
