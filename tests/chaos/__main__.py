@@ -27,7 +27,9 @@ def main() -> int:
     asked = parser.parse_args()
     databases = ["sqlite", "postgresql"] if asked.database == "both" else [asked.database]
     print(
-        f"seed {asked.seed}, {asked.uploads} uploads, each fault {asked.rounds} times", flush=True
+        f"seed {asked.seed}, {asked.uploads} uploads and half as many lines of batches, "
+        f"each fault {asked.rounds} times",
+        flush=True,
     )
     is_good = True
     for database in databases:
@@ -41,6 +43,7 @@ def main() -> int:
                 folder,
                 url,
                 uploads=asked.uploads,
+                lines=asked.uploads // 2,
                 rounds=asked.rounds,
                 scale=asked.scale,
                 seed=asked.seed,

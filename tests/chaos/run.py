@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -13,15 +13,19 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import httpx
-from sqlalchemy import create_engine, select
 
-from shared.models import Ecg, Insights
-from tests.chaos.house import Chaos, House
-from tests.chaos.uploads import Clients, Sample, make
+from tests.chaos.batches import spread
+from tests.chaos.clients import Clients
+from tests.chaos.faults import Chaos
+from tests.chaos.house import House
+from tests.chaos.reckoning import Reckoning, find_left
+from tests.chaos.uploads import make
 from tests.parts import PostgreSql, wait_until
 
 PAUSE_S = 1.0
 SPARE = 2
+# One with each fault, and some more.
+BATCHES_A_ROUND = 24
 LONGEST_UPLOAD_S = 30.0
 # Poison that hangs is tried five times, with pauses that double, and is not alone in quarantine.
 SETTLED_WITHIN_S = 600.0
@@ -33,9 +37,10 @@ class ApiGone(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of all uploads."""
+    """What became of all uploads, and of all lines of batches."""
 
     accepted: int
+    accepted_lines: int
     lost: int
     duplicated: int
     wrong: int
@@ -44,6 +49,7 @@ class Outcome:
     took_s: list[float]
     took_unlocked_s: list[float]
     refused: dict[str, int]
+    refused_batches: dict[str, int]
     settled_s: float
     planned: Counter[str]
     done: Counter[str]
@@ -65,23 +71,26 @@ class Outcome:
     def table(self, database: str) -> str:
         """The outcome for people."""
         unlocked_s = self.took_unlocked_s
-        refused = ", ".join(f"{why} {n}" for why, n in sorted(self.refused.items())) or "none"
         done = ", ".join(f"{name} {n}" for name, n in self.done.items())
-        not_done = ", ".join(f"{name} {n}" for name, n in self.not_done.items()) or "none"
         return (
             f"| {database} | |\n|---|---|\n"
-            f"| accepted | {self.accepted} |\n"
+            f"| accepted: uploads, lines of batches | {self.accepted}, {self.accepted_lines} |\n"
             f"| lost / duplicated / wrong / failed | "
             f"{self.lost} / {self.duplicated} / {self.wrong} / {self.failed} |\n"
             f"| poison, failed with its reason | {self.poison_failed} |\n"
-            f"| answered 503 or cut off, and sent again | {refused} |\n"
+            f"| answered 503 or cut off, and sent again | {_listed(self.refused)} |\n"
+            f"| batches, likewise | {_listed(self.refused_batches)} |\n"
             f"| slowest upload | {max(self.took_s):.2f} s |\n"
             f"| database not locked: median, p99, slowest upload | {median(unlocked_s):.3f}, "
             f"{quantiles(unlocked_s, n=100)[98]:.3f}, {max(unlocked_s):.2f} s |\n"
             f"| settled after the last upload | {self.settled_s:.1f} s |\n"
             f"| faults | {done} |\n"
-            f"| faults that found nothing to do to | {not_done} |\n"
+            f"| faults that found nothing to do to | {_listed(self.not_done)} |\n"
         )
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{what} {n}" for what, n in sorted(counts.items())) or "none"
 
 
 def schedule(names: list[str], rounds: int, seed: int) -> list[str]:
@@ -95,6 +104,7 @@ def run(
     database_url: str,
     *,
     uploads: int,
+    lines: int,
     rounds: int,
     scale: float,
     seed: int,
@@ -106,6 +116,7 @@ def run(
 
     Parameters
     ----------
+    lines : how many come with batches besides, one of them with each fault.
     rounds : how often each fault happens.
     scale : how long the faults take, of what their names say.
     hasty : with short leases and pauses, instead of those of production.
@@ -118,35 +129,51 @@ def run(
     with house, ExitStack() as stack:
         with house.client() as client:
             token = house.register(client, "chaos")
-        clients = stack.enter_context(Clients(house.url, token, seed, poison_every))
-        numbers = iter(range(uploads))
-        faults = Chaos(house, seed, scale, lambda: clients.give(islice(numbers, 1))).faults()
+        clients = stack.enter_context(Clients(house.url, token))
+        submitters = stack.enter_context(Clients(house.url, token, threads=2))
+        samples = [make(number, seed, poison_every) for number in range(uploads)]
+        waiting = iter(samples)
+        batches = spread(lines, rounds * BATCHES_A_ROUND, seed=seed, scale=scale)
+        unsent = iter(batches)
+        faults = Chaos(
+            house,
+            seed,
+            scale,
+            upload=lambda: clients.give(islice(waiting, 1)),
+            submit=lambda: submitters.give(islice(unsent, 1)),
+        ).faults()
         plan = schedule(list(faults), rounds, seed)
         done: Counter[str] = Counter()
         locked_s: list[tuple[float, float]] = []
         for name in plan:
-            # Some are left for those faults that need an upload at their own time.
-            clients.give(islice(numbers, (uploads - SPARE * len(plan)) // len(plan)))
+            # Some are left for those faults that need an upload or a batch at their own time.
+            submitters.give(islice(unsent, 1))
+            clients.give(islice(waiting, (uploads - SPARE * len(plan)) // len(plan)))
             time.sleep(PAUSE_S * scale)
             begun_s = time.monotonic()
             done[name] += faults[name]()
             if name.startswith("database"):
                 locked_s.append((begun_s, time.monotonic()))
-        clients.give(numbers)
-        clients.finish()
-        if clients.is_hopeless:
-            raise ApiGone(f"After {len(clients.accepted)} uploads it took no more.")
+        clients.give(waiting)
+        submitters.give(unsent)
+        for each in (clients, submitters):
+            each.finish()
+            if each.is_hopeless:
+                raise ApiGone(f"After {len(each.accepted)} of them it took no more.")
         began_s = time.monotonic()
         try:
-            wait_until(lambda: not _left(database_url), SETTLED_WITHIN_S, "for all to end")
+            wait_until(lambda: not find_left(database_url), SETTLED_WITHIN_S, "for all to end")
         except AssertionError as error:
-            error.add_note(f"Left are, with status and attempts: {_left(database_url)}")
+            error.add_note(f"Left are, with status and attempts: {find_left(database_url)}")
             raise
         settled_s = time.monotonic() - began_s
         with httpx.Client(base_url=house.url, headers={"x-user-token": token}) as client:
-            tally = _reckon(client, database_url, clients, uploads)
+            reckoning = Reckoning(client, database_url)
+            tally = reckoning.of_uploads(samples, clients.accepted)
+            tally += reckoning.of_batches(batches, submitters.accepted)
         return Outcome(
             accepted=len(clients.accepted),
+            accepted_lines=sum(len(batches[number].lines) for number in submitters.accepted),
             lost=tally["lost"],
             duplicated=tally["duplicated"],
             wrong=tally["wrong"],
@@ -159,51 +186,8 @@ def run(
                 if not any(a < began_s + took_s and began_s < b for a, b in locked_s)
             ],
             refused=clients.refused,
+            refused_batches=submitters.refused,
             settled_s=settled_s,
             planned=Counter(plan),
             done=done,
         )
-
-
-def _left(database_url: str) -> list[tuple[str, str, int]]:
-    engine = create_engine(database_url)
-    columns = Ecg.id, Ecg.status, Ecg.attempts
-    with engine.connect() as connection:
-        found = connection.execute(select(*columns).where(Ecg.status.in_(["pending", "running"])))
-        left = [(row.id, row.status, row.attempts) for row in found]
-    engine.dispose()
-    return left
-
-
-def _reckon(
-    client: httpx.Client, database_url: str, clients: Clients, uploads: int
-) -> Counter[str]:
-    engine = create_engine(database_url)
-    with engine.connect() as connection:
-        rows = connection.execute(select(Ecg.id, Ecg.idempotency_key)).all()
-        documents = Counter(connection.scalars(select(Insights.ecg_id)))
-    engine.dispose()
-    keys = Counter(row.idempotency_key for row in rows)
-    known = {row.id for row in rows}
-    tally: Counter[str] = Counter()
-    for number in range(uploads):
-        sample = make(number, clients.seed, clients.poison_every)
-        ecg_id = clients.accepted.get(number)
-        if ecg_id is None or ecg_id not in known:
-            tally["lost"] += 1
-            continue
-        tally[_judge(sample, client.get(f"/ecgs/{ecg_id}/insights"))] += 1
-        tally["duplicated"] += keys[sample.key] != 1 or documents[ecg_id] > 1
-    tally["duplicated"] += len(rows) - len(keys)
-    return tally
-
-
-def _judge(sample: Sample, answer: httpx.Response) -> str:
-    if answer.status_code != 200:
-        return "lost"
-    found = json.loads(answer.content)
-    if found["status"] == "failed":
-        return "poison failed" if sample.is_deadly and found["detail"] else "failed"
-    [lead] = found["leads"]
-    is_right = lead["number_of_zero_crossings"] == sample.crossings and not sample.is_deadly
-    return "right" if is_right else "wrong"

@@ -20,6 +20,7 @@ def run_shortly(
         folder,
         database_url,
         uploads=uploads,
+        lines=uploads // 2,
         rounds=1,
         scale=0.1,
         seed=1,
@@ -28,7 +29,7 @@ def run_shortly(
         postgresql=postgresql,
     )
     assert outcome.is_good, outcome.table(database_url.partition(":")[0])
-    assert outcome.accepted == uploads
+    assert (outcome.accepted, outcome.accepted_lines) == (uploads, uploads // 2)
     deadly = [number for number in range(uploads) if make(number, 1, POISON_EVERY).is_deadly]
     assert outcome.poison_failed == len(deadly) >= 1
     return outcome

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from tests.chaos.clients import Clients
 from tests.chaos.run import Outcome, schedule
-from tests.chaos.uploads import Clients
+from tests.chaos.uploads import make_harmless
 from tests.parts import free_port
 
 GOOD = Outcome(
     accepted=2,
+    accepted_lines=3,
     lost=0,
     duplicated=0,
     wrong=0,
@@ -21,6 +23,7 @@ GOOD = Outcome(
     took_s=[0.1, 0.2],
     took_unlocked_s=[0.1, 0.2],
     refused={},
+    refused_batches={},
     settled_s=1.0,
     planned=Counter(FLUSHALL=2),
     done=Counter(FLUSHALL=2),
@@ -43,6 +46,10 @@ def test_nobody_may_be_kept_waiting() -> None:
     assert not replace(GOOD, took_s=[0.1, 30.1]).is_good
 
 
+def test_the_table_says_how_many_came() -> None:
+    assert "| accepted: uploads, lines of batches | 2, 3 |" in GOOD.table("sqlite")
+
+
 def test_the_seed_decides() -> None:
     names = ["one", "two", "three", "four"]
     assert schedule(names, 3, seed=7) == schedule(names, 3, seed=7)
@@ -51,8 +58,8 @@ def test_the_seed_decides() -> None:
 
 def test_clients_end_when_the_api_does_not_come_back() -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
-    with Clients(nowhere, "a token", seed=1, hopeless_after_s=0.0) as clients:
-        clients.give(range(100))
+    with Clients(nowhere, "a token", hopeless_after_s=0.0) as clients:
+        clients.give(make_harmless(number, 1) for number in range(100))
         clients.finish()
         assert clients.is_hopeless
         assert not clients.accepted
@@ -60,8 +67,8 @@ def test_clients_end_when_the_api_does_not_come_back() -> None:
 
 def test_clients_end_with_whoever_has_them_upload() -> None:
     def give_and_fail() -> None:
-        with Clients(f"http://127.0.0.1:{free_port()}", "a token", seed=1) as clients:
-            clients.give(range(100))
+        with Clients(f"http://127.0.0.1:{free_port()}", "a token") as clients:
+            clients.give(make_harmless(number, 1) for number in range(100))
             raise ValueError("a fault of the run")
 
     with pytest.raises(ValueError, match="a fault of the run"):

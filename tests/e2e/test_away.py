@@ -18,8 +18,9 @@ import pytest
 import redis
 from sqlalchemy import create_engine, text
 
+from tests.chaos.clients import Clients
 from tests.chaos.house import House
-from tests.chaos.uploads import Clients
+from tests.chaos.uploads import make_harmless
 from tests.e2e.muting_proxy import MutingProxy
 from tests.parts import open_postgresql_server, wait_until
 
@@ -187,8 +188,8 @@ def test_a_postgresql_that_dies_under_load_costs_nobody_more_than_time(tmp_path:
             token = house.register(client, "ada")
             processes = {name: house.process(name).pid for name in house.MODULES}
             # They accept nothing but 201, and 503 as often as it takes.
-            with Clients(house.url, token, seed=1, threads=4) as clients:
-                clients.give(range(1, 200))
+            with Clients(house.url, token, threads=4) as clients:
+                clients.give(make_harmless(number, seed=1) for number in range(1, 200))
                 wait_until(lambda: len(clients.accepted) > 20, what="for the first uploads")
                 server.crash()
                 wait_until(lambda: clients.refused.get("503"), what="for a 503")
