@@ -40,6 +40,10 @@ class UnreadableFile(IsolineError):
         super().__init__(printable(reason))
 
 
+class UnreadableLine(UnreadableFile):
+    """One line of a file with several recordings; its other lines are read all the same."""
+
+
 class Unreachable(IsolineError):
     """The server did not answer, each time it was tried."""
 

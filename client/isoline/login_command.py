@@ -49,4 +49,8 @@ def login(given: Given, url: str | None, admin: bool, token_stdin: bool) -> None
     else:
         kept.token = token
     config.keep(kept)
-    say(f"Kept in {config.path()}.")
+    whose = "the administrator's" if admin else "a user's"
+    say(
+        f"{url} knows this token as {whose}. "
+        f"Kept in {config.path()}, which only you can read (mode 0600)."
+    )

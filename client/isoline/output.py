@@ -130,11 +130,11 @@ def batch_row(batch: Batch) -> Row:
 
 
 class _Rate(ProgressColumn):
-    """How many a second, lately."""
+    """How many a second, lately, and what has become of those."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.0f}/s")
+        return Text("" if speed is None else f"{speed:.0f} {task.fields['what']}/s")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from isoline.ecg import encode
-from isoline.errors import UnreadableFile, UnusableEcg
+from isoline.errors import UnreadableFile, UnreadableLine, UnusableEcg
 from isoline.escapes import printable
 from isoline.finding import Source
 from isoline.formats import LeftOut, read
@@ -20,6 +20,10 @@ from isoline.formats.wfdb_headers import named_files
 
 READERS = min(4, os.cpu_count() or 1)
 LINES_OF_JSON = {".ndjson", ".jsonl"}
+# Their recordings may have names of their own, which go before that of the file.
+_NAMED_WITHIN = {".json", *LINES_OF_JSON}
+# What a line of a batch may be called, in characters; the same as the server knows.
+LONGEST_NAME = 255
 # How many files are read ahead of the one that is being sent.
 AHEAD = 2 * READERS
 
@@ -87,15 +91,34 @@ def read_lines(
                 yield line
         on_file()
 
+    taken: set[str] = set()
     try:
         for source in sources:
-            waiting.append(_begin(pool, source, sampling_rate_hz))
+            if fault := _fault_of_name(source, taken):
+                waiting.append(iter([Unreadable(source.custom_id, fault)]))
+            else:
+                waiting.append(_begin(pool, source, sampling_rate_hz))
+            taken.add(source.custom_id)
             if len(waiting) > AHEAD:
                 yield from give(waiting.popleft())
         while waiting:
             yield from give(waiting.popleft())
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _fault_of_name(source: Source, taken: set[str]) -> str | None:
+    """Why a line cannot be called like this file, if it cannot."""
+    if source.path.suffix.lower() in _NAMED_WITHIN:
+        return None
+    if source.custom_id in taken:
+        return "Written with escapes, another file's name is the same: call it something else."
+    if len(source.custom_id) > LONGEST_NAME:
+        return (
+            f"Its path is {len(source.custom_id)} characters long, and a line of a batch is called "
+            f"by {LONGEST_NAME} at most: submit a folder further down."
+        )
+    return None
 
 
 def _begin(
@@ -120,7 +143,9 @@ def read_file(source: Source, sampling_rate_hz: float | None) -> Iterator[Read]:
         numbered = f"{source.custom_id}#{number}" if has_several else source.custom_id
         custom_id = name or numbered
         if isinstance(ecg, UnreadableFile):
-            yield Unreadable(numbered, str(ecg))
+            # What is wrong with the file is wrong with none of its lines.
+            is_line = isinstance(ecg, UnreadableLine)
+            yield Unreadable(numbered if is_line else source.custom_id, str(ecg))
             continue
         try:
             custom_id.encode()

@@ -69,7 +69,7 @@ def _ask_for_all(client: Client, insight: str | None, counts: Recomputation) -> 
     """
     asked, first = 0, counts.stale
     with progress() as bar:
-        task = bar.add_task("asking   ", total=first, note="")
+        task = bar.add_task("asking   ", total=first, what="asked for", note="")
         while True:
             counts = client.recompute(insight)
             asked += counts.queued
@@ -83,7 +83,7 @@ def _watch(client: Client, insight: str | None, counts: Recomputation) -> Recomp
     """Wait until nothing waits."""
     asked, total = counts.queued, counts.waiting
     with progress() as bar:
-        task = bar.add_task("computing", total=total, note="")
+        task = bar.add_task("computing", total=total, what="done", note="")
         while counts.waiting:
             time.sleep(PAUSE_S)
             counts = client.recompute(insight, dry_run=True)

@@ -85,12 +85,18 @@ def submit(
     was_known = unfinished.is_known(access.url, key)
     if not is_own and not was_known:
         _name_earlier(access)
-    to_go_on = f"What has arrived stays, and is worked on. To go on, {to_go_on}."
+    sent = deque[int](maxlen=1)
+
+    def where_it_stands() -> str:
+        # What an earlier command has sent is there, too.
+        arrived = "What has arrived stays, and is worked on." if sent or was_known else ""
+        return f"{arrived or 'Nothing has been sent yet.'} To go on, {to_go_on}."
+
     # In the order in which they came; what is sent again is read again.
     unreadable: dict[Unreadable, None] = {}
     remarks: set[str] = set()
     with client_of(context, PATIENCE_S) as client, progress() as bar:
-        task = bar.add_task("sending", total=len(sources), note="")
+        task = bar.add_task("sending", total=len(sources), what="sent", note="")
 
         def note(found: Unreadable) -> None:
             if found in unreadable:
@@ -110,7 +116,6 @@ def submit(
             bar.reset(task)
             return read_lines(sources, fs, note, remark, lambda: bar.advance(task))
 
-        sent = deque[int](maxlen=1)
         begun: list[Iterator[bytes]] = []
 
         def lines() -> Iterator[bytes]:
@@ -134,19 +139,19 @@ def submit(
             unfinished.end(access.url, key)
         except KeyboardInterrupt:
             bar.stop()
-            say(f"Interrupted. {to_go_on}")
+            say(f"Interrupted. {where_it_stands()}")
             context.exit(INTERRUPTED)
         except PASSING as error:
             if not (was_known or sent):
                 unfinished.end(access.url, key)
             kind = Unreachable if isinstance(error, Unreachable) else IsolineError
-            raise kind(f"{error} {to_go_on}") from None
+            raise kind(f"{error} {where_it_stands()}") from None
         except Conflict as error:
             unfinished.end(access.url, key)
             raise IsolineError(f"{error} With --new a new one is begun.") from None
         except (BadRequest, ServerFault, Unauthenticated):
             if sent:
-                say(to_go_on)
+                say(where_it_stands())
             raise
         finally:
             if len(unreadable) > MOST_SHOWN and sys.stderr.isatty():

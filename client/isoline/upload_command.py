@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 
+from isoline.answers import Insights
 from isoline.client import Client, new_key
 from isoline.errors import IsolineError, ProblemError
 from isoline.figures import Columns, columns_of, lead_rows
@@ -58,12 +61,13 @@ def upload(
     is_quiet = len(sources) > 1 and not (form == "json" and sys.stdout.isatty())
 
     def rows(client: Client, figures: Columns) -> Iterator[Row]:
+        written = _document if form == "json" else partial(_lead_rows, figures)
         with progress(is_wanted=is_quiet) as bar:
-            task = bar.add_task("uploading", total=len(sources), note="")
+            task = bar.add_task("uploading", total=len(sources), what="done", note="")
             for source in sources:
                 try:
                     for line in read_file(source, fs):
-                        yield from _upload(client, figures, source, line, wait_s, done)
+                        yield from _upload(client, written, source, line, wait_s, done)
                 except (KeyboardInterrupt, IsolineError) as error:
                     # What has been uploaded is printed all the same.
                     stopped.append((source, error))
@@ -104,6 +108,20 @@ def upload(
         context.exit(SOME_FAILED)
 
 
+# The rows of what was uploaded, after the cells that say which ECG it is.
+Written: TypeAlias = Callable[[Insights | None, Row], Iterable[Row]]
+
+
+def _document(found: Insights | None, first: Row) -> Iterable[Row]:
+    """The insights of one ECG, as `isoline insights --json` prints them."""
+    found = found or Insights(ecg_id=first["ecg_id"], status="pending")
+    return [{**first, "leads": found.leads, "insights": found.insights}]
+
+
+def _lead_rows(figures: Columns, found: Insights | None, first: Row) -> Iterable[Row]:
+    return lead_rows(found, figures, **first) if found and found.leads else [first]
+
+
 @dataclass
 class _Done:
     """The names of recordings that have no insights, and the ids of ECGs that have none yet."""
@@ -114,7 +132,7 @@ class _Done:
 
 
 def _upload(
-    client: Client, figures: Columns, source: Source, line: Read, wait_s: int, done: _Done
+    client: Client, written: Written, source: Source, line: Read, wait_s: int, done: _Done
 ) -> Iterator[Row]:
     # As it is, but for bytes that are no text: no output could take those.
     name = str(source.path).encode("utf-8", "backslashreplace").decode()
@@ -138,10 +156,7 @@ def _upload(
         done.failed.append(name)
         return
     first = {"file": name, "ecg_id": accepted.id, "status": accepted.status}
-    if accepted.insights is None or not accepted.insights.leads:
-        yield first
-    else:
-        yield from lead_rows(accepted.insights, figures, **first)
+    yield from written(accepted.insights, first)
     if accepted.insights is None or accepted.insights.status == "pending":
         done.pending.append(accepted.id)
     elif accepted.insights.status == "failed":

@@ -33,7 +33,7 @@ def watch(context: click.Context, found: Batch) -> Batch:
         stillness = _Stillness(found)
         try:
             # Without a total nothing looks finished: how many are still to come nobody knows.
-            task = bar.add_task("computing", total=None, note="")
+            task = bar.add_task("computing", total=None, what="done", note="")
             while True:
                 counts = found.counts
                 coming = None if found.status == "receiving" else counts.total

@@ -92,6 +92,10 @@ def test_uploading_prints_a_row_a_lead(run: Run, tmp_path: Path) -> None:
     assert list(rows[0])[5:] == table[5:]
     assert next(csv.reader(io.StringIO(run("insights", ecg_id, "--csv").stdout)))[2:] == table[5:]
     shown = json.loads(run("insights", ecg_id, "--json").stdout)
+    # And of JSON the form is one, too.
+    uploaded = json.loads(run("upload", tmp_path / "a.npz", "--json").stdout)
+    assert uploaded.pop("file") == str(tmp_path / "a.npz")
+    assert {**uploaded, "ecg_id": ecg_id} == shown
     assert [lead["number_of_zero_crossings"] for lead in shown["leads"]] == [1, 0]
     assert "zero_crossings_count" in run("insights", ecg_id).stdout
     assert run("insights", "nonsense").returncode == 1
@@ -175,6 +179,31 @@ def test_every_file_that_cannot_be_read_is_named_and_alone_they_make_no_batch(
     assert "10.npy: " not in shown
     assert "… and 2 more that cannot be read; typed again with 2> problems.txt" in shown
     assert "12 cannot be read" in shown
+
+
+def test_a_name_that_no_line_can_have_and_a_file_with_nothing_in_it_are_named(
+    run: Run, isoline: Client, tmp_path: Path
+) -> None:
+    folder = tmp_path / "odd"
+    deep = folder.joinpath(*["d" * 90] * 3)
+    deep.mkdir(parents=True)
+    for file in ("deep", os.fsdecode(b"same\xff"), r"same\udcff", "other"):
+        ((deep if file == "deep" else folder) / f"{file}.csv").write_text("I\n1\n-1\n")
+    (folder / "nothing.ndjson").touch()
+    (folder / "blank.jsonl").write_text("\n \n")
+    done = run("batch", "submit", folder, "--watch", "--json")
+    batch = json.loads(done.stdout)
+    assert (done.returncode, batch["total"], batch["finished"]) == (3, 2, 2)
+    assert done.stderr.splitlines() == [
+        "blank.jsonl: It is empty.",
+        "nothing.ndjson: It is empty.",
+        r"same\udcff.csv: Written with escapes, another file's name is the same: call it "
+        "something else.",
+        f"{deep.relative_to(folder)}/deep.csv: Its path is 281 characters long, and a line of a "
+        "batch is called by 255 at most: submit a folder further down.",
+    ]
+    names = [line.custom_id for line in isoline.batch_insights(batch["id"])]
+    assert names == ["other.csv", r"same\udcff.csv"]
 
 
 def test_of_json_what_no_upload_has_is_left_out_with_a_word(run: Run, tmp_path: Path) -> None:
@@ -285,6 +314,7 @@ def test_interrupted_it_says_how_to_go_on_and_does(
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
         assert process.returncode == 130
+        assert "What has arrived stays, and is worked on." in said
         assert "type the same command again" in said
         # Cut, and not taken for the end.
         assert next(client.batches()).status == "receiving"
@@ -413,6 +443,26 @@ def test_a_server_that_is_away_is_waited_for_and_then_it_says_how_to_go_on(
     assert "The address comes from --url" in said
 
 
+def test_interrupted_before_anything_was_sent_it_says_so_and_names_the_key(
+    token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def think_better(_: float) -> None:
+        raise KeyboardInterrupt
+
+    np.save(tmp_path / "a.npy", np.array([1, -1]))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr("time.sleep", think_better)
+    server = ["--url", f"http://127.0.0.1:{free_port()}", "--token", token]
+    done = CliRunner().invoke(cli, [*server, "batch", "submit", str(tmp_path / "a.npy")])
+    assert done.exit_code == 130
+    said = done.stderr.splitlines()[-1]
+    assert re.fullmatch(
+        r"Interrupted\. Nothing has been sent yet\. To go on, type the same command again "
+        r"\(or use --key files-\w+\)\.",
+        said,
+    )
+
+
 def test_a_bar_on_a_terminal_and_none_elsewhere(
     environ: dict[str, str], run: Run, archive: Path
 ) -> None:
@@ -420,8 +470,8 @@ def test_a_bar_on_a_terminal_and_none_elsewhere(
     command = ["batch", "submit", str(archive), "--new", "--watch"]
     plain, printed = on_a_terminal(environ, command)
     assert printed
-    assert re.search(r"sending .*23/23 .*/s", plain)
-    assert re.search(r"computing .*100%.*23/23", plain)
+    assert re.search(r"sending .*23/23 .*sent/s", plain)
+    assert re.search(r"computing .*100%.*23/23 .*done/s", plain)
     assert "1 without insights" in plain
     files = sorted((archive / "day").iterdir())[:3]
     plain, printed = on_a_terminal(environ, ["upload", *map(str, files), "--json"])
@@ -485,9 +535,14 @@ def test_a_login_is_kept_for_its_owner_alone(
     right = run("login", f"{stack.url}/", "--token-stdin", input=f"{token}\n", environ=bare)
     assert right.returncode == 0
     assert token not in right.stdout + right.stderr
+    assert right.stderr == (
+        f"{stack.url} knows this token as a user's. Kept in {kept}, which only you can read "
+        "(mode 0600).\n"
+    )
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert run("batch", "list", environ=bare).returncode == 0
-    run("login", "--admin", "--token-stdin", input=f"{ADMIN_TOKEN}\n", environ=bare)
+    admin = run("login", "--admin", "--token-stdin", input=f"{ADMIN_TOKEN}\n", environ=bare)
+    assert "knows this token as the administrator's." in admin.stderr
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     added = run("users", "add", "dora", environ=bare)
     assert len(added.stdout.strip()) > 30

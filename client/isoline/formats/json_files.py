@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from isoline.ecg import Ecg, Lead
-from isoline.errors import UnreadableFile
+from isoline.errors import UnreadableFile, UnreadableLine
 from isoline.formats import Found, LeftOut
 from isoline.formats.bounds import MOST_TEXT_BYTES, check_samples, check_text
 
@@ -59,10 +59,12 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
         yield from _parse(path.read_bytes(), sampling_rate_hz, set())
         return
     told: set[str] = set()
+    is_empty = True
     with path.open("rb") as file:
         number = 0
         while line := file.readline(MOST_TEXT_BYTES):
             number += 1
+            is_empty = is_empty and not line.strip()
             try:
                 if len(line) == MOST_TEXT_BYTES:
                     # Read to its end, and the others go on.
@@ -72,7 +74,9 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
                 if line.strip():
                     yield from _parse(line, sampling_rate_hz, told)
             except UnreadableFile as error:
-                yield None, UnreadableFile(f"Line {number}: {error}")
+                yield None, UnreadableLine(f"Line {number}: {error}")
+    if is_empty:
+        raise UnreadableFile("It is empty.")
 
 
 def _parse(text: bytes, sampling_rate_hz: float | None, told: set[str]) -> Iterator[Found]:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from isoline.ecg import Ecg
-from isoline.errors import UnreadableFile
+from isoline.errors import UnreadableFile, UnreadableLine
 from isoline.finding import Source
 from isoline.formats import LeftOut, read
 from isoline.reading import read_lines
@@ -385,7 +385,7 @@ def test_a_bad_line_of_ndjson_does_not_end_the_others(tmp_path: Path) -> None:
     path = tmp_path / "a.ndjson"
     path.write_text('{"leads": []}\n\nbad\n{"custom_id": "c", "leads": []}\n')
     found = list(read(path))
-    assert [type(ecg) for _, ecg in found] == [Ecg, UnreadableFile, Ecg]
+    assert [type(ecg) for _, ecg in found] == [Ecg, UnreadableLine, Ecg]
     assert str(found[1][1]).startswith("Line 3: ")
     assert found[2][0] == "c"
 
