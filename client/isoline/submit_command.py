@@ -96,7 +96,7 @@ def submit(
     unreadable: dict[Unreadable, None] = {}
     remarks: set[str] = set()
     with client_of(context, PATIENCE_S) as client, progress() as bar:
-        task = bar.add_task("sending", total=len(sources), what="sent", note="")
+        task = bar.add_task("sending", total=len(sources), what="files", note="")
 
         def note(found: Unreadable) -> None:
             if found in unreadable:

@@ -470,7 +470,7 @@ def test_a_bar_on_a_terminal_and_none_elsewhere(
     command = ["batch", "submit", str(archive), "--new", "--watch"]
     plain, printed = on_a_terminal(environ, command)
     assert printed
-    assert re.search(r"sending .*23/23 .*sent/s", plain)
+    assert re.search(r"sending .*23/23 .*files/s", plain)
     assert re.search(r"computing .*100%.*23/23 .*done/s", plain)
     assert "1 without insights" in plain
     files = sorted((archive / "day").iterdir())[:3]
