@@ -17,7 +17,7 @@ from api.uploads import Recording
 from api.users import Caller
 from shared.database import now_s
 from shared.errors import Fault, RequestError
-from shared.jobs import LINES_PER_MESSAGE, SAMPLES_PER_MESSAGE
+from shared.jobs import LINES_PER_MESSAGE, WEIGHT_PER_MESSAGE, weight_of
 from shared.models import Ecg, RejectedLine, Signal
 from shared.signals import encode
 
@@ -96,7 +96,7 @@ class Chunk:
         self._batch_id = batch_id
         self._caller = caller
         self._request_id = request_id
-        self._samples = 0
+        self._weight = 0
         self._size = 0
         self._lines: list[_Line] = []
 
@@ -110,7 +110,7 @@ class Chunk:
         """Whether it is time to commit."""
         return not self.is_empty and (
             len(self._lines) >= LINES_PER_MESSAGE
-            or self._samples >= SAMPLES_PER_MESSAGE
+            or self._weight >= WEIGHT_PER_MESSAGE
             or self._size >= MOST_BYTES
         )
 
@@ -118,7 +118,7 @@ class Chunk:
         """Add an ecg."""
         row = row_of(recording, self._caller, self._request_id)
         encoded = encode(recording.leads)
-        self._samples += row["number_of_samples"]
+        self._weight += weight_of(row["number_of_samples"], row["number_of_leads"])
         self._size += len(encoded)
         self._lines.append(_Line(number, recording.custom_id, row, encoded, None))
 

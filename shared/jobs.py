@@ -25,9 +25,13 @@ TAKEN = {name: f"taken:{name}" for name in (INTERACTIVE, BULK, QUARANTINE)}
 # One worker child takes a message whole, so it is kept short: neighbours spread over children.
 IDS_PER_MESSAGE = 16
 # The rows of a message are claimed together and stored together: as many as spread the cost of that
-# thinly, and not so many that they take seconds.
+# thinly, and not so many that they take seconds. That is the lines, of twelve leads of ten seconds
+# or less, or else their weight.
 LINES_PER_MESSAGE = 64
-SAMPLES_PER_MESSAGE = 4_000_000
+WEIGHT_PER_MESSAGE = 5_000_000
+# Whatever its length, a lead costs as much time as so many samples: 0.1 ms for its steps and its
+# half a kilobyte of the document, where a sample of a lead with a sampling rate costs 0.1 µs.
+SAMPLES_A_LEAD = 1_000
 
 # The worker gives up by itself long before; a process that hangs so badly that it cannot is killed
 # then, and only after that may another one take its row.
@@ -35,6 +39,11 @@ TIME_LIMIT_S = 60
 LEASE_S = 75.0
 
 GROWN_KB = 384 * 1024
+
+
+def weight_of(number_of_samples: int, number_of_leads: int) -> int:
+    """How much work an ECG is, or several are together: counted in samples."""
+    return number_of_samples + SAMPLES_A_LEAD * number_of_leads
 
 
 def celery_app(redis_url: str) -> Celery:

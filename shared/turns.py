@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, Engine, and_, func, select, update
 
 from shared.database import now_s, transaction
-from shared.jobs import LINES_PER_MESSAGE, SAMPLES_PER_MESSAGE
+from shared.jobs import LINES_PER_MESSAGE, WEIGHT_PER_MESSAGE, weight_of
 from shared.models import Ecg
 from shared.states import IS_FRESH_BULK, IS_FRESH_REDO
 
@@ -20,7 +20,7 @@ from shared.states import IS_FRESH_BULK, IS_FRESH_REDO
 # empty.
 MESSAGES_IN_QUEUE = 3
 LINES_IN_QUEUE = MESSAGES_IN_QUEUE * LINES_PER_MESSAGE
-SAMPLES_IN_QUEUE = MESSAGES_IN_QUEUE * SAMPLES_PER_MESSAGE
+WEIGHT_IN_QUEUE = MESSAGES_IN_QUEUE * WEIGHT_PER_MESSAGE
 # A message that nobody has taken for so long is presumed lost, unless there is a reason to.
 LATE_AFTER_S = 60.0
 # Whose turn it is when it is that of what is to be analysed again; no user is called that.
@@ -67,14 +67,17 @@ def take_turn(
     lines = IS_FRESH_REDO if user_id == REDO else and_(IS_FRESH_BULK, Ecg.user_id == user_id)
     rung_lately = Ecg.rung_at_s > now_s() - lost_after_s
     in_queue = (
-        select(Ecg.number_of_samples).where(lines, rung_lately).limit(LINES_IN_QUEUE).subquery()
+        select(Ecg.number_of_samples, Ecg.number_of_leads)
+        .where(lines, rung_lately)
+        .limit(LINES_IN_QUEUE)
+        .subquery()
     )
-    there = select(func.count(), func.sum(in_queue.c.number_of_samples)).select_from(in_queue)
-    count, samples = connection.execute(there).one()
-    if count >= LINES_IN_QUEUE or (samples or 0) >= SAMPLES_IN_QUEUE:
+    sums = [func.coalesce(func.sum(column), 0) for column in in_queue.c]
+    count, samples, leads = connection.execute(select(func.count(), *sums)).one()
+    if count >= LINES_IN_QUEUE or weight_of(samples, leads) >= WEIGHT_IN_QUEUE:
         return []
     rows = connection.execute(
-        select(Ecg.id, Ecg.number_of_samples)
+        select(Ecg.id, Ecg.number_of_samples, Ecg.number_of_leads)
         .where(lines)
         .where(Ecg.rung_at_s <= now_s() - lost_after_s)
         .order_by(Ecg.rung_at_s, Ecg.id)
@@ -83,12 +86,12 @@ def take_turn(
         .with_for_update(skip_locked=True)
     ).all()
     ecg_ids: list[str] = []
-    samples = 0
+    weight = 0
     for row in rows:
         ecg_ids.append(row.id)
-        samples += row.number_of_samples
+        weight += weight_of(row.number_of_samples, row.number_of_leads)
         # Only what is full is cut: otherwise more and shorter messages would stand in the queue.
-        if samples >= SAMPLES_PER_MESSAGE:
+        if weight >= WEIGHT_PER_MESSAGE:
             break
     if ecg_ids:
         connection.execute(update(Ecg).where(Ecg.id.in_(ecg_ids)).values(rung_at_s=now_s()))

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from shared.database import now_s, transaction
-from shared.jobs import LEASE_S
+from shared.jobs import LEASE_S, weight_of
 from shared.models import RUNNING, Batch, Ecg
 from shared.states import ATTEMPTS_MADE, IS_HELD, IS_PENDING, IS_WAITING
 from shared.turns import REDO
@@ -40,8 +40,7 @@ class Claim:
     ecg_id: str
     attempt: int
     names: list[str]
-    # Of all leads together.
-    number_of_samples: int
+    weight: int
     sampling_rate_hz: float | None
     baseline: float
     unit: str | None
@@ -114,7 +113,7 @@ def _claim_of(row: Any) -> Claim:
         ecg_id=row.id,
         attempt=row.attempts,
         names=[lead.name for lead in leads],
-        number_of_samples=sum(lead.number_of_samples for lead in leads),
+        weight=weight_of(sum(lead.number_of_samples for lead in leads), len(leads)),
         sampling_rate_hz=row.sampling_rate_hz,
         baseline=row.baseline,
         unit=row.unit,

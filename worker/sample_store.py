@@ -9,7 +9,7 @@ from sqlalchemy import Engine, bindparam, select
 
 from shared.database import reading
 from shared.errors import SignalError
-from shared.jobs import SAMPLES_PER_MESSAGE
+from shared.jobs import WEIGHT_PER_MESSAGE
 from shared.models import Signal
 from worker.claims import Claim
 
@@ -49,6 +49,6 @@ class SampleStore:
     def _handful(self, first: Claim) -> list[str]:
         """This one and as many of the next as may be in memory with it."""
         start = self._claims.index(first)
-        samples = itertools.accumulate(one.number_of_samples for one in self._claims[start:])
-        fitting = sum(1 for so_far in samples if so_far <= SAMPLES_PER_MESSAGE)
+        weights = itertools.accumulate(one.weight for one in self._claims[start:])
+        fitting = sum(1 for so_far in weights if so_far <= WEIGHT_PER_MESSAGE)
         return [one.ecg_id for one in self._claims[start : start + max(1, fitting)]]

@@ -19,9 +19,9 @@ from api.erasure import erase_every
 from api.insights import _count_ahead, find_progress
 from api.users import Caller
 from shared.database import reading, transaction
-from shared.jobs import LINES_PER_MESSAGE
+from shared.jobs import LINES_PER_MESSAGE, SAMPLES_A_LEAD, WEIGHT_PER_MESSAGE
 from shared.models import Batch, Ecg, Insights, RejectedLine, Signal, User
-from shared.turns import LINES_IN_QUEUE
+from shared.turns import LINES_IN_QUEUE, MESSAGES_IN_QUEUE
 from tests.parts import Door
 from worker import claims, endings
 from worker.endings import CANCELLED
@@ -482,6 +482,21 @@ def test_no_more_of_a_user_stands_in_the_queue_than_may(door: Door, ada: dict[st
     door.submit(door.user("bob"), *(good(n) for n in range(10)))
     # Whoever comes later with a little stands behind that, and not behind all of it.
     assert len(door.rung) == many + 10
+
+
+def test_what_has_many_leads_is_a_lot_however_short_they_are(
+    door: Door, ada: dict[str, str]
+) -> None:
+    leads = [{"name": "I", "signal": [1]}] * (WEIGHT_PER_MESSAGE // SAMPLES_A_LEAD // 2 + 1)
+    batch_id = door.submit(ada, *[json.dumps({"leads": leads})] * 10).json["id"]
+    # Two are a message.
+    assert len(door.rung) == 2 * MESSAGES_IN_QUEUE
+    bob = door.user("bob")
+    small = door.submit(bob, good(1)).json["id"]
+    assert len(door.rung) == 2 * MESSAGES_IN_QUEUE + 1
+    door.work()
+    assert counts(door, bob, small)["finished"] == 1
+    assert counts(door, ada, batch_id)["finished"] == 2 * MESSAGES_IN_QUEUE
 
 
 def test_a_line_waits_in_its_own_queue(door: Door, ada: dict[str, str]) -> None:

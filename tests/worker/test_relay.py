@@ -23,7 +23,15 @@ from shared import database, sqlite_log
 from shared.broker import Broker
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseUnavailable
-from shared.jobs import BULK, INTERACTIVE, QUARANTINE, celery_app, enqueue
+from shared.jobs import (
+    BULK,
+    INTERACTIVE,
+    QUARANTINE,
+    SAMPLES_A_LEAD,
+    WEIGHT_PER_MESSAGE,
+    celery_app,
+    enqueue,
+)
 from shared.models import FAILED, FINISHED, PENDING, RUNNING, Batch, Ecg, InsightDefinition, User
 from shared.states import IS_PENDING
 from shared.turns import LATE_AFTER_S, give_turn
@@ -210,21 +218,29 @@ def test_two_relays_that_go_round_at_the_same_time_are_harmless(
     assert not broker.llen(QUARANTINE)
 
 
-def test_a_small_batch_stands_behind_three_messages_of_long_recordings(
-    engine: Engine, redis_url: str, broker: redis.Redis
+@pytest.mark.parametrize(
+    "much",
+    [
+        {"number_of_samples": WEIGHT_PER_MESSAGE // 2 + 1},
+        {"number_of_leads": WEIGHT_PER_MESSAGE // SAMPLES_A_LEAD // 2 + 1},
+    ],
+    ids=["long", "many leads"],
+)
+def test_a_small_batch_stands_behind_three_messages_of_large_recordings(
+    engine: Engine, redis_url: str, broker: redis.Redis, much: dict[str, int]
 ) -> None:
     add_waiting(engine, 0)
     bob = {"id": 2, "username": "bob", "token_sha256": b"b", "created_at_s": 0}
     with transaction(engine) as connection:
         connection.execute(insert(User).values(**bob))
-    long = add(engine, "long", 100, batch_id="long", number_of_samples=2_100_000)
+    large = add(engine, "large", 100, batch_id="large", **much)
     app = celery_app(redis_url)
     while give_turn(engine, 1, partial(enqueue, app, queue=BULK)):
         pass
     # Whose first bell was lost.
     small = add(engine, "small", 5, batch_id="small", number_of_samples=5_000, user_id=2)
     Relay(engine, Broker(redis_url), app).go_round()
-    assert messages_of(broker, BULK) == [long[:2], long[2:4], long[4:6], small]
+    assert messages_of(broker, BULK) == [large[:2], large[2:4], large[4:6], small]
 
 
 @pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "kept by nobody"])

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import delete, event, select
 
 from shared.database import reading, transaction
+from shared.jobs import weight_of
 from shared.models import Ecg, Signal
 from tests.parts import Door
 from worker import sample_store, tasks
@@ -48,12 +49,17 @@ def test_a_message_is_loaded_with_one_statement(door: Door, loads: list[int]) ->
 
 
 @pytest.mark.parametrize(
-    ("bound", "expected"), [(4, [1] * 7), (5, [1] * 7), (10, [2, 2, 2, 1]), (34, [6, 1]), (35, [7])]
+    ("of_one", "expected"),
+    [(0.9, [1] * 7), (1, [1] * 7), (2, [2, 2, 2, 1]), (6.9, [6, 1]), (7, [7])],
 )
 def test_no_more_is_in_memory_than_may(
-    door: Door, loads: list[int], monkeypatch: pytest.MonkeyPatch, bound: int, expected: list[int]
+    door: Door,
+    loads: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    of_one: float,
+    expected: list[int],
 ) -> None:
-    monkeypatch.setattr(sample_store, "SAMPLES_PER_MESSAGE", bound)
+    monkeypatch.setattr(sample_store, "WEIGHT_PER_MESSAGE", of_one * weight_of(5, 1))
     ecg_ids = upload(door, 7)
     door.work()
     assert loads == expected
