@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, union, union_all
+from sqlalchemy import Connection, insert, select, union, union_all
 
+from api.earlier import Earlier
 from api.ecgs import row_of
 from api.faults import invalid
 from api.problems import problem_of
@@ -37,45 +37,6 @@ class Stored:
     # The highest number that a line had in its body, and the highest that one is stored under.
     last_number: int
     last_line: int
-
-
-class Earlier:
-    """The lines that earlier requests have brought, each of which may come again once."""
-
-    def __init__(self, last_number: int, last_line: int, unnamed: int) -> None:
-        """See `tick_off`.
-
-        Parameters
-        ----------
-        last_number : the highest that one of them had in its body.
-        last_line : the highest that one is stored under, which may stand further behind.
-        unnamed : how many of them have no name.
-        """
-        self.last_number = last_number
-        self.last_line = last_line
-        self._unnamed = unnamed
-        # A byte a line: what is sent again may have a million of them.
-        self._came_again = bytearray(last_line + 1)
-
-    def tick_off(self, number: int, custom_id: str | None, lines: Sequence[int]) -> bool:
-        """Whether this line is one of them, which has come again now: each does so once.
-
-        It is known by its name wherever it stands, or else by its number; but no more of them
-        without a name than there were.
-
-        Parameters
-        ----------
-        lines : those that bear its name; as many times as there are of them, it is known.
-        """
-        if custom_id is None:
-            is_known = number <= self.last_number and self._unnamed > 0
-            self._unnamed -= is_known
-            return is_known
-        for line in lines:
-            if not self._came_again[line]:
-                self._came_again[line] = True
-                return True
-        return False
 
 
 @dataclass(frozen=True)
@@ -202,25 +163,3 @@ def find_lines(
     for custom_id, line in connection.execute(found):
         lines[custom_id].append(line or 0)
     return lines
-
-
-def find_last_line(connection: Connection, batch_id: str) -> int:
-    """The highest number that a line of this batch is stored under; 0 when there is none."""
-    last = [
-        connection.scalar(select(func.max(table.line)).where(table.batch_id == batch_id))
-        for table in (Ecg, RejectedLine)
-    ]
-    return max(line or 0 for line in last)
-
-
-def count_unnamed(connection: Connection, batch_id: str) -> int:
-    """How many lines of this batch have no name, or none that could be read."""
-    counts = [
-        connection.scalar(
-            select(func.count())
-            .select_from(table)
-            .where(table.batch_id == batch_id, table.custom_id.is_(None))
-        )
-        for table in (Ecg, RejectedLine)
-    ]
-    return sum(count or 0 for count in counts)

@@ -22,7 +22,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from api.batches import batch_of, is_any_pending
 from api.catalogue import Definition, find_catalogue
-from api.chunks import find_last_line
+from api.earlier import find_last_line
 from api.insights import Finished, LeadInsights, Said
 from api.problems import ANALYSIS_FAILED, Problem, make_problem
 from api.users import Caller

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
 from api.batches import CANCELLED, Batch, batch_of, describe, open_one
-from api.chunks import Chunk, Earlier, Stored, count_unnamed, find_last_line
+from api.chunks import Chunk, Stored
+from api.earlier import Earlier
 from api.ledger import Ledger
 from api.lines import Line
 from api.meanwhile import meanwhile
@@ -96,12 +97,7 @@ class Reception:
         row = open_one(ledger, caller, key)
         self.batch_id: str = row.id
         self._reception: int = row.reception
-        last_line, unnamed = 0, 0
-        if row.last_number:
-            with reading(ledger.engine) as connection:
-                last_line = find_last_line(connection, self.batch_id)
-                unnamed = count_unnamed(connection, self.batch_id)
-        self._earlier = Earlier(row.last_number, max(row.last_number, last_line), unnamed)
+        self._earlier = Earlier(ledger.engine, self.batch_id, row.last_number)
         self._last_line = self._earlier.last_line
         self._chunk = self._new_chunk()
         # For how long the sender was waited for since the chunk's first line, and since when it is.
@@ -188,6 +184,9 @@ class Reception:
         try:
             if line.text is None:
                 raise TooLarge(f"The line is longer than {self._most_bytes} bytes.")
+            if not is_perhaps_cut and self._earlier.recognise(line.number, line.text):
+                self._known += 1
+                return
             recording = parse(line.text, BatchLine)
         except RequestError as error:
             if is_perhaps_cut and isinstance(error, MalformedRequest | TooLarge):

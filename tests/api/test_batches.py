@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from werkzeug.test import TestResponse
 
-from api import batches, reception
+from api import batches, reception, uploads
 from api.erasure import erase_every
 from api.insights import _count_ahead, find_progress
 from api.users import Caller
@@ -263,6 +263,29 @@ def test_the_same_key_again_stores_nothing_twice(door: Door, ada: dict[str, str]
     assert counts(door, ada, first.json["id"])["finished"] == 6
     names = [line["custom_id"] for line in lines_of(door, ada, first.json["id"], "insights")]
     assert names == ["line 1", None, None, "line 2", None, "line 3"]
+
+
+def test_what_stands_where_it_stood_is_not_read_again(
+    door: Door, ada: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unnamed = json.dumps({"leads": [{"name": "I", "signal": [1]}]})
+    # Two of one name, of which the second was rejected, and others that are bad.
+    lines = [good(1), unnamed, "bad", good(1), *(good(n) for n in range(2, 150)), "{}"]
+    key = {"Idempotency-Key": "k"}
+    door.submit(ada, *lines, **key)
+    read = []
+
+    def look(text: bytes, kind: type[uploads.Upload]) -> uploads.Recording:
+        read.append(text.decode())
+        return uploads.parse(text, kind)
+
+    monkeypatch.setattr(reception, "parse", look)
+    again = door.submit(ada, *lines, good(150), good(2), **key)
+    assert (again.json["known"], again.json["total"]) == (len(lines), len(lines) + 2)
+    assert read == [good(150), good(2)]
+    # In another order they are known as well, although that takes a look at them.
+    turned = door.submit(ada, *reversed(lines), **key)
+    assert (turned.json["known"], turned.json["total"]) == (len(lines), len(lines) + 2)
 
 
 def test_progress_never_falls_when_more_lines_come(door: Door, ada: dict[str, str]) -> None:
