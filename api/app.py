@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -16,6 +15,7 @@ from api.bell import Bell
 from api.bodies import Budget
 from api.lane import Lane
 from api.ledger import Ledger
+from api.places import Places
 from api.problems import MEDIA_TYPE
 from api.routes import refusals
 from api.routes.batches import batches
@@ -35,11 +35,12 @@ from shared.migrations.schema import newest_revision
 from shared.settings import Settings
 
 # How many bodies may be on their way in, how many callers may wait for news, and how many exports
-# may be on their way out, at the same time. The server has a thread for each of them and some to
-# spare, so that /health/ping, which is none of these, always finds one.
+# may be on their way out, of all and of one user, at the same time. The server has a thread for
+# each of them and some to spare, so that /health/ping, which is none of these, always finds one.
 READERS = 256
 CHAIRS = 32
 EXPORTS = 16
+EXPORTS_OF_ONE = 4
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 
@@ -77,7 +78,7 @@ def create_app(
         budget=Budget(readers=READERS, most_bytes=2 * settings.max_upload_bytes),
         waiting_room=WaitingRoom(CHAIRS, broker.news),
         lane=Lane(),
-        exports=threading.Semaphore(EXPORTS),
+        exports=Places(EXPORTS, EXPORTS_OF_ONE),
         newest_revision=newest_revision(),
     )
     refusals.register(app)

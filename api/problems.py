@@ -131,8 +131,8 @@ KINDS: dict[type[errors.ServiceError], Kind] = {
         "overloaded",
         503,
         "Too much at once",
-        "The server has as many uploads and exports on its hands as it may. Try again after "
-        "Retry-After.",
+        "The server has as many uploads and exports on its hands as it may, or as many exports as "
+        "it may have of one user. Try again after Retry-After.",
         retry_after_s=1,
     ),
     errors.DependencyError: Kind(

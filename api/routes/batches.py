@@ -210,16 +210,15 @@ def _export(export: Callable[..., Iterator[bytes]], batch_id: str) -> Response:
     who: Caller = caller()
     after, form = _after(), _format()
     places = desk().exports
-    if not places.acquire(blocking=False):
-        raise Overloaded("Too many exports are on their way out; try again in a moment.")
+    places.take(who.user_id)
     try:
         pieces = export(desk().engine, who, batch_id, after=after, form=form)
     except BaseException:
-        places.release()
+        places.give_back(who.user_id)
         raise
     response = Response(pieces, mimetype=NDJSON if form == "ndjson" else CSV)
     response.headers["Cache-Control"] = "no-store"
-    response.call_on_close(places.release)
+    response.call_on_close(lambda: places.give_back(who.user_id))
     return response
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from api.ecgs import KEY_PATTERN, LONGEST_KEY
 from api.lane import Lane
 from api.ledger import Ledger
 from api.lines import Line, split
+from api.places import Places
 from api.users import Caller, authenticate, check_admin
 from api.waiting import N, WaitingRoom, parse_wait
 from shared.broker import Broker
@@ -40,8 +40,7 @@ class Desk:
     budget: Budget
     waiting_room: WaitingRoom
     lane: Lane
-    # How many exports may be on their way out.
-    exports: threading.Semaphore
+    exports: Places
     newest_revision: str
 
 

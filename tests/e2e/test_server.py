@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
+import json
 import multiprocessing
 import re
 import socket
@@ -19,8 +20,11 @@ from typing import ClassVar, Self
 
 import psutil
 import pytest
+from sqlalchemy import insert
 
-from api.app import CHAIRS
+from api.app import CHAIRS, EXPORTS_OF_ONE
+from shared.database import connect, transaction
+from shared.models import RejectedLine
 from tests.parts import ADMIN, HOUSE, Stack, wait_until
 
 MEBIBYTE = 2**20
@@ -149,6 +153,43 @@ def test_with_every_chair_taken_nobody_else_waits(server: Server, ada: dict[str,
         assert not all(waiter.done() for waiter in waiters)
     assert CHAIRS <= sum(waiter.result() for waiter in waiters) < len(waiters)
     assert max(waited_s) < 1.0
+
+
+def test_with_every_export_of_one_user_on_its_way_others_get_theirs(
+    server: Server, ada: dict[str, str]
+) -> None:
+    def submit(user: dict[str, str]) -> str:
+        answer = server.ask("POST", "/batches", content=b"no JSON\n", headers=user)
+        return f"{answer.headers['Location']}/errors"
+
+    def begin(user: dict[str, str], path: str) -> http.client.HTTPResponse:
+        token = user["x-user-token"]
+        asked = f"GET {path} HTTP/1.1\r\nHost: x\r\nx-user-token: {token}\r\n\r\n"
+        connection = opened.enter_context(server.connect(asked.encode()))
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer
+
+    bob = server.token("bob")
+    long, short = submit(ada), submit(bob)
+    more_than_any_buffer(server, long.split("/")[-2])
+    with contextlib.ExitStack() as opened:
+        assert [begin(ada, long).status for _ in range(EXPORTS_OF_ONE)] == [200] * EXPORTS_OF_ONE
+        refused = begin(ada, long)
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+        assert server.ask("GET", short, headers=bob).status_code == 200
+    # Who does not want the rest has left.
+    wait_until(lambda: server.ask("GET", f"{long}?after=400", headers=ada).status_code == 200)
+
+
+def more_than_any_buffer(server: Server, batch_id: str) -> None:
+    """Lines of 64 KiB that a batch was told to be no ECGs."""
+    problem = {"type": "/", "title": "", "status": 400, "detail": "x" * 2**16, "request_id": ""}
+    row = {"batch_id": batch_id, "problem": json.dumps(problem)}
+    engine = connect(server.environ["ISOLINE_DATABASE_URL"])
+    with transaction(engine) as connection:
+        connection.execute(insert(RejectedLine), [{**row, "line": n} for n in range(2, 401)])
+    engine.dispose()
 
 
 needs_a_hasty_server = pytest.mark.skipif(
