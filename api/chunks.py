@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select, union, union_all
+from sqlalchemy import Connection, bindparam, insert, select, union, union_all
 
 from api.earlier import Earlier
 from api.ecgs import row_of
@@ -131,18 +131,23 @@ class Chunk:
         return Stored(new_lines, len(rejected), known, last_number, last_line)
 
 
+# However many bear a name: of what a batch has, this must not read more and more. Put together
+# once: others wait for the database meanwhile.
+_NAMES = union(
+    *(
+        select(table.custom_id)
+        .where(table.batch_id == bindparam("of_batch"))
+        .where(table.custom_id.in_(bindparam("names", expanding=True)))
+        for table in (Ecg, RejectedLine)
+    )
+)
+
+
 def find_names(connection: Connection, batch_id: str, names: set[str]) -> set[str]:
     """Which of these names lines of this batch bear already."""
     if not names:
         return set()
-    # However many bear one: of what a batch has, this must not read more and more.
-    found = union(
-        *(
-            select(table.custom_id).where(table.batch_id == batch_id, table.custom_id.in_(names))
-            for table in (Ecg, RejectedLine)
-        )
-    )
-    return set(connection.scalars(found))
+    return set(connection.scalars(_NAMES, {"of_batch": batch_id, "names": list(names)}))
 
 
 def find_lines(

@@ -8,8 +8,19 @@ user are put at the end. What is to be analysed again takes turns with them, as 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    and_,
+    bindparam,
+    func,
+    select,
+    update,
+)
 
 from shared.database import now_s, transaction
 from shared.jobs import LINES_PER_MESSAGE, WEIGHT_PER_MESSAGE, weight_of
@@ -64,35 +75,47 @@ def take_turn(
     -------
     list of str : in the order of their lines; none when enough of them stand in the queue.
     """
-    lines = IS_FRESH_REDO if user_id == REDO else and_(IS_FRESH_BULK, Ecg.user_id == user_id)
-    rung_lately = Ecg.rung_at_s > now_s() - lost_after_s
-    in_queue = (
-        select(Ecg.number_of_samples, Ecg.number_of_leads)
-        .where(lines, rung_lately)
-        .limit(LINES_IN_QUEUE)
-        .subquery()
-    )
-    sums = [func.coalesce(func.sum(column), 0) for column in in_queue.c]
-    count, samples, leads = connection.execute(select(func.count(), *sums)).one()
+    in_queue, next_ones = _OF_REDO if user_id == REDO else _OF_USER
+    asked = {"user_id": user_id, "lost_after_s": lost_after_s}
+    count, samples, leads = connection.execute(in_queue, asked).one()
     if count >= LINES_IN_QUEUE or weight_of(samples, leads) >= WEIGHT_IN_QUEUE:
         return []
-    rows = connection.execute(
-        select(Ecg.id, Ecg.number_of_samples, Ecg.number_of_leads)
-        .where(lines)
-        .where(Ecg.rung_at_s <= now_s() - lost_after_s)
-        .order_by(Ecg.rung_at_s, Ecg.id)
-        .limit(LINES_PER_MESSAGE)
-        # Two workers at once take different turns.
-        .with_for_update(skip_locked=True)
-    ).all()
     ecg_ids: list[str] = []
     weight = 0
-    for row in rows:
+    for row in connection.execute(next_ones, asked).all():
         ecg_ids.append(row.id)
         weight += weight_of(row.number_of_samples, row.number_of_leads)
         # Only what is full is cut: otherwise more and shorter messages would stand in the queue.
         if weight >= WEIGHT_PER_MESSAGE:
             break
     if ecg_ids:
-        connection.execute(update(Ecg).where(Ecg.id.in_(ecg_ids)).values(rung_at_s=now_s()))
+        connection.execute(_RING, {"ecg_ids": ecg_ids})
     return ecg_ids
+
+
+def _asking(
+    lines: ColumnElement[bool],
+) -> tuple[Select[*tuple[Any, ...]], Select[*tuple[Any, ...]]]:
+    """How many of these lines stand in the queue, and how large they are; and the next of them."""
+    late_s = now_s() - bindparam("lost_after_s")
+    size = Ecg.number_of_samples, Ecg.number_of_leads
+    rung_lately = select(*size).where(lines, Ecg.rung_at_s > late_s).limit(LINES_IN_QUEUE)
+    in_queue = rung_lately.subquery()
+    sums = [func.coalesce(func.sum(column), 0) for column in in_queue.c]
+    next_ones = (
+        select(Ecg.id, *size)
+        .where(lines, Ecg.rung_at_s <= late_s)
+        .order_by(Ecg.rung_at_s, Ecg.id)
+        .limit(LINES_PER_MESSAGE)
+        # Two workers at once take different turns.
+        .with_for_update(skip_locked=True)
+    )
+    return select(func.count(), *sums).select_from(in_queue), next_ones
+
+
+# Put together once: that takes longer than the database does, and others wait for it meanwhile.
+_OF_USER = _asking(and_(IS_FRESH_BULK, Ecg.user_id == bindparam("user_id")))
+_OF_REDO = _asking(IS_FRESH_REDO)
+_RING = (
+    update(Ecg).where(Ecg.id.in_(bindparam("ecg_ids", expanding=True))).values(rung_at_s=now_s())
+)
