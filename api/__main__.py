@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -47,6 +48,9 @@ def load(_target: str) -> Callable[..., Any]:
     desk = desk_of(application)
     _be_heard(desk.broker)
     _on_signal(desk.waiting_room.close)
+    # What was imported stays: to look through it for garbage takes a tenth of a second now and
+    # then, in which nobody is answered.
+    gc.freeze()
     return pace.watch(Settings.from_environ().port, application)
 
 
