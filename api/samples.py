@@ -85,9 +85,11 @@ def _read_piece(piece: bytes) -> NDArray[np.generic] | None:
             return decimals
     except (TypeError, ValueError, RuntimeError):
         return None
-    if integers.size and (integers.min() < LEAST or integers.max() > MOST):
+    narrow = narrowest(integers)
+    # Only what needs 64 bits may be beyond what 32 hold: all others have been looked through once.
+    if narrow.dtype == np.int64 and (narrow.min() < LEAST or narrow.max() > MOST):
         return None
-    return narrowest(integers)
+    return narrow
 
 
 def _read_one_by_one(
