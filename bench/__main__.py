@@ -20,6 +20,7 @@ from typing import Any
 
 import bench.polls
 from bench import curves, singles, wrk
+from bench.budget import budget
 from bench.cases import Case, Stand, cases, open_isoline, open_memory, open_tutorial
 from bench.limits import limits
 from bench.tables import print_table
@@ -33,6 +34,7 @@ CONNECTIONS = {
     "P12all": (1, 8),
     "H2all": (1,),
 }
+PARTS = ("limits", "budget", "rates", "idle", "open", "polls", "curves")
 IDLE_UPLOADS = 50
 OPEN_LOOP_SHARES = (0.25, 0.5, 0.75)
 
@@ -140,8 +142,8 @@ def main() -> None:
     parser.add_argument(
         "--parts",
         nargs="*",
-        default=["limits", "rates", "idle", "open", "polls", "curves"],
-        help="only these: limits rates idle open polls curves",
+        default=PARTS,
+        help="only these: " + " ".join(PARTS),
     )
     parser.add_argument("--stored", nargs="*", type=int, default=[10**3, 10**5, 10**6])
     parser.add_argument("--to", type=Path, default=Path("bench.json"))
@@ -151,6 +153,11 @@ def main() -> None:
     chosen = {name: all_cases[name] for name in asked.cases or all_cases}
     if "limits" in asked.parts:
         found["limits"] = print_table("The floor on this machine", limits())
+    if "budget" in asked.parts:
+        for name in ("P12", "P12all"):
+            found[f"budget {name}"] = print_table(
+                f"The budget of {name}", budget(all_cases[name], asked.seconds)
+            )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isoline-bench-")))
         stands = [

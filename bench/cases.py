@@ -117,12 +117,14 @@ class Stand:
 
     def cpu_s(self) -> dict[str, float]:
         """Processor seconds that each part has used, with its children."""
-        used = {}
-        for name, pid in self.parts().items():
-            parent = psutil.Process(pid)
-            family = [parent, *parent.children(recursive=True)]
-            used[name] = sum(sum(process.cpu_times()[:4]) for process in family)
-        return used
+        return {name: cpu_of(pid) for name, pid in self.parts().items()}
+
+
+def cpu_of(pid: int) -> float:
+    """Processor seconds that a process has used, with those it has started."""
+    parent = psutil.Process(pid)
+    family = [parent, *parent.children(recursive=True)]
+    return sum(sum(process.cpu_times()[:4]) for process in family)
 
 
 def _size_of(folder: Path) -> Callable[[], int]:
@@ -194,6 +196,15 @@ def open_memory() -> Iterator[Stand]:
     with open_program(["bench.peers.memory"], {"PEER_PORT": str(port)}) as pid:
         wait_until(_answers(port), what="for the peer in memory")
         yield Stand("memory", port, lambda: {"api": pid}, lambda: 0)
+
+
+@contextmanager
+def open_empty() -> Iterator[Stand]:
+    """An empty view, which shows what server and Flask cost."""
+    port = free_port()
+    with open_program(["bench.peers.empty"], {"PEER_PORT": str(port)}) as pid:
+        wait_until(_answers(port), what="for the empty view")
+        yield Stand("empty", port, lambda: {"api": pid}, lambda: 0)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,25 @@ import redis
 import simdjson
 from celery import Celery
 from flask import Flask
+from werkzeug.test import EnvironBuilder
 
-from bench.cases import make_body, open_program
+from bench.cases import cpu_of, make_body, open_program
 from bench.tables import print_table
 from shared.signals import decode, encode
 from tests.parts import free_port, open_valkey, wait_until
+
+MESSAGES = 1000
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Milliseconds on the clock, and of processor time."""
+
+    ms: float
+    cpu_ms: float
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.ms - other.ms, self.cpu_ms - other.cpu_ms)
 
 
 def timed(act: Callable[[], object], times: int = 200) -> float:
@@ -43,7 +58,6 @@ def limits() -> list[dict[str, Any]]:
     from worker.analysis import analyse_ecg
 
     body = make_body(12, 5_000, 1)
-    signal = body.partition(b"[")[2].partition(b"[")[2].partition(b"]")[0]
     samples = np.random.default_rng(1).integers(-2000, 2000, 60_000, dtype=np.int16)
     recording = parse(body)
     blob = encode(recording.leads)
@@ -54,33 +68,40 @@ def limits() -> list[dict[str, Any]]:
             recording.names, leads, sampling_rate_hz=sampling_rate_hz, baseline=recording.baseline
         )
 
-    text = b"[" + b",".join([signal] * 12) + b"]"
-
-    def scan() -> object:
-        return simdjson.Parser().parse(text).as_buffer(of_type="i")  # type: ignore[union-attr]
-
     rows: list[tuple[str, float, str]] = [
         ("memcpy of P12's body", timed(lambda: bytearray(body)), f"{len(body):,} bytes"),
         ("np.max over P12's samples, int16", timed(samples.max), "60,000 samples"),
-        ("JSON scan of P12's samples, simdjson", timed(scan), "to a buffer of int64"),
+        ("JSON scan of P12's samples, simdjson", scan_ms(body), "to a buffer of int64"),
         ("  our parsing and checking", timed(lambda: parse(body)), "api.uploads.parse"),
         ("  our encoding", timed(lambda: encode(recording.leads)), "shared.signals.encode"),
         ("  our decoding", timed(lambda: decode(blob)), "shared.signals.decode"),
         ("  our insights", timed(lambda: analyse(None)), "worker.analysis.analyse_ecg"),
         ("  the same with a sampling rate", timed(lambda: analyse(500.0)), "all there are"),
-        ("one fsync after 4 kB", _fsync(), "into a file of its own"),
-        ("an empty Flask view, called in process", _flask(), "WSGI without a server"),
-        ("a Celery message to a worker that does nothing", _celery(), "1,000 of them, each"),
+        ("one fsync after 4 kB", fsync_ms(4096), "into a file of its own"),
+        ("an empty Flask view, called in process", flask_ms(), "WSGI without a server"),
+        (
+            "a Celery message to a worker that does nothing",
+            celery_messages().ms,
+            f"{MESSAGES:,} of them, each",
+        ),
     ]
     return [{"what": what, "ms": round(ms, 4), "how": how} for what, ms, how in rows]
 
 
-def _fsync() -> float:
+def scan_ms(body: bytes) -> float:
+    """To read the samples of a body of twelve leads out of their JSON, as fast as it goes."""
+    signal = body.partition(b"[")[2].partition(b"[")[2].partition(b"]")[0]
+    text = b"[" + b",".join([signal] * 12) + b"]"
+    return timed(lambda: simdjson.Parser().parse(text).as_buffer(of_type="i"))  # type: ignore[union-attr]
+
+
+def fsync_ms(size: int) -> float:
+    """To write so many bytes at the end of a file, and have them on the disk."""
     with tempfile.TemporaryDirectory(prefix="isoline-bench-") as folder:
         descriptor = os.open(Path(folder) / "file", os.O_RDWR | os.O_CREAT)
 
         def write() -> None:
-            os.write(descriptor, bytes(4096))
+            os.write(descriptor, bytes(size))
             os.fsync(descriptor)
 
         took_ms = timed(write, 100)
@@ -88,40 +109,53 @@ def _fsync() -> float:
         return took_ms
 
 
-def _flask() -> float:
+def flask_ms() -> float:
+    """An empty view, without a server."""
     app = Flask("empty")
     app.add_url_rule("/", "empty", lambda: "")
-    environ = {
-        "REQUEST_METHOD": "GET",
-        "PATH_INFO": "/",
-        "SERVER_NAME": "x",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.url_scheme": "http",
-    }
+    environ = EnvironBuilder().get_environ()
     return timed(lambda: b"".join(app.wsgi_app(dict(environ), lambda *_: lambda _: None)), 1000)
 
 
-def _celery(messages: int = 1000) -> float:
+def celery_messages() -> Cost:
+    """Messages to a worker that does nothing, with Celery's own settings."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isoline-bench-")))
         broker, url = open_valkey(folder, free_port())
         stack.callback(broker.wait)
         stack.callback(broker.kill)
-        stack.enter_context(open_program(["bench.peers.nothing"], {"PEER_REDIS": url}))
+        worker = stack.enter_context(open_program(["bench.peers.nothing"], {"PEER_REDIS": url}))
         app = Celery("nothing", broker=url, set_as_current=False)
-        client = stack.enter_context(redis.Redis.from_url(url))
+        return measure_messages(
+            url, worker, lambda: app.send_task("nothing"), queue="celery", taken="unacked"
+        )
+
+
+def measure_messages(
+    redis_url: str, worker: int, send: Callable[[], object], *, queue: str, taken: str
+) -> Cost:
+    """What one of many messages costs until it is put away, and in the processes that take it.
+
+    Parameters
+    ----------
+    worker : the process id of the one who takes them.
+    queue, taken : the keys under which they wait, and lie while they are worked on.
+    """
+    with redis.Redis.from_url(redis_url) as client:
 
         def work_off(number: int) -> None:
             for _ in range(number):
-                app.send_task("nothing")
-            wait_until(lambda: not client.llen("celery") and not client.hlen("unacked"), 60)
+                send()
+            wait_until(lambda: not client.llen(queue) and not client.hlen(taken), 60)
 
         # The first one waits until the worker is there.
         work_off(1)
-        began_s = time.perf_counter()
-        work_off(messages)
-        return 1e3 * (time.perf_counter() - began_s) / messages
+        began_s, cpu_began_s = time.perf_counter(), cpu_of(worker)
+        work_off(MESSAGES)
+        return Cost(
+            1e3 * (time.perf_counter() - began_s) / MESSAGES,
+            1e3 * (cpu_of(worker) - cpu_began_s) / MESSAGES,
+        )
 
 
 if __name__ == "__main__":
