@@ -15,6 +15,7 @@ import platform
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def memory_serves_with() -> str:
+    """What uvicorn serves the peer in memory with: it takes these where they are installed."""
+    faster = [name for name in ("uvloop", "httptools") if find_spec(name)]
+    return "uvicorn" + (f" with {' and '.join(faster)}" if faster else "")
+
+
 def main() -> None:
     """Measure, print tables, write the file."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
@@ -168,7 +175,9 @@ def main() -> None:
         if "rates" in asked.parts:
             runs = asyncio.run(measure_rates(stands, chosen, asked.rounds, asked.seconds))
             found["runs"] = [run.as_json() for run in runs]
-            found["rates"] = print_table("Single uploads to finished", table_of_rates(runs))
+            found["rates"] = print_table(
+                f"Single uploads to finished (memory: {memory_serves_with()})", table_of_rates(runs)
+            )
         if "idle" in asked.parts:
             for name in ("P12", "P12all"):
                 idle = asyncio.run(measure_idle(stands, all_cases[name]))
@@ -181,7 +190,8 @@ def main() -> None:
             found["open"] = print_table("P12 at fixed rates (open loop), uploads alone", rows)
     if "polls" in asked.parts:
         found["polls"] = print_table(
-            "Polls, 8 connections", bench.polls.measure(asked.stored, asked.seconds)
+            f"Polls, 8 connections (memory: {memory_serves_with()})",
+            bench.polls.measure(asked.stored, asked.seconds),
         )
     if "curves" in asked.parts:
         found["curves"] = print_table("Cost by samples", asyncio.run(curves.by_samples()))

@@ -67,4 +67,5 @@ async def store(number: int, upload: Upload) -> None:
 if __name__ == "__main__":
     import uvicorn
 
+    # It takes uvloop and httptools, which `make bench` installs, instead of its own in Python.
     uvicorn.run(app, port=int(os.environ["PEER_PORT"]), log_level="warning")
