@@ -15,12 +15,13 @@ import platform
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import bench.polls
-from bench import curves, singles, wrk
+from bench import bulk, curves, singles, wrk
 from bench.budget import budget
 from bench.cases import Case, Stand, cases, open_isoline, open_memory, open_tutorial
 from bench.limits import limits
@@ -35,6 +36,10 @@ CONNECTIONS = {
     "P12all": (1, 8),
     "H2all": (1,),
 }
+# Batches, one at a time, beside single uploads over so many connections.
+BULK_OF = {"P12 bulk": "P12", "P12all bulk": "P12all"}
+BULK_LINES = 2_000
+BULK_BESIDE = 8
 PARTS = ("limits", "budget", "rates", "idle", "open", "polls", "curves")
 IDLE_UPLOADS = 50
 OPEN_LOOP_SHARES = (0.25, 0.5, 0.75)
@@ -55,6 +60,8 @@ async def measure_rates(
                         continue
                     await singles.forget(stand)
                     runs.append(await singles.rate(stand, case, number, seconds))
+            if name in BULK_OF.values():
+                runs.append(bulk.rate(stands[0], replace(case, name=f"{name} bulk"), BULK_LINES))
     return runs
 
 
@@ -62,19 +69,11 @@ def table_of_rates(runs: Sequence[singles.Run]) -> list[dict[str, Any]]:
     """One row for each case and number of connections."""
     rows = []
     for case, number in dict.fromkeys((run.case, run.connections) for run in runs):
-        middle = {
-            stand: singles.median_of(
-                [
-                    run
-                    for run in runs
-                    if (run.case, run.connections, run.stand) == (case, number, stand)
-                ]
-            )
-            for stand in dict.fromkeys(
-                run.stand for run in runs if (run.case, run.connections) == (case, number)
-            )
-        }
+        middle = middle_of(runs, case, number)
         mine = middle["isoline"]
+        if case in BULK_OF:
+            # The peers have no batches: what they can do is single uploads, of the same run.
+            middle = {**middle_of(runs, BULK_OF[case], BULK_BESIDE), "isoline": mine}
         row: dict[str, Any] = {"case": case, "connections": number}
         for stand, run in middle.items():
             row[f"{stand} ECG/s"] = round(run.a_second, 1 if run.a_second < 10 else 0)
@@ -82,11 +81,20 @@ def table_of_rates(runs: Sequence[singles.Run]) -> list[dict[str, Any]]:
             if stand != "isoline":
                 row[f"× {stand}"] = round(mine.a_second / run.a_second, 1)
         row["upload p50 / p99 ms"] = f"{mine.upload_p50_ms:.1f} / {mine.upload_p99_ms:.1f}"
-        for part in ("api", "worker", "broker"):
+        for part in ("api", "worker", "bulk", "relay", "broker"):
             row[f"{part} CPU ms"] = round(mine.cpu_ms[part], 2)
         row["bytes an ECG"] = round(mine.stored_bytes)
         rows.append(row)
     return rows
+
+
+def middle_of(runs: Sequence[singles.Run], case: str, number: int) -> dict[str, singles.Run]:
+    """The run in the middle of each program that was measured with that."""
+    alike = [run for run in runs if (run.case, run.connections) == (case, number)]
+    return {
+        stand: singles.median_of([run for run in alike if run.stand == stand])
+        for stand in dict.fromkeys(run.stand for run in alike)
+    }
 
 
 async def measure_idle(stands: Sequence[Stand], case: Case) -> list[dict[str, Any]]:
@@ -176,7 +184,7 @@ def main() -> None:
             runs = asyncio.run(measure_rates(stands, chosen, asked.rounds, asked.seconds))
             found["runs"] = [run.as_json() for run in runs]
             found["rates"] = print_table(
-                f"Single uploads to finished (memory: {memory_serves_with()})", table_of_rates(runs)
+                f"Uploads to finished (memory: {memory_serves_with()})", table_of_rates(runs)
             )
         if "idle" in asked.parts:
             for name in ("P12", "P12all"):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,6 +99,7 @@ class Stand:
     parts: Callable[[], dict[str, int]]
     """Process ids of its parts, by name; a part's children count with it."""
     stored_bytes: Callable[[], int]
+    """How large its SQLite database is; 0 where it has none."""
     headers: dict[str, str] = field(default_factory=dict)
     reads_gzip: bool = False
 
@@ -127,8 +129,15 @@ def cpu_of(pid: int) -> float:
     return sum(sum(process.cpu_times()[:4]) for process in family)
 
 
-def _size_of(folder: Path) -> Callable[[], int]:
-    return lambda: sum(path.stat().st_size for path in folder.glob("*.db*"))
+def _size_of(file: Path) -> Callable[[], int]:
+    """The pages of a SQLite database, whether in its file by now or still in its log."""
+
+    def count() -> int:
+        with closing(sqlite3.connect(file, timeout=60)) as connection:
+            statement = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+            return int(connection.execute(statement).fetchone()[0])
+
+    return count
 
 
 @contextmanager
@@ -138,22 +147,16 @@ def open_isoline(folder: Path, database_url: str = "") -> Iterator[Stand]:
     with House(folder, database_url or f"sqlite:///{folder / 'isoline.db'}") as house:
         with httpx.Client(base_url=house.url, timeout=60) as http:
             token = house.register(http, "bench")
-        parts = {
-            "api": ["api"],
-            "worker": ["worker"],
-            "bulk": ["bulk"],
-            "rest": ["quarantine", "relay"],
-        }
 
         def pids() -> dict[str, int]:
-            found = {name: house.process(names[0]).pid for name, names in parts.items()}
+            found = {name: house.process(name).pid for name in house.MODULES}
             return {**found, "broker": house.broker.pid}
 
         yield Stand(
             "isoline",
             int(house.url.rpartition(":")[2]),
             pids,
-            _size_of(folder),
+            (lambda: 0) if database_url else _size_of(folder / "isoline.db"),
             {"x-user-token": token},
             reads_gzip=True,
         )
@@ -228,7 +231,7 @@ def open_tutorial(folder: Path) -> Iterator[Stand]:
             "tutorial",
             port,
             lambda: {"api": api, "worker": worker, "broker": broker.pid},
-            _size_of(folder),
+            _size_of(folder / "tutorial.db"),
         )
 
 

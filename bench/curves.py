@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from bench import singles
+from bench import bulk, singles
 from bench.cases import Case, make_body, open_isoline
 
 SAMPLES = (10**2, 10**3, 10**4, 10**5, 10**6, 10**7)
@@ -52,30 +49,14 @@ def by_lines(case: Case) -> list[dict[str, Any]]:
     ):
         for lines in LINES:
             single = asyncio.run(singles.rate(stand, case, 8, 2.0))
-            before = stand.cpu_s()
-            a_second = _submit(stand.port, stand.headers, case, lines)
-            after = stand.cpu_s()
+            batch = bulk.rate(stand, case, lines)
             row: dict[str, Any] = {
                 "lines": lines,
-                "lines/s to finished": round(a_second),
+                "lines/s to finished": round(batch.a_second),
                 "single/s": round(single.a_second),
-                "× single": round(a_second / single.a_second, 1),
+                "× single": round(batch.a_second / single.a_second, 1),
             }
             for part in ("api", "bulk"):
-                row[f"{part} CPU ms a line"] = round(1e3 * (after[part] - before[part]) / lines, 2)
+                row[f"{part} CPU ms a line"] = round(batch.cpu_ms[part], 2)
             rows.append(row)
     return rows
-
-
-def _submit(port: int, headers: dict[str, str], case: Case, lines: int) -> float:
-    body = [b'{"custom_id":"%d",' % n + case.body(n)[1:] + b"\n" for n in range(lines)]
-    kind = {"Content-Type": "application/x-ndjson"}
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=120) as http:
-        began_s = time.perf_counter()
-        answer = http.post("/batches", content=iter(body), headers=kind)
-        assert answer.status_code == 202, answer.text
-        batch = answer.json()
-        while batch["status"] != "finished":
-            batch = http.get(f"/batches/{batch['id']}", headers={"Prefer": "wait=20"}).json()
-        assert batch["counts"]["finished"] == lines
-        return lines / (time.perf_counter() - began_s)

@@ -1,0 +1,51 @@
+"""A batch, from the first byte to the last insight."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import httpx
+
+from bench.cases import Case, Stand
+from bench.singles import Run
+
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+def rate(stand: Stand, case: Case, lines: int) -> Run:
+    """Send so many lines, and wait until all are finished; its upload is that of the whole."""
+    cpu_before, bytes_before = stand.cpu_s(), stand.stored_bytes()
+    taken_in_s, took_s = _submit(stand, case, lines)
+    cpu_after = stand.cpu_s()
+    return Run(
+        stand.name,
+        case.name,
+        1,
+        lines,
+        lines / took_s,
+        1e3 * taken_in_s,
+        1e3 * taken_in_s,
+        {name: 1e3 * (cpu_after[name] - cpu_before[name]) / lines for name in cpu_after},
+        (stand.stored_bytes() - bytes_before) / lines,
+    )
+
+
+def _submit(stand: Stand, case: Case, lines: int) -> tuple[float, float]:
+    """Seconds until all lines were taken in, and until all were finished."""
+
+    def made() -> Iterator[bytes]:
+        for number in range(lines):
+            yield b'{"custom_id":"%d",' % number + case.body(number)[1:] + b"\n"
+
+    url = f"http://127.0.0.1:{stand.port}"
+    with httpx.Client(base_url=url, headers=stand.headers, timeout=120) as http:
+        began_s = time.perf_counter()
+        answer = http.post("/batches", content=made(), headers=NDJSON)
+        assert answer.status_code == 202, answer.text
+        taken_in_s = time.perf_counter() - began_s
+        batch = answer.json()
+        while batch["status"] != "finished":
+            batch = http.get(f"/batches/{batch['id']}", headers={"Prefer": "wait=20"}).json()
+        assert batch["counts"]["finished"] == lines, batch["counts"]
+        return taken_in_s, time.perf_counter() - began_s
