@@ -25,6 +25,7 @@ from bench import bulk, curves, singles, wrk
 from bench.budget import budget
 from bench.cases import Case, Stand, cases, open_isoline, open_memory, open_tutorial
 from bench.limits import limits
+from bench.locks import waits
 from bench.tables import print_table
 
 CONNECTIONS = {
@@ -40,7 +41,7 @@ CONNECTIONS = {
 BULK_OF = {"P12 bulk": "P12", "P12all bulk": "P12all"}
 BULK_LINES = 2_000
 BULK_BESIDE = 8
-PARTS = ("limits", "budget", "rates", "idle", "open", "polls", "curves")
+PARTS = ("limits", "budget", "rates", "idle", "open", "polls", "curves", "locks")
 IDLE_UPLOADS = 50
 OPEN_LOOP_SHARES = (0.25, 0.5, 0.75)
 
@@ -207,6 +208,10 @@ def main() -> None:
             found[f"batches {name}"] = print_table(
                 f"Cost by lines of a batch ({name})", curves.by_lines(all_cases[name])
             )
+    if "locks" in asked.parts:
+        found["locks"] = print_table(
+            "SQLite's write lock, P12, 8 connections", waits(all_cases["P12"])
+        )
     asked.to.write_text(json.dumps(found, indent=1) + "\n")
     print(f"\nAll figures are in {asked.to}.")
 

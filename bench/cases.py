@@ -141,10 +141,12 @@ def _size_of(file: Path) -> Callable[[], int]:
 
 
 @contextmanager
-def open_isoline(folder: Path, database_url: str = "") -> Iterator[Stand]:
+def open_isoline(
+    folder: Path, database_url: str = "", *, kind: Callable[[Path, str], House] = House
+) -> Iterator[Stand]:
     """Isoline as in production: API, workers, relay, Valkey; SQLite unless told otherwise."""
     folder.mkdir(parents=True, exist_ok=True)
-    with House(folder, database_url or f"sqlite:///{folder / 'isoline.db'}") as house:
+    with kind(folder, database_url or f"sqlite:///{folder / 'isoline.db'}") as house:
         with httpx.Client(base_url=house.url, timeout=60) as http:
             token = house.register(http, "bench")
 

@@ -1,0 +1,63 @@
+"""Start a process of Isoline as it is, with a watch on how long it waits for SQLite's write lock.
+
+`python -m bench.watched worker --bulk`, for example: for each transaction that writes, a record
+goes into a file in the folder that BENCH_WAITS names. `bench.locks` reads them.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import struct
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+
+from shared import database
+
+# Seconds: of waiting for other threads, of BEGIN IMMEDIATE, and of the whole transaction.
+RECORD = struct.Struct("<3d")
+
+
+def watch(file: Path) -> None:
+    """Have every transaction that writes leave a record at the end of this file."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    here = threading.local()
+    begin, turn, transaction = database._begin_sqlite, database._turn, database.transaction
+
+    def watched_begin(connection: Connection) -> None:
+        began_s = time.perf_counter()
+        begin(connection)
+        if connection.get_execution_options().get(database.WRITING):
+            here.begin_s = time.perf_counter() - began_s
+
+    @contextmanager
+    def watched_turn(engine: Engine) -> Iterator[None]:
+        began_s = time.perf_counter()
+        with turn(engine):
+            here.turn_s = time.perf_counter() - began_s
+            yield
+
+    @contextmanager
+    def watched_transaction(engine: Engine) -> Iterator[Connection]:
+        began_s = time.perf_counter()
+        with transaction(engine) as connection:
+            yield connection
+        whole_s = time.perf_counter() - began_s
+        os.write(descriptor, RECORD.pack(here.turn_s, here.begin_s, whole_s))
+
+    database._begin_sqlite = watched_begin
+    database._turn = watched_turn
+    database.transaction = watched_transaction
+
+
+if __name__ == "__main__":
+    # Before anybody imports what is replaced; children are forked, and watched with it.
+    watch(Path(os.environ["BENCH_WAITS"]) / "-".join(sys.argv[1:]).replace("---", "-"))
+    module = sys.argv.pop(1)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
