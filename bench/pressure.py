@@ -1,38 +1,43 @@
 """Three times more than can be done, for a minute: `python -m bench.pressure`.
 
-What is answered, how large the processes get, and how long it takes until an upload takes as long
-as before. Uploads begin at a fixed rate whatever the answers do; everything runs on this machine.
+What is answered, how large the processes get, and how long it takes until an upload is answered as
+soon as before. It fails when an upload is neither stored nor refused as documented, or when that
+takes longer than ten seconds. Uploads begin at a fixed rate whatever the answers do; everything
+runs on this machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from bench.cases import Case, Stand, cases, open_isoline
-from bench.load import connections
+from bench.load import Reply, connections
 from bench.singles import at_a_rate, idle, quantile, rate, settle
 from bench.tables import print_table
 from tests.parts import another_database, open_postgresql
 
-# Normal again: three uploads running that take less than so many times the idle median.
+# Normal again: three uploads running that take less than so many times the median of before.
 NORMAL = 2.0
+NORMAL_WITHIN_S = 10.0
 LOOKED_FOR_S = 120.0
+UPLOADS = 50
+PARTS_OF_TIME = 3
 
 
 @contextmanager
-def weighing(stand: Stand) -> Iterator[dict[str, float]]:
-    """The largest each part gets, with its children, in MB, until the block ends."""
-    peaks: dict[str, float] = {}
+def weighing(stand: Stand) -> Iterator[dict[str, list[float]]]:
+    """How large each part is, with its children, in MB, four times a second until the end."""
+    sizes: dict[str, list[float]] = {}
     is_over = threading.Event()
 
     def weigh() -> None:
@@ -41,54 +46,98 @@ def weighing(stand: Stand) -> Iterator[dict[str, float]]:
                 parent = psutil.Process(pid)
                 family = [parent, *parent.children(recursive=True)]
                 size = sum(one.memory_info().rss for one in family if one.is_running()) / 1e6
-                peaks[name] = max(peaks.get(name, 0.0), round(size))
+                sizes.setdefault(name, []).append(size)
 
     thread = threading.Thread(target=weigh)
     thread.start()
     try:
-        yield peaks
+        yield sizes
     finally:
         is_over.set()
         thread.join()
+
+
+def largest_in_each_third(sizes: dict[str, list[float]]) -> str:
+    """What is bounded has become as large as it gets before the end."""
+    said = []
+    for name, of in sizes.items():
+        length = -(-len(of) // PARTS_OF_TIME)
+        thirds = [max(of[start : start + length]) for start in range(0, len(of), length)]
+        said.append(f"{name}: {' → '.join(f'{size:.0f}' for size in thirds)}")
+    return "; ".join(said)
+
+
+async def uploads(stand: Stand, case: Case, within_s: float) -> AsyncIterator[Reply]:
+    """One upload after the other, with a pause between, for so long."""
+    began_s = time.perf_counter()
+    async with connections(stand.port, 1) as [connection]:
+        while time.perf_counter() - began_s < within_s:
+            yield await connection.send(stand.upload(case, 0))
+            await asyncio.sleep(0.05)
+
+
+async def to_201(stand: Stand, case: Case) -> list[float]:
+    """The seconds until some uploads were answered, on an idle system."""
+    took_s: list[float] = []
+    async for reply in uploads(stand, case, LOOKED_FOR_S):
+        assert reply.status == 201, reply.body
+        took_s.append(reply.took_s)
+        if len(took_s) == UPLOADS:
+            break
+    return took_s
 
 
 async def until_normal(stand: Stand, case: Case, limit_s: float) -> float:
     """Upload one after the other until three running are quick; the seconds until then."""
     began_s = time.perf_counter()
     quick = 0
-    async with connections(stand.port, 1) as [connection]:
-        while time.perf_counter() - began_s < LOOKED_FOR_S:
-            reply = await connection.send(stand.upload(case, 0))
-            quick = quick + 1 if reply.status == 201 and reply.took_s < limit_s else 0
-            if quick == 3:
-                return time.perf_counter() - began_s
-            await asyncio.sleep(0.05)
-    raise AssertionError("not normal again")
+    async for reply in uploads(stand, case, LOOKED_FOR_S):
+        quick = quick + 1 if reply.status == 201 and reply.took_s < limit_s else 0
+        if quick == 3:
+            break
+    else:
+        raise AssertionError("not normal again")
+    return time.perf_counter() - began_s
 
 
-async def press(stand: Stand, case: Case, times: float, seconds: float) -> list[dict[str, Any]]:
-    """Do it; rows of what was found."""
-    before_s = await idle(stand, case, 50)
-    alone_s = quantile(before_s, 0.5) / 1e3
+async def press(
+    stand: Stand, case: Case, times: float, seconds: float
+) -> tuple[dict[str, str], list[str]]:
+    """Do it; what was found, and what of it must not be."""
+    idle_s = await idle(stand, case, UPLOADS)
+    before_ms = quantile(await to_201(stand, case), 0.5)
     capacity = (await rate(stand, case, 8, 5.0)).a_second
-    with weighing(stand) as peaks:
+    with weighing(stand) as sizes:
         met = await at_a_rate(stand, case, times * capacity, seconds)
-    normal_s = await until_normal(stand, case, NORMAL * alone_s)
+    normal_s = await until_normal(stand, case, NORMAL * before_ms / 1e3)
     began_s = time.perf_counter()
     await settle(stand)
-    after_s = await idle(stand, case, 50)
-    rows = {
+    settled_s = time.perf_counter() - began_s
+    after_ms = quantile(await to_201(stand, case), 0.5)
+    idle_after_s = await idle(stand, case, UPLOADS)
+    wrong = met["neither_stored_nor_refused"]
+    found = {
         "to finished in a closed loop, 8 connections": f"{capacity:.0f}/s",
         "asked for": f"{times * capacity:.0f}/s for {seconds:.0f} s",
-        "answers": met["statuses"],
+        "answers": ", ".join(f"{status}: {number:,}" for status, number in met["statuses"].items()),
+        "neither 201, nor 429 or 503 with Retry-After and a problem": f"{wrong}",
         "stored: p50, p99": f"{met['p50_ms']:.0f}, {met['p99_ms']:.0f} ms",
-        "largest, MB, each with its children": peaks,
-        "an upload is quick again after": f"{normal_s:.1f} s",
-        "all that was accepted is finished after": f"{time.perf_counter() - began_s:.0f} s more",
-        "upload to insights, idle, before and after": f"{1e3 * alone_s:.1f} and "
-        f"{quantile(after_s, 0.5):.1f} ms",
+        "largest, MB, each with its children, in each third of that time": largest_in_each_third(
+            sizes
+        ),
+        "to 201, idle, before": f"{before_ms:.1f} ms",
+        f"at most {NORMAL:g} times that, three times running, after": f"{normal_s:.1f} s",
+        "all that was accepted is finished after": f"{settled_s:.0f} s more",
+        "to 201, idle, then": f"{after_ms:.1f} ms",
+        "upload to insights, idle, before and then": f"{quantile(idle_s, 0.5):.1f} and "
+        f"{quantile(idle_after_s, 0.5):.1f} ms",
     }
-    return [{"what": what, "figure": figure} for what, figure in rows.items()]
+    faults = []
+    if wrong:
+        faults.append(f"{wrong} uploads were neither stored nor refused as documented.")
+    if normal_s > NORMAL_WITHIN_S:
+        faults.append(f"Uploads were slow for {normal_s:.0f} s after the end.")
+    return found, faults
 
 
 def main() -> None:
@@ -105,8 +154,13 @@ def main() -> None:
         if asked.postgresql:
             url = another_database(stack.enter_context(open_postgresql()), "bench")
         stand = stack.enter_context(open_isoline(folder, url))
-        rows = asyncio.run(press(stand, cases()[asked.case], asked.times, asked.seconds))
-    print_table("Under pressure", rows)
+        case = cases()[asked.case]
+        found, faults = asyncio.run(press(stand, case, asked.times, asked.seconds))
+    print_table(
+        "Under pressure", [{"what": what, "figure": figure} for what, figure in found.items()]
+    )
+    if faults:
+        sys.exit("\n".join(faults))
 
 
 if __name__ == "__main__":

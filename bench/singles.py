@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.cases import Case, Stand, crossings_in
-from bench.load import Connection, closed_loop, connections, each, open_loop, request
+from bench.load import Connection, Reply, closed_loop, connections, each, open_loop, request
 
 PAUSE_S = 0.002
 SETTLED_WITHIN_S = 120.0
+REFUSALS = (429, 503)
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,25 @@ async def at_a_rate(stand: Stand, case: Case, a_second: float, seconds: float) -
     for reply in tally.replies:
         statuses[str(reply.status)] = statuses.get(str(reply.status), 0) + 1
     stored = [reply.took_s for reply in tally.replies if reply.status == 201] or [float("nan")]
+    wrong = sum(not (reply.status == 201 or is_refusal(reply)) for reply in tally.replies)
     return {
         "stand": stand.name,
         "case": case.name,
         "asked_a_second": a_second,
         "statuses": {**statuses, **tally.errors},
+        "neither_stored_nor_refused": wrong + sum(tally.errors.values()),
         "p50_ms": quantile(stored, 0.5),
         "p99_ms": quantile(stored, 0.99),
     }
+
+
+def is_refusal(reply: Reply) -> bool:
+    """Whether an upload was refused as the contract has it: for a while, and in words."""
+    return (
+        reply.status in REFUSALS
+        and reply.header("retry-after").isdecimal()
+        and reply.header("content-type") == "application/problem+json"
+    )
 
 
 async def forget(stand: Stand) -> None:
