@@ -31,7 +31,7 @@ from shared import database
 from shared.broker import Broker
 from shared.errors import SettingsError
 from shared.jobs import celery_app
-from shared.migrations.schema import newest_revision
+from shared.migrations.revisions import newest_revision
 from shared.settings import Settings
 
 # How many bodies may be on their way in, how many callers may wait for news, and how many exports

@@ -10,7 +10,7 @@ from api.ledger import Ledger
 from shared.broker import Broker
 from shared.database import reading
 from shared.errors import DatabaseUnavailable
-from shared.migrations.schema import current_revision
+from shared.migrations.revisions import current_revision
 from shared.waits import (
     FRESH_SINCE,
     LAPSED_SINCE,

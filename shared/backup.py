@@ -22,7 +22,8 @@ from sqlalchemy.exc import DatabaseError
 from shared import database, sqlite_log
 from shared.database import reading, transaction
 from shared.errors import ServiceError
-from shared.migrations.schema import current_revision, newest_revision, upgrade
+from shared.migrations.revisions import current_revision, newest_revision
+from shared.migrations.schema import upgrade
 from shared.models import Base
 from shared.settings import Settings, database_url_of
 

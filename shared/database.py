@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from sqlalchemy import Connection, Double, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.compiler import compiles
@@ -100,6 +99,9 @@ def sqlite_file_of(database_url: str) -> Path | None:
 
 
 def _prepare_postgresql(engine: Engine, patience_s: float) -> None:
+    # A twentieth of what it takes to start, of which SQLite needs nothing.
+    import psycopg
+
     class Impatient(psycopg.Connection[Any]):
         # A server that is frozen holds its end of the connection and never says a word: it keeps to
         # none of the bounds that it was told.

@@ -11,7 +11,7 @@ from shared import database
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseDamaged, DatabaseUnavailable
 from shared.findings import Finding, span
-from shared.migrations.schema import current_revision, newest_revision
+from shared.migrations.revisions import current_revision, newest_revision
 from shared.models import Batch, Ecg
 from shared.settings import Settings
 from shared.states import (

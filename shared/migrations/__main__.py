@@ -9,7 +9,8 @@ from sqlalchemy.exc import DatabaseError
 
 from shared import database
 from shared.errors import SettingsError
-from shared.migrations.schema import newest_revision, upgrade
+from shared.migrations.revisions import newest_revision
+from shared.migrations.schema import upgrade
 from shared.settings import Settings
 
 if __name__ == "__main__":

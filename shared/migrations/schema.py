@@ -1,4 +1,4 @@
-"""Bring a database to a revision of the tables, and tell which one it is at."""
+"""Bring a database to a revision of the tables."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
@@ -19,16 +17,6 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
 def downgrade(engine: Engine, revision: str) -> None:
     """Take steps back, as far as `revision` ("base" is an empty database)."""
     command.downgrade(_config(engine), revision)
-
-
-def newest_revision() -> str:
-    """The revision that this code was written for."""
-    return ScriptDirectory(str(Path(__file__).parent)).get_current_head() or ""
-
-
-def current_revision(connection: Connection) -> str | None:
-    """The revision that the database is at; None when it has never been migrated."""
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _config(engine: Engine) -> Config:

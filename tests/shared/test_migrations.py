@@ -28,7 +28,7 @@ from shared.broker import Broker
 from shared.catalogue import fingerprint
 from shared.database import now_s, reading, transaction
 from shared.errors import NotFound
-from shared.migrations import schema
+from shared.migrations import revisions, schema
 from shared.models import (
     FAILED,
     FINISHED,
@@ -50,7 +50,7 @@ def test_models_and_migrations_are_equal(engine: Engine) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
-        assert schema.current_revision(connection) == schema.newest_revision()
+        assert revisions.current_revision(connection) == revisions.newest_revision()
 
 
 def test_the_partial_indexes_hold_what_the_models_say(sqlite_engine: Engine) -> None:
@@ -241,7 +241,7 @@ def examine(engine: Engine) -> None:
 
 def be_ready(engine: Engine) -> None:
     broker = Broker(f"redis://127.0.0.1:{free_port()}/0")
-    readiness = find_readiness(Ledger(engine), broker, schema.newest_revision())
+    readiness = find_readiness(Ledger(engine), broker, revisions.newest_revision())
     assert (readiness.database, readiness.redo_idle_s is None) == ("ok", False)
 
 
