@@ -85,7 +85,7 @@ class Settings:
             ),
             redis_url=read("ISOLINE_REDIS_URL", None, _redis_url),
             admin_token=read("ISOLINE_ADMIN_TOKEN", None, _admin_token),
-            workers=read("ISOLINE_WORKERS", os.cpu_count() or 1, _whole_number(1, 1024)),
+            workers=read("ISOLINE_WORKERS", _worker_processes(), _whole_number(1, 1024)),
             max_upload_bytes=read(
                 "ISOLINE_MAX_UPLOAD_BYTES",
                 MOST_UPLOAD_BYTES,
@@ -116,6 +116,18 @@ def database_url_of(text: str) -> str:
         return _database_url(text)
     except ValueError as error:
         raise SettingsError(f"{text.partition('://')[0]}://… {error}.") from None
+
+
+def _worker_processes() -> int:
+    """One for each processor that this process may run on, as those of its container are.
+
+    Each computes on one at a time. With fewer, processors would be left over where workers have
+    most to do, which is in batches and with every insight; with more, all that grows is memory.
+    Without every insight a third as many would do (docs/scale.md), and the rest sleep.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _whole_number(least: int, most: int) -> Callable[[str], int]:

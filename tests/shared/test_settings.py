@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from shared.errors import SettingsError
@@ -79,3 +81,14 @@ def test_no_larger_upload_is_allowed_than_a_worker_can_take() -> None:
     assert allowed.max_upload_bytes == most
     with pytest.raises(SettingsError, match=f"a whole number from 1024 to {most}"):
         Settings.from_environ({"ISOLINE_MAX_UPLOAD_BYTES": str(most + 1)})
+
+
+def test_there_are_as_many_workers_as_processors_it_may_run_on() -> None:
+    all_of_them = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, [min(all_of_them)])
+    try:
+        assert Settings.from_environ({}).workers == 1
+    finally:
+        os.sched_setaffinity(0, all_of_them)
+    assert Settings.from_environ({}).workers == len(all_of_them)
+    assert Settings.from_environ({"ISOLINE_WORKERS": "7"}).workers == 7
