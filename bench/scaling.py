@@ -1,4 +1,4 @@
-"""More processes, on PostgreSQL: `python -m bench.scaling`.
+"""More processes, on PostgreSQL or SQLite: `python -m bench.scaling [--sqlite]`.
 
 One or two API processes and one or two workers, single uploads to finished. All of it shares the
 processors of one machine with the database and the clients: what is seen here is what the processes
@@ -38,11 +38,14 @@ async def together(stands: Sequence[Stand], case: Case, seconds: float) -> float
 
 
 def measure(layout: tuple[int, int], url: str, case: Case, seconds: float, rounds: int) -> float:
-    """The median of some rounds, with so many APIs and so many workers of one process each."""
+    """The median of some rounds, with so many APIs and so many workers of one process each.
+
+    Without a URL they have a SQLite file of their own.
+    """
     apis, workers = layout
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isoline-bench-")))
-        house = House(folder, url)
+        house = House(folder, url or f"sqlite:///{folder / 'isoline.db'}")
         house.environ["ISOLINE_WORKERS"] = "1"
         stack.enter_context(house)
         with httpx.Client(base_url=house.url, timeout=60) as http:
@@ -75,18 +78,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--case", default="P12")
+    parser.add_argument("--sqlite", action="store_true", help="instead of PostgreSQL")
     asked = parser.parse_args()
     case = cases()[asked.case]
     rows: list[dict[str, Any]] = []
-    with open_postgresql() as server:
+    with ExitStack() as stack:
+        server = "" if asked.sqlite else stack.enter_context(open_postgresql())
         for layout in LAYOUTS:
-            url = another_database(server, f"bench_{layout[0]}_{layout[1]}")
+            name = f"bench_{layout[0]}_{layout[1]}"
+            url = another_database(server, name) if server else ""
             a_second = measure(layout, url, case, asked.seconds, asked.rounds)
             first = rows[0]["ECG/s"] if rows else a_second
             apis, workers = layout
             row = {"API": apis, "worker": workers, "ECG/s": round(a_second)}
             rows.append({**row, "× one of each": round(a_second / first, 2)})
-    print_table("Processes on PostgreSQL, P12", rows)
+    kind = "SQLite" if asked.sqlite else "PostgreSQL"
+    print_table(f"Processes on {kind}, {asked.case}", rows)
 
 
 if __name__ == "__main__":
