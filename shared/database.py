@@ -27,6 +27,9 @@ from shared.outages import translated
 
 WRITING = "isoline_writing"
 TURN = "isoline_turn"
+READING_TURN = "isoline_reading_turn"
+# How long a reader lets the one before be; then they read side by side.
+READERS_PATIENCE_S = 0.05
 
 
 class now_s(FunctionElement[float]):  # noqa: N801 - an SQL function, named like one
@@ -69,7 +72,9 @@ def connect(url: str, *, patience_s: float = 5.0, pool_size: int = 16) -> Engine
         engine = create_engine(url, connect_args={"timeout": patience_s}, **options)
         # SQLite lets one write at a time and has the others sleep and look again, up to a tenth of
         # a second: threads of one process had better queue for their turn.
-        engine.update_execution_options(**{TURN: (threading.Lock(), patience_s)})
+        engine.update_execution_options(
+            **{TURN: (threading.Lock(), patience_s), READING_TURN: threading.Lock()}
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -218,5 +223,24 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
     On SQLite they all see one moment, on PostgreSQL each the moment it is asked.
     """
-    with translated(), engine.connect() as connection:
+    with translated(), _reading_turn(engine), engine.connect() as connection:
         yield connection
+
+
+@contextmanager
+def _reading_turn(engine: Engine) -> Iterator[None]:
+    """Reading SQLite is work for the processor, during which Python lets other threads have it.
+
+    Of eight that poll at once each would be interrupted by the others at every call: that takes all
+    of them a third longer than one after the other.
+    """
+    lock: threading.Lock | None = engine.get_execution_options().get(READING_TURN)
+    if lock is None:
+        yield
+        return
+    has_turn = lock.acquire(timeout=READERS_PATIENCE_S)
+    try:
+        yield
+    finally:
+        if has_turn:
+            lock.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -104,3 +105,14 @@ def test_what_postgresql_finds_damaged_is_called_so(postgresql_url: str, state: 
     with pytest.raises(DatabaseDamaged), database.reading(engine) as connection:
         connection.execute(finding)
     engine.dispose()
+
+
+def test_whoever_reads_for_long_keeps_nobody_from_reading(engine: Engine) -> None:
+    with database.reading(engine) as one, ThreadPoolExecutor(2) as others:
+        one.execute(text("SELECT 1"))
+
+        def read(_: int) -> bool:
+            with database.reading(engine) as another:
+                return bool(another.scalar(text("SELECT 2")) == 2)
+
+        assert all(others.map(read, range(4)))
