@@ -292,6 +292,9 @@ class Stack:
             for name in self.MODULES:
                 self.start(name)
             wait_until(self.answers, 60, "for the API")
+            if "relay" in self.MODULES:
+                # Without its catalogue some questions are answered with 503.
+                wait_until(lambda: self.ask("GET", "/insights").is_success, 60, "for the relay")
         except BaseException:
             # Nobody else would end those that were started.
             Stack.__exit__(self)
