@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import threading
 import time
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import Self
@@ -42,15 +44,18 @@ class House(Stack):
             self.broker.wait()
             raise
         self._is_over = threading.Event()
+        self.ended_by_themselves: Counter[str] = Counter()
         self._warden = threading.Thread(target=self._bring_back)
         self._warden.start()
         return self
 
     def _bring_back(self) -> None:
-        """Start again whoever has ended, as a supervisor would."""
+        """Start again whoever has ended, as a supervisor would, and count whom nobody killed."""
         while not self._is_over.wait(0.5):
             for name, process in list(self._processes.items()):
-                if process.poll() is not None and self._processes.get(name) is process:
+                code = process.poll()
+                if code is not None and self._processes.get(name) is process:
+                    self.ended_by_themselves[name] += code != -signal.SIGKILL
                     self.start(name)
 
     def __exit__(self, *_: object) -> None:

@@ -25,6 +25,7 @@ GOOD = Outcome(
     refused={},
     refused_batches={},
     settled_s=1.0,
+    ended_by_themselves=Counter(),
     planned=Counter(FLUSHALL=2),
     done=Counter(FLUSHALL=2),
 )
@@ -44,6 +45,13 @@ def test_a_fault_that_found_nothing_to_do_to_proves_nothing() -> None:
 
 def test_nobody_may_be_kept_waiting() -> None:
     assert not replace(GOOD, took_s=[0.1, 30.1]).is_good
+
+
+def test_nobody_may_have_ended_whom_nobody_killed() -> None:
+    assert replace(GOOD, ended_by_themselves=Counter(relay=0)).is_good
+    outcome = replace(GOOD, ended_by_themselves=Counter(relay=1))
+    assert not outcome.is_good
+    assert "| processes that ended by themselves | relay 1 |" in outcome.table("sqlite")
 
 
 def test_the_table_says_how_many_came() -> None:
