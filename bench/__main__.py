@@ -81,11 +81,21 @@ def table_of_rates(runs: Sequence[singles.Run]) -> list[dict[str, Any]]:
         for stand, run in middle.items():
             if stand != "isoline":
                 row[f"× {stand}"] = round(mine.a_second / run.a_second, 1)
-        row["upload p50 / p99 ms"] = f"{mine.upload_p50_ms:.1f} / {mine.upload_p99_ms:.1f}"
-        for part in ("api", "worker", "bulk", "relay", "broker"):
-            row[f"{part} CPU ms"] = round(mine.cpu_ms[part], 2)
-        row["bytes an ECG"] = round(mine.stored_bytes)
         rows.append(row)
+    return rows
+
+
+def table_of_costs(runs: Sequence[singles.Run]) -> list[dict[str, Any]]:
+    """One row for each case, number of connections and program: what an ECG takes."""
+    rows = []
+    for case, number in dict.fromkeys((run.case, run.connections) for run in runs):
+        for stand, run in middle_of(runs, case, number).items():
+            row: dict[str, Any] = {"case": case, "connections": number, "program": stand}
+            row["upload p50 / p99 ms"] = f"{run.upload_p50_ms:.1f} / {run.upload_p99_ms:.1f}"
+            row["CPU ms"] = round(sum(run.cpu_ms.values()), 2)
+            row["of which"] = {part: round(ms, 2) for part, ms in run.cpu_ms.items() if ms >= 0.005}
+            row["bytes stored"] = round(run.stored_bytes)
+            rows.append(row)
     return rows
 
 
@@ -161,18 +171,27 @@ def main() -> None:
         default=PARTS,
         help="only these: " + " ".join(PARTS),
     )
-    parser.add_argument("--stored", nargs="*", type=int, default=[10**3, 10**5, 10**6])
+    parser.add_argument("--stored", nargs="*", type=int, default=[10**3, 10**4, 10**5, 10**6])
     parser.add_argument("--to", type=Path, default=Path("bench.json"))
     asked = parser.parse_args()
     found: dict[str, Any] = {"machine": machine()}
+    print(", ".join(f"{what}: {it}" for what, it in found["machine"].items()))
+
+    def show(name: str, title: str, rows: Sequence[dict[str, Any]]) -> None:
+        found[name] = print_table(title, rows)
+        # At once: what is measured later may fail.
+        asked.to.write_text(json.dumps(found, indent=1) + "\n")
+
     all_cases = cases()
     chosen = {name: all_cases[name] for name in asked.cases or all_cases}
     if "limits" in asked.parts:
-        found["limits"] = print_table("The floor on this machine", limits())
+        show("limits", "The floor on this machine", limits())
     if "budget" in asked.parts:
         for name in ("P12", "P12all"):
-            found[f"budget {name}"] = print_table(
-                f"The budget of {name}", budget(all_cases[name], asked.seconds)
+            show(
+                f"budget {name}",
+                f"The budget of {name}",
+                budget(all_cases[name], asked.seconds),
             )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isoline-bench-")))
@@ -184,35 +203,35 @@ def main() -> None:
         if "rates" in asked.parts:
             runs = asyncio.run(measure_rates(stands, chosen, asked.rounds, asked.seconds))
             found["runs"] = [run.as_json() for run in runs]
-            found["rates"] = print_table(
-                f"Uploads to finished (memory: {memory_serves_with()})", table_of_rates(runs)
-            )
+            served = f"(memory: {memory_serves_with()})"
+            show("rates", f"Uploads to finished {served}", table_of_rates(runs))
+            show("costs", f"What an ECG takes {served}", table_of_costs(runs))
         if "idle" in asked.parts:
             for name in ("P12", "P12all"):
                 idle = asyncio.run(measure_idle(stands, all_cases[name]))
-                found[f"idle {name}"] = print_table(f"{name} on an idle system", idle)
+                show(f"idle {name}", f"{name} on an idle system", idle)
         if "open" in asked.parts:
             at_once = asyncio.run(singles.rate(stands[0], all_cases["P12"], 8, asked.seconds))
             rows = asyncio.run(
                 measure_open_loop(stands[:2], all_cases["P12"], at_once.a_second, 5.0)
             )
-            found["open"] = print_table("P12 at fixed rates (open loop), uploads alone", rows)
+            show("open", "P12 at fixed rates (open loop), uploads alone", rows)
     if "polls" in asked.parts:
-        found["polls"] = print_table(
+        show(
+            "polls",
             f"Polls, 8 connections (memory: {memory_serves_with()})",
             bench.polls.measure(asked.stored, asked.seconds),
         )
     if "curves" in asked.parts:
-        found["curves"] = print_table("Cost by samples", asyncio.run(curves.by_samples()))
+        show("curves", "Cost by samples", asyncio.run(curves.by_samples()))
         for name in ("P12", "P12all"):
-            found[f"batches {name}"] = print_table(
-                f"Cost by lines of a batch ({name})", curves.by_lines(all_cases[name])
+            show(
+                f"batches {name}",
+                f"Cost by lines of a batch ({name})",
+                curves.by_lines(all_cases[name]),
             )
     if "locks" in asked.parts:
-        found["locks"] = print_table(
-            "SQLite's write lock, P12, 8 connections", waits(all_cases["P12"])
-        )
-    asked.to.write_text(json.dumps(found, indent=1) + "\n")
+        show("locks", "SQLite's write lock, P12, 8 connections", waits(all_cases["P12"]))
     print(f"\nAll figures are in {asked.to}.")
 
 

@@ -50,7 +50,11 @@ def make_body(
     """
     ten_seconds = make_ecg(seed=seed)["leads"][:leads]
     # As large as the counts of a fine converter, and as many digits to read.
-    signals = [10 * (np.resize(lead["signal"], samples) - BASELINE) for lead in ten_seconds]
+    noise = np.random.default_rng(seed)
+    signals = [
+        10 * (np.resize(lead["signal"], samples) - BASELINE) + noise.integers(0, 10, samples)
+        for lead in ten_seconds
+    ]
     return msgspec.json.encode(
         {
             **({"sampling_rate": SAMPLING_RATE_HZ} if all_insights else {}),

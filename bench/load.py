@@ -112,6 +112,10 @@ class Tally:
 
     replies: list[Reply] = field(default_factory=list)
     errors: dict[str, int] = field(default_factory=dict)
+    # When the last request of an open loop was begun, by `time.perf_counter`; and how long after
+    # the first one was to begin.
+    last_begun_s: float = 0.0
+    begun_within_s: float = 0.0
 
     def count(self, error: BaseException) -> None:
         """Note what went wrong."""
@@ -164,6 +168,8 @@ async def open_loop(
     async def one(number: int, began_s: float) -> None:
         await asyncio.sleep(max(0.0, began_s - time.perf_counter()))
         connection = await free.get()
+        tally.last_begun_s = time.perf_counter()
+        tally.begun_within_s = tally.last_begun_s - start_s
         try:
             tally.replies.append(await connection.send(make(number), began_s))
         except (OSError, TimeoutError) as error:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench import wrk
 from bench.cases import Stand, cases, open_isoline, open_memory
@@ -70,17 +70,31 @@ async def document_of(stand: Stand) -> bytes:
     return polled.body
 
 
-async def rate(
-    stand: Stand, make: Callable[[int], bytes], seconds: float, status: int
-) -> tuple[float, float, float]:
-    """Answers a second over some connections, and the milliseconds of the median and of p99."""
+class Polled(NamedTuple):
+    """What was met over some connections."""
+
+    a_second: float
+    p50_ms: float
+    p99_ms: float
+    cpu_ms: float
+
+
+async def rate(stand: Stand, make: Callable[[int], bytes], seconds: float, status: int) -> Polled:
+    """Poll for so long; how fast, and what each cost whoever answered."""
+    cpu_before_s = sum(stand.cpu_s().values())
     if wrk.is_installed():
         requests = [make(number) for number in range(DIFFERENT)]
-        return wrk.closed_loop(stand.port, NUMBER, seconds, requests, status)
-    tally, took_s = await closed_loop(stand.port, NUMBER, seconds, make)
-    assert {reply.status for reply in tally.replies} == {status}, tally.replies[-1]
-    took = [reply.took_s for reply in tally.replies]
-    return len(took) / took_s, quantile(took, 0.5), quantile(took, 0.99)
+        number, a_second, p50_ms, p99_ms = wrk.closed_loop(
+            stand.port, NUMBER, seconds, requests, status
+        )
+    else:
+        tally, took_s = await closed_loop(stand.port, NUMBER, seconds, make)
+        assert {reply.status for reply in tally.replies} == {status}, tally.replies[-1]
+        took = [reply.took_s for reply in tally.replies]
+        number, a_second = len(took), len(took) / took_s
+        p50_ms, p99_ms = quantile(took, 0.5), quantile(took, 0.99)
+    cpu_s = sum(stand.cpu_s().values()) - cpu_before_s
+    return Polled(a_second, p50_ms, p99_ms, 1e3 * cpu_s / number)
 
 
 async def _look(isoline: Stand, memory: Stand, stored: Sequence[str], seconds: float) -> Any:
@@ -102,7 +116,7 @@ async def _look(isoline: Stand, memory: Stand, stored: Sequence[str], seconds: f
     places = chance.choices(range(len(stored)), k=DIFFERENT)
     there = [str(uuid.UUID(int=place)) for place in places]
     asked["memory"] = (memory, lambda n: memory.poll(there[n % DIFFERENT]), 200)
-    found: dict[str, list[tuple[float, float, float]]] = {what: [] for what in asked}
+    found: dict[str, list[Polled]] = {what: [] for what in asked}
     for _ in range(ROUNDS):
         for what, (stand, make, status) in asked.items():
             found[what].append(await rate(stand, make, seconds / 2, status))
@@ -111,7 +125,8 @@ async def _look(isoline: Stand, memory: Stand, stored: Sequence[str], seconds: f
 
 def measure(sizes: Sequence[int], seconds: float) -> list[dict[str, Any]]:
     """One row for each number of ECGs stored, and each kind of poll."""
-    rows = []
+    rows: list[dict[str, Any]] = []
+    first: dict[str, float] = {}
     upload = cases()["P12"].bodies[0]
     for number in sizes:
         with ExitStack() as stack:
@@ -132,14 +147,15 @@ def measure(sizes: Sequence[int], seconds: float) -> list[dict[str, Any]]:
 
             asyncio.run(prepare())
             found = asyncio.run(_look(isoline, memory, stored, seconds))
-            for what, (a_second, p50_ms, p99_ms) in found.items():
-                if what == "memory":
-                    continue
-                row = {"stored": number, "poll": what, "a second": round(a_second)}
-                row |= {"p50 / p99 ms": f"{p50_ms:.2f} / {p99_ms:.2f}"}
+            memory_a_second = found.pop("memory").a_second
+            for what, met in found.items():
+                row = {"stored": number, "poll": what, "a second": round(met.a_second)}
+                row["of the first"] = round(met.a_second / first.setdefault(what, met.a_second), 2)
+                row["p50 / p99 ms"] = f"{met.p50_ms:.2f} / {met.p99_ms:.2f}"
+                row["CPU ms"] = round(met.cpu_ms, 2)
                 if what == "finished":
-                    row["memory a second"] = round(found["memory"][0], 1)
-                    row["× memory"] = round(a_second / found["memory"][0], 1)
+                    row["memory a second"] = round(memory_a_second, 1)
+                    row["× memory"] = round(met.a_second / memory_a_second, 1)
                 rows.append(row)
             print(f"(stored {number:,} in {seeded_s:.0f} s)", flush=True)
     return rows

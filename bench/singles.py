@@ -119,6 +119,9 @@ async def at_a_rate(stand: Stand, case: Case, a_second: float, seconds: float) -
         "stand": stand.name,
         "case": case.name,
         "asked_a_second": a_second,
+        "begun_a_second": len(tally.replies) / tally.begun_within_s,
+        # Until the last one was answered, after it was begun.
+        "drained_s": time.perf_counter() - tally.last_begun_s,
         "statuses": {**statuses, **tally.errors},
         "neither_stored_nor_refused": wrong + sum(tally.errors.values()),
         "p50_ms": quantile(stored, 0.5),

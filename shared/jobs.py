@@ -104,4 +104,6 @@ def celery_app(redis_url: str) -> Celery:
 
 def enqueue(app: Celery, ecg_ids: Sequence[str], queue: str = INTERACTIVE) -> None:
     """Send one message that names these ecgs; raises what the broker's client raises."""
-    app.send_task(ANALYSE, args=[list(ecg_ids)], queue=queue)
+    arguments = [list(ecg_ids)]
+    # All of them, since Flower finds what it is shown: Celery would cut them short.
+    app.send_task(ANALYSE, args=arguments, argsrepr=repr(arguments), queue=queue)

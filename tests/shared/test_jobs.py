@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from typing import cast
+
 import pytest
+import redis
+import uuid_utils
 
 from shared import jobs
 from worker.tasks import ALL_WITHIN_S, CLAIM_WITHIN_S, COMPUTE_WITHIN_S, MESSAGE_S
+
+
+def test_every_id_of_a_full_message_can_be_found_in_flower(
+    redis_url: str, broker: redis.Redis
+) -> None:
+    ids = [str(uuid_utils.uuid7()) for _ in range(jobs.LINES_PER_MESSAGE)]
+    jobs.enqueue(jobs.celery_app(redis_url), ids, jobs.BULK)
+    [message] = cast("list[bytes]", broker.lrange(jobs.BULK, 0, -1))
+    shown = json.loads(message)["headers"]["argsrepr"]
+    assert [one for one in ids if one not in shown] == []
 
 
 def test_the_settings_are_those_that_prevent_accidents() -> None:
