@@ -90,8 +90,14 @@ def open_one(ledger: Ledger, caller: Caller, key: str | None) -> Any:
         "finished": 0,
         "failed": 0,
     }
-    last_number = BatchRow.last_number.label("last_number")
-    columns = BatchRow.id, BatchRow.reception, last_number, BatchRow.cancelled_at_s
+    columns = (
+        BatchRow.id,
+        BatchRow.reception,
+        BatchRow.last_number,
+        BatchRow.last_line,
+        BatchRow.unnamed,
+        BatchRow.cancelled_at_s,
+    )
     new = insert(BatchRow).values(**row, created_at_s=now_s()).returning(*columns)
     try:
         with ledger.writing() as connection:

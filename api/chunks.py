@@ -32,6 +32,7 @@ class Stored:
 
     lines: int
     rejected: int
+    unnamed: int
     # Of an earlier request, and therefore not stored again.
     known: int
     # The highest number that a line had in its body, and the highest that one is stored under.
@@ -102,7 +103,7 @@ class Chunk:
         now = connection.scalar(select(now_s()))
         times = {"created_at_s": now, "due_at_s": now}
         rows, signals, rejected = [], [], []
-        last_number = 0
+        last_number = unnamed = 0
         for line in self._lines:
             if earlier.tick_off(line.number, line.custom_id, brought[line.custom_id]):
                 continue
@@ -111,6 +112,8 @@ class Chunk:
                 error = invalid([Fault("/custom_id", "is that of an earlier line")])
             if line.custom_id is not None:
                 taken.add(line.custom_id)
+            else:
+                unnamed += 1
             last_number, last_line = line.number, max(line.number, last_line + 1)
             where = {"batch_id": self._batch_id, "line": last_line, "custom_id": line.custom_id}
             if error is not None:
@@ -128,7 +131,7 @@ class Chunk:
                 connection.execute(insert(table), new)
         new_lines = len(rows) + len(rejected)
         known = len(self._lines) - new_lines
-        return Stored(new_lines, len(rejected), known, last_number, last_line)
+        return Stored(new_lines, len(rejected), unnamed, known, last_number, last_line)
 
 
 # However many bear a name: of what a batch has, this must not read more and more. Put together

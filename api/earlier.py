@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, union_all
+from sqlalchemy import Engine, select, union_all
 
 from api.uploads import custom_id_of
 from shared.database import reading
@@ -16,38 +17,38 @@ NAMES_AT_ONCE = 1_000
 class Earlier:
     """What there was when a request began, and what of it has come again since."""
 
-    def __init__(self, engine: Engine, batch_id: str, last_number: int) -> None:
-        """Look what there is.
+    def __init__(self, engine: Engine, batch: Any) -> None:
+        """See `tick_off`.
 
         Parameters
         ----------
-        last_number : the highest that a line had in the body that brought it; 0 when none has come.
+        batch : the row, as it was then.
         """
         self._engine = engine
-        self._batch_id = batch_id
-        self.last_number = last_number
-        # The highest that one is stored under, which may stand further behind.
-        self.last_line = last_number
-        self._unnamed = 0
-        if last_number:
-            with reading(engine) as connection:
-                self.last_line = max(last_number, find_last_line(connection, batch_id))
-                self._unnamed = _count_unnamed(connection, batch_id)
+        self._batch_id = batch.id
+        self.last_number: int = batch.last_number
+        self.last_line: int = batch.last_line
+        self._unnamed: int = batch.unnamed
         # A byte a line: what is sent again may have a million of them.
         self._came_again = bytearray(self.last_line + 1)
         # What some lines from a number on are called.
         self._names: dict[int, str] = {}
         self._named = range(0)
 
-    def recognise(self, number: int, text: bytes) -> bool:
+    def recognise(self, number: int, text: bytes | None) -> bool:
         """Tick a line off that nobody needs to read, for it stands where it stood.
 
         Of a body that is sent again these are nearly all. Another one may be known as well, which
         `tick_off` will say.
+
+        Parameters
+        ----------
+        text : None of a line that is too long to be one; those without a name are ticked off in
+            their order, or one would be taken for another.
         """
         if number > self.last_number:
             return False
-        custom_id = custom_id_of(text)
+        custom_id = custom_id_of(text) if text is not None else None
         is_there = custom_id is not None and custom_id == self._find_name(number)
         return self.tick_off(number, custom_id, [number] if is_there else [])
 
@@ -85,25 +86,3 @@ class Earlier:
             with reading(self._engine) as connection:
                 self._names = {row.line: row.custom_id for row in connection.execute(names)}
         return self._names.get(number)
-
-
-def find_last_line(connection: Connection, batch_id: str) -> int:
-    """The highest number that a line of this batch is stored under; 0 when there is none."""
-    last = [
-        connection.scalar(select(func.max(table.line)).where(table.batch_id == batch_id))
-        for table in (Ecg, RejectedLine)
-    ]
-    return max(line or 0 for line in last)
-
-
-def _count_unnamed(connection: Connection, batch_id: str) -> int:
-    """How many lines of this batch have no name, or none that could be read."""
-    counts = [
-        connection.scalar(
-            select(func.count())
-            .select_from(table)
-            .where(table.batch_id == batch_id, table.custom_id.is_(None))
-        )
-        for table in (Ecg, RejectedLine)
-    ]
-    return sum(count or 0 for count in counts)

@@ -22,7 +22,6 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from api.batches import batch_of, is_any_pending
 from api.catalogue import Definition, find_catalogue
-from api.earlier import find_last_line
 from api.insights import Finished, LeadInsights, Said
 from api.problems import ANALYSIS_FAILED, Problem, make_problem
 from api.users import Caller
@@ -115,9 +114,8 @@ def export_errors(
 def _find_end(engine: Engine, caller: Caller, batch_id: str, after: int) -> tuple[int, int]:
     """The first line that has not ended, or has not come; and how many before it have failed."""
     with reading(engine) as connection:
-        batch_of(connection, caller, batch_id)
         # First: whatever comes from now on stands behind it, and is for whoever asks again.
-        last = find_last_line(connection, batch_id)
+        last = batch_of(connection, caller, batch_id).last_line
         # And then whether any of those waits.
         waiting = None
         if is_any_pending(batch_of(connection, caller, batch_id)):

@@ -112,7 +112,9 @@ def _watch(port: int, work: Work) -> None:
     while True:
         time.sleep(LOOK_EVERY_S)
         now_s = time.monotonic()
-        marks = look(port, marks, now_s, work.waiting(now_s))
+        # Without a descriptor to spare nobody can look; that passes, and this thread must not.
+        with suppress(OSError):
+            marks = look(port, marks, now_s, work.waiting(now_s))
 
 
 def look(

@@ -97,7 +97,7 @@ class Reception:
         row = open_one(ledger, caller, key)
         self.batch_id: str = row.id
         self._reception: int = row.reception
-        self._earlier = Earlier(ledger.engine, self.batch_id, row.last_number)
+        self._earlier = Earlier(ledger.engine, row)
         self._last_line = self._earlier.last_line
         self._chunk = self._new_chunk()
         # For how long the sender was waited for since the chunk's first line, and since when it is.
@@ -182,11 +182,11 @@ class Reception:
         if line.number > MOST_LINES:
             raise TooLarge(f"A batch has no more than {MOST_LINES} lines.")
         try:
-            if line.text is None:
-                raise TooLarge(f"The line is longer than {self._most_bytes} bytes.")
             if not is_perhaps_cut and self._earlier.recognise(line.number, line.text):
                 self._known += 1
                 return
+            if line.text is None:
+                raise TooLarge(f"The line is longer than {self._most_bytes} bytes.")
             recording = parse(line.text, BatchLine)
         except RequestError as error:
             if is_perhaps_cut and isinstance(error, MalformedRequest | TooLarge):
@@ -232,6 +232,8 @@ class Reception:
         counted = connection.execute(
             self._fence(more).values(
                 last_number=max(stored.last_number, self._earlier.last_number),
+                last_line=stored.last_line,
+                unnamed=BatchRow.unnamed + stored.unnamed,
                 # What had been closed is open again: more has come.
                 received_at_s=None,
                 finished_at_s=None,

@@ -109,5 +109,6 @@ class WaitingRoom:
             try:
                 for ids in self._listen():
                     self._call(ids)
-            except redis.RedisError:
+            except (redis.RedisError, ValueError):
+                # It is away, or somebody sent what is no text.
                 time.sleep(DEAF_S)

@@ -65,7 +65,11 @@ class Batch(Base):
     # Which of the requests with that key feeds it: the latest. The others find themselves fenced.
     reception: Mapped[int] = mapped_column(Integer)
     # The highest number that a line that is counted had in the body that brought it.
-    last_number: Mapped[int] = mapped_column("last_line", Integer)
+    last_number: Mapped[int] = mapped_column(Integer)
+    # The highest that one was ever stored under, and how many came without a name: also of what
+    # has been erased, whose number is no other one's, and which is still known when it comes again.
+    last_line: Mapped[int] = mapped_column(Integer, server_default="0")
+    unnamed: Mapped[int] = mapped_column(Integer, server_default="0")
     total: Mapped[int] = mapped_column(Integer)
     rejected: Mapped[int] = mapped_column(Integer)
     finished: Mapped[int] = mapped_column(Integer)

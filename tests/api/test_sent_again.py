@@ -135,3 +135,31 @@ def test_what_is_known_costs_a_few_statements_a_chunk(sqlite_door: Door) -> None
     assert door.submit(ada, *lines, **KEY).json["known"] == 640
     # Ten chunks: begin, two look-ups, the clock; and the frame of the request.
     assert len(statements) < 10 * 5 + 12
+
+
+def test_a_line_that_is_too_long_keeps_its_place_among_those_without_a_name(door: Door) -> None:
+    ada = door.user()
+    # Longer than an upload may be.
+    long = " " * (door.app.extensions["isoline"].settings.max_upload_bytes + 1)
+    lines = [f"{long}1", good("a"), good("b")]
+    assert send(door, ada, *lines) == (3, 1, 0)
+    assert send(door, ada, lines[0], good(None), *lines[1:]) == (4, 1, 3)
+    assert stored(door)[-1] == (4, None, True)
+
+
+def test_what_was_erased_without_a_name_makes_no_other_line_a_new_one(door: Door) -> None:
+    ada = door.user()
+    lines = [good(None) for _ in range(5)]
+    assert send(door, ada, *lines) == (5, 0, 0)
+    door.delete(f"/ecgs/{door.rung[0]}", headers=ada)
+    assert door.submit(ada, *lines, **KEY).json["known"] == 5
+    assert [line for line, *_ in stored(door)] == [2, 3, 4, 5]
+
+
+def test_the_number_of_an_erased_line_is_no_other_ones(door: Door) -> None:
+    ada = door.user()
+    door.submit(ada, good("a"), **KEY)
+    door.submit(ada, good("a"), good("x"), **KEY)
+    door.delete(f"/ecgs/{door.rung[1]}", headers=ada)
+    door.submit(ada, good("a"), good("y"), **KEY)
+    assert stored(door) == [(1, "a", True), (3, "y", True)]
