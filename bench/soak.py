@@ -122,8 +122,8 @@ def watch(house: House, engine: Engine, number: int) -> list[Sample]:
             with suppress(psutil.NoSuchProcess):
                 samples.append(look(house.process("worker").pid, done))
     samples.append(look(house.process("worker").pid, done))
-    if +house.ended_by_themselves:
-        raise SystemExit(f"ended by themselves: {dict(+house.ended_by_themselves)}")
+    if house.ended_by_themselves:
+        raise SystemExit(f"ended by themselves: {dict(house.ended_by_themselves)}")
     return samples
 
 

@@ -44,6 +44,7 @@ def store(database_url: str, number: int) -> str:
                 user_id=user_id,
                 reception=1,
                 last_number=number,
+                last_line=number,
                 total=number,
                 rejected=0,
                 finished=number - number // 100 - FAILED_LINES,

@@ -19,7 +19,6 @@ import structlog
 from sqlalchemy import Engine
 
 from shared.errors import DatabaseUnavailable, SignalError
-from shared.jobs import LINES_PER_MESSAGE
 from shared.models import FINISHED
 from shared.signals import decode
 from worker.analysis import analyse_ecg
@@ -82,10 +81,9 @@ def analyse(
     began_s = time.monotonic()
     end_s = began_s + ALL_WITHIN_S
     try:
-        # Whatever else a message may hold is no id, and more than we ever name is not ours.
+        # Whatever else a message may hold is no id.
         named = [ecg_id for ecg_id in ecg_ids if isinstance(ecg_id, str) and "\0" not in ecg_id]
-        ecg_ids = named[:LINES_PER_MESSAGE]
-        claims = _begin(engine, ecg_ids, message, began_s)
+        claims = _begin(engine, named, message, began_s)
         for user_id in {claimed.turn_of for claimed in claims if claimed.turn_of is not None}:
             give_turn(user_id)
         _bring_to_their_end(engine, claims, end_s)

@@ -55,7 +55,8 @@ class House(Stack):
             for name, process in list(self._processes.items()):
                 code = process.poll()
                 if code is not None and self._processes.get(name) is process:
-                    self.ended_by_themselves[name] += code != -signal.SIGKILL
+                    if code != -signal.SIGKILL:
+                        self.ended_by_themselves[f"{name} with {code}"] += 1
                     self.start(name)
 
     def __exit__(self, *_: object) -> None:

@@ -24,6 +24,8 @@ from tests.chaos.uploads import make_harmless
 from tests.e2e.muting_proxy import MutingProxy
 from tests.parts import open_postgresql_server, wait_until
 
+# Enough for a hundredth of them to be some.
+MANY = 200
 SMALL = {"leads": [{"name": "I", "signal": [1, -1, 1]}]}
 
 
@@ -81,7 +83,7 @@ def test_uploads_do_not_wait_for_a_broker_that_is_not_well(
         house.broker.send_signal(signal.SIGSTOP)
     else:
         house.redis.config_set("maxmemory", 1)
-    ecg_ids, took_s = upload(isoline, 60)
+    ecg_ids, took_s = upload(isoline, MANY)
     assert quantiles(took_s, n=100)[98] < 0.5
     if fault == "killed":
         house.bring_back_the_broker()
@@ -110,7 +112,7 @@ def test_uploads_do_not_wait_on_lines_to_the_broker_that_went_dead(tmp_path: Pat
         processes = {name: house.process(name).pid for name in house.MODULES}
         # API, three workers with what they hear and what they say, and the relay.
         assert line.fall_silent() >= 8
-        ecg_ids, took_s = upload(isoline, 60)
+        ecg_ids, took_s = upload(isoline, MANY)
         assert quantiles(took_s, n=100)[98] < 0.5
         wait_until(lambda: all_finished(isoline, ecg_ids), 60, "after the lines went dead")
         # By those who were there, on new lines: nobody had to be started again.

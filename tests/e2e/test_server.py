@@ -20,11 +20,11 @@ from typing import ClassVar, Self
 
 import psutil
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from api.app import CHAIRS, EXPORTS_OF_ONE
 from shared.database import connect, transaction
-from shared.models import RejectedLine
+from shared.models import Batch, RejectedLine
 from tests.parts import ADMIN, HOUSE, Stack, wait_until
 
 MEBIBYTE = 2**20
@@ -189,6 +189,7 @@ def more_than_any_buffer(server: Server, batch_id: str) -> None:
     engine = connect(server.environ["ISOLINE_DATABASE_URL"])
     with transaction(engine) as connection:
         connection.execute(insert(RejectedLine), [{**row, "line": n} for n in range(2, 401)])
+        connection.execute(update(Batch).where(Batch.id == batch_id).values(last_line=400))
     engine.dispose()
 
 

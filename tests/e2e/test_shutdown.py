@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -38,17 +39,29 @@ LARGE = {"leads": [{"name": str(n), "signal": [1, -1] * 50_000} for n in range(1
 SMALL = {"leads": [{"name": "I", "signal": [1, -1]}]}
 
 
+def are_connected(stack: Stack, number: int) -> bool:
+    """Whether this process has so many connections to the API."""
+    port = urlsplit(stack.url).port
+    mine = psutil.Process().net_connections("tcp")
+    return number <= sum(bool(one.raddr) and one.raddr.port == port for one in mine)
+
+
 def test_requests_in_flight_are_answered_before_the_api_ends(
     stack: Stack, isoline: httpx.Client
 ) -> None:
     stack.stop("worker")
+    large = json.dumps(LARGE).encode()
     with ThreadPoolExecutor(8) as callers:
         waiting = [
             callers.submit(isoline.post, "/ecgs", json=SMALL, headers={"Prefer": "wait=20"})
             for _ in range(4)
         ]
         time.sleep(0.3)
-        arriving = [callers.submit(isoline.post, "/ecgs", json=LARGE) for _ in range(4)]
+        headers = {"Content-Type": "application/json"}
+        arriving = [
+            callers.submit(isoline.post, "/ecgs", content=large, headers=headers) for _ in range(4)
+        ]
+        wait_until(lambda: are_connected(stack, 8), what="for all of them")
         time.sleep(0.1)
         began_s = time.monotonic()
         stack.stop("api")
