@@ -26,7 +26,8 @@ def test_ringing_returns_at_once_when_the_broker_is_away(
     began_s = time.monotonic()
     for number in range(1000):
         bell.ring([str(number)])
-    assert time.monotonic() - began_s < 0.5
+    # Far less than a thousand attempts to connect, on however busy a machine.
+    assert time.monotonic() - began_s < 3.0
     wait_until(lambda: "bell not rung" in caplog.text, what="for the bell to give up")
 
 

@@ -25,7 +25,7 @@ from tests.e2e.muting_proxy import MutingProxy
 from tests.parts import open_postgresql_server, wait_until
 
 # Enough for a hundredth of them to be some.
-MANY = 200
+MANY = 100
 SMALL = {"leads": [{"name": "I", "signal": [1, -1, 1]}]}
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from isoline.ecg import Ecg
-from isoline.errors import UnreadableFile
+from isoline.errors import UnreadableFile, UnreadableLine
 from isoline.finding import Source
 from isoline.formats import read
 from isoline.reading import Unreadable, read_file, read_lines
@@ -81,7 +81,7 @@ def test_a_line_of_json_without_end(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b'\n{"leads": []}\n')
     found = [ecg for _, ecg in read(path)]
-    assert [type(ecg) for ecg in found] == [Ecg, UnreadableFile, Ecg]
+    assert [type(ecg) for ecg in found] == [Ecg, UnreadableLine, Ecg]
     assert "Line 2: It is too large" in str(found[1])
 
 
