@@ -13,7 +13,6 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import get_context
@@ -22,6 +21,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from bench.bulk import submit
 from bench.cases import make_body
 from tests.chaos.house import House
 from tests.parts import another_database, open_postgresql
@@ -32,7 +32,6 @@ CONNECTIONS = 8
 IDLE_UPLOADS = 400
 # One single upload after the other while the batch runs, at the pace of somebody who clicks.
 PAUSE_S = 0.05
-NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 class Clients:
@@ -76,29 +75,6 @@ class Clients:
         ).json()["data"]:
             time.sleep(0.02)
         return number / (time.perf_counter() - began_s)
-
-
-def submit(url: str, user: dict[str, str], bodies: list[bytes], lines: int) -> tuple[float, float]:
-    """Submit a batch; return the seconds until all lines are taken in, and until all ended.
-
-    For a process of its own: what is measured beside it must not wait for its threads.
-    """
-
-    def made() -> Iterator[bytes]:
-        for number in range(lines):
-            yield b'{"custom_id":"%d",' % number + bodies[number % len(bodies)][1:] + b"\n"
-
-    with httpx.Client(base_url=url, headers=user, timeout=120) as http:
-        began_s = time.perf_counter()
-        answer = http.post("/batches", content=made(), headers=NDJSON)
-        assert answer.status_code == 202, answer.text
-        taken_in_s = time.perf_counter() - began_s
-        batch = answer.json()
-        while batch["status"] != "finished":
-            batch = http.get(f"/batches/{batch['id']}", headers={"Prefer": "wait=20"}).json()
-        counts = batch["counts"]
-        assert counts["finished"] == counts["total"] == lines, counts
-        return taken_in_s, time.perf_counter() - began_s
 
 
 class Watch:
