@@ -112,15 +112,24 @@ def test_without_a_broker_one_looks_by_oneself(job: Job) -> None:
     assert not waiter.is_alive()
 
 
+def hang_up(broker: redis.Redis) -> None:
+    broker.client_kill_filter(_type="pubsub")
+
+
+def talk_nonsense(broker: redis.Redis) -> None:
+    broker.publish("isoline:news", b"\xff\xfe")
+
+
+@pytest.mark.parametrize("upset", [hang_up, talk_nonsense])
 @pytest.mark.usefixtures("only_called")
-def test_a_broker_that_comes_back_is_listened_to_again(
-    redis_url: str, broker: redis.Redis, job: Job
+def test_a_broker_that_upset_whoever_listens_is_listened_to_again(
+    redis_url: str, broker: redis.Redis, job: Job, upset: Callable[[redis.Redis], None]
 ) -> None:
     room = WaitingRoom(1, Broker(redis_url).news)
     waiter = waiting_for(room, "mine", job.look)
     wait_until(lambda: listeners(broker))
     before = {one["id"] for one in broker.client_list(_type="pubsub")}
-    broker.client_kill_filter(_type="pubsub")
+    upset(broker)
     wait_until(lambda: {one["id"] for one in broker.client_list(_type="pubsub")} - before)
     wait_until(lambda: listeners(broker))
     job.has_ended = True
