@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -190,3 +191,23 @@ def test_looking_leaves_every_file_and_socket_open(watched: Watched) -> None:
     watched.look(0)
     assert watched.listener.fileno() > 0
     pair.deliver(3)
+
+
+def test_the_watch_outlives_a_lack_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    look = pace.look
+
+    def counted(*asked: Any) -> dict[str, pace.Mark]:
+        looks.append(time.monotonic())
+        return look(*asked)
+
+    monkeypatch.setattr(pace, "look", counted)
+    monkeypatch.setattr(pace, "LOOK_EVERY_S", 0.05)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # No more may be opened, not even the list of those that are.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        pace.watch(0, lambda environ, start_response: [])
+        wait_until(lambda: len(looks) > 2, what="for looks in vain, and another one")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
