@@ -8,6 +8,7 @@ its worker along before.
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import warnings
 
@@ -33,19 +34,19 @@ if __name__ == "__main__":
     in_quarantine = queue == QUARANTINE
     if queue == BULK:
         os.nice(NICENESS_OF_BULK)
-    app.worker_main(
-        [
-            # Its banner would stand between the lines of the log.
-            "--quiet",
-            "worker",
-            f"--queues={queue}",
-            f"--concurrency={1 if in_quarantine else settings.workers}",
-            *(["--max-tasks-per-child=1"] if in_quarantine else []),
-            # Two workers on one machine need two names.
-            f"--hostname={queue}-{os.getpid()}@%h",
-            "--loglevel=INFO",
-            # Fewer ways to lose the way back after a reconnect.
-            "--without-gossip",
-            "--without-mingle",
-        ]
+    worker = app.Worker(
+        queues=[queue],
+        concurrency=1 if in_quarantine else settings.workers,
+        max_tasks_per_child=1 if in_quarantine else None,
+        # Two workers on one machine need two names.
+        hostname=f"{queue}-{os.getpid()}@{socket.gethostname()}",
+        loglevel="INFO",
+        # Its banner would stand between the lines of the log.
+        quiet=True,
+        # Fewer ways to lose the way back after a reconnect.
+        without_gossip=True,
+        without_mingle=True,
     )
+    worker.start()
+    # The command of Celery's own ends well even when its worker did not.
+    sys.exit(worker.exitcode)

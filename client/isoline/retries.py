@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import re
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from time import monotonic, sleep
 from typing import TypeVar
 
 import httpx
@@ -54,7 +54,7 @@ class Patience:
 
     def pause(self, error: Unreachable | Unavailable | TakenOver) -> None:
         """Sleep before it is tried again; raises the error when there is no patience left."""
-        now_s = time.monotonic()
+        now_s = monotonic()
         if self._attempts == 0:
             self._since_s = now_s
         self._attempts += 1
@@ -71,7 +71,7 @@ class Patience:
             wait_s = max(asked_s, min(wait_s, end_s - now_s))
         if self._on_retry is not None:
             self._on_retry(error, wait_s)
-        time.sleep(wait_s)
+        sleep(wait_s)
 
 
 def insist(
@@ -105,16 +105,16 @@ def wait_until_ended(
     ------
     TimeoutError : it has not ended within that time.
     """
-    end_s = time.monotonic() + timeout_s
+    end_s = monotonic() + timeout_s
     while True:
-        left_s = end_s - time.monotonic()
+        left_s = end_s - monotonic()
         found = look(max(0, min(LONGEST_WAIT_S, int(left_s))))
         if has_ended(found):
             return found
         if left_s <= 0:
             raise TimeoutError(f"It has not ended within {timeout_s:g} seconds.")
         # Where every chair is taken, the server answers at once.
-        time.sleep(min(0.2, max(left_s, 0.0)))
+        sleep(min(0.2, max(left_s, 0.0)))
 
 
 def pause_s(attempt: int, error: Exception) -> float:

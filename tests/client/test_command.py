@@ -430,12 +430,12 @@ def test_a_server_that_is_away_is_waited_for_and_then_it_says_how_to_go_on(
         return CliRunner().invoke(cli, arguments)
 
     stack.stop("api")
-    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("isoline.retries.sleep", sleep)
     done = submit(stack.url)
     assert done.exit_code == 0
     assert done.stderr.count("Again in") == 6
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("isoline.retries.sleep", lambda _: None)
     monkeypatch.setattr("isoline.submit_command.PATIENCE_S", 0)
     done = submit(f"http://127.0.0.1:{free_port()}")
     said = sentence(str(done.exception), sys.maxsize)
@@ -451,7 +451,7 @@ def test_interrupted_before_anything_was_sent_it_says_so_and_names_the_key(
 
     np.save(tmp_path / "a.npy", np.array([1, -1]))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setattr("time.sleep", think_better)
+    monkeypatch.setattr("isoline.retries.sleep", think_better)
     server = ["--url", f"http://127.0.0.1:{free_port()}", "--token", token]
     done = CliRunner().invoke(cli, [*server, "batch", "submit", str(tmp_path / "a.npy")])
     assert done.exit_code == 130

@@ -115,7 +115,7 @@ class Misbehaving(BaseHTTPRequestHandler):
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long it would have slept."""
     slept: list[float] = []
-    monkeypatch.setattr("time.sleep", slept.append)
+    monkeypatch.setattr("isoline.retries.sleep", slept.append)
     return slept
 
 
@@ -199,7 +199,7 @@ def test_who_asks_for_too_much_patience_is_not_waited_for(
         raise error
 
     for patience_s, seconds in ((0, 200), (500, 400), (3600, 3600)):
-        monkeypatch.setattr(retries, "time", clock := Clock())
+        clock = Clock(monkeypatch)
         patience = retries.Patience(100, patience_s)
         with pytest.raises(Unavailable):
             retries.insist(away, patience)
@@ -207,10 +207,12 @@ def test_who_asks_for_too_much_patience_is_not_waited_for(
 
 
 class Clock:
-    """Time that passes only while one sleeps."""
+    """Time that passes only while one sleeps between attempts."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 0.0
+        monkeypatch.setattr(retries, "monotonic", self.monotonic)
+        monkeypatch.setattr(retries, "sleep", self.sleep)
 
     def monotonic(self) -> float:
         return self.now_s
@@ -222,8 +224,7 @@ class Clock:
 def test_with_patience_it_goes_on_for_that_long_after_it_last_got_further(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock = Clock()
-    monkeypatch.setattr(retries, "time", clock)
+    clock = Clock(monkeypatch)
     tried_s: list[float] = []
 
     def act() -> None:
