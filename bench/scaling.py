@@ -1,8 +1,9 @@
 """More processes, on PostgreSQL or SQLite: `python -m bench.scaling [--sqlite]`.
 
-One or two API processes and one or two workers, single uploads to finished. All of it shares the
-processors of one machine with the database and the clients: what is seen here is what the processes
-cost each other, not what machines of their own would bring.
+One or two API processes and one or two workers, single uploads to finished; or, with `--pools`,
+one of each and a pool of so many processes in the worker. All of it shares the processors of one
+machine with the database and the clients: what is seen here is what the processes cost each other,
+not what machines of their own would bring.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import statistics
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,18 @@ from tests.chaos.house import House
 from tests.parts import another_database, free_port, open_postgresql, wait_until
 
 CONNECTIONS = 16
-LAYOUTS = ((1, 1), (2, 1), (1, 2), (2, 2))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """So many APIs, and so many workers with a pool of so many processes each."""
+
+    apis: int
+    workers: int
+    pool: int = 1
+
+
+LAYOUTS = (Layout(1, 1), Layout(2, 1), Layout(1, 2), Layout(2, 2))
 
 
 async def together(stands: Sequence[Stand], case: Case, seconds: float) -> float:
@@ -37,16 +49,12 @@ async def together(stands: Sequence[Stand], case: Case, seconds: float) -> float
     return sum(run.a_second for run in runs)
 
 
-def measure(layout: tuple[int, int], url: str, case: Case, seconds: float, rounds: int) -> float:
-    """The median of some rounds, with so many APIs and so many workers of one process each.
-
-    Without a URL they have a SQLite file of their own.
-    """
-    apis, workers = layout
+def measure(layout: Layout, url: str, case: Case, seconds: float, rounds: int) -> float:
+    """The median of some rounds; without a URL they have a SQLite file of their own."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isoline-bench-")))
         house = House(folder, url or f"sqlite:///{folder / 'isoline.db'}")
-        house.environ["ISOLINE_WORKERS"] = "1"
+        house.environ["ISOLINE_WORKERS"] = str(layout.pool)
         stack.enter_context(house)
         with httpx.Client(base_url=house.url, timeout=60) as http:
             headers = {"x-user-token": house.register(http, "bench")}
@@ -54,12 +62,12 @@ def measure(layout: tuple[int, int], url: str, case: Case, seconds: float, round
             "isoline", int(house.url.rpartition(":")[2]), dict, lambda: 0, headers, reads_gzip=True
         )
         doors = [door]
-        for _ in range(apis - 1):
+        for _ in range(layout.apis - 1):
             port = free_port()
             stack.enter_context(open_program(["api"], {**house.environ, "ISOLINE_PORT": str(port)}))
             doors.append(replace(door, port=port))
             wait_until(lambda port=port: _is_up(port), what="for another API")
-        for _ in range(workers - 1):
+        for _ in range(layout.workers - 1):
             stack.enter_context(open_program(["worker"], house.environ))
         asyncio.run(together(doors, case, seconds))
         return statistics.median(asyncio.run(together(doors, case, seconds)) for _ in range(rounds))
@@ -79,19 +87,26 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--case", default="P12")
     parser.add_argument("--sqlite", action="store_true", help="instead of PostgreSQL")
+    parser.add_argument("--pools", nargs="*", type=int, help="instead of APIs and workers")
     asked = parser.parse_args()
+    layouts = [Layout(1, 1, pool) for pool in asked.pools] if asked.pools else LAYOUTS
     case = cases()[asked.case]
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
         server = "" if asked.sqlite else stack.enter_context(open_postgresql())
-        for layout in LAYOUTS:
-            name = f"bench_{layout[0]}_{layout[1]}"
+        for layout in layouts:
+            name = f"bench_{layout.apis}_{layout.workers}_{layout.pool}"
             url = another_database(server, name) if server else ""
             a_second = measure(layout, url, case, asked.seconds, asked.rounds)
             first = rows[0]["ECG/s"] if rows else a_second
-            apis, workers = layout
-            row = {"API": apis, "worker": workers, "ECG/s": round(a_second)}
-            rows.append({**row, "× one of each": round(a_second / first, 2)})
+            row = {
+                "API": layout.apis,
+                "worker": layout.workers,
+                "processes in its pool": layout.pool,
+            }
+            rows.append(
+                {**row, "ECG/s": round(a_second), "× the first": round(a_second / first, 2)}
+            )
     kind = "SQLite" if asked.sqlite else "PostgreSQL"
     print_table(f"Processes on {kind}, {asked.case}", rows)
 
