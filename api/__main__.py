@@ -111,7 +111,7 @@ if __name__ == "__main__":
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
         websockets=False,
-        workers=1,
+        workers=settings.api_processes,
         respawn_failed_workers=True,
         blocking_threads=READERS + CHAIRS + EXPORTS + SPARE_THREADS,
         workers_kill_timeout=DRAIN_S,

@@ -43,6 +43,7 @@ class Settings:
     database_url: str = field(repr=False)
     redis_url: str | None = field(repr=False)
     admin_token: str | None = field(repr=False)
+    api_processes: int
     workers: int
     max_upload_bytes: int
 
@@ -85,7 +86,8 @@ class Settings:
             ),
             redis_url=read("ISOLINE_REDIS_URL", None, _redis_url),
             admin_token=read("ISOLINE_ADMIN_TOKEN", None, _admin_token),
-            workers=read("ISOLINE_WORKERS", _worker_processes(), _whole_number(1, 1024)),
+            api_processes=read("ISOLINE_API_PROCESSES", _api_processes(), _whole_number(1, 1024)),
+            workers=read("ISOLINE_WORKERS", _processors(), _whole_number(1, 1024)),
             max_upload_bytes=read(
                 "ISOLINE_MAX_UPLOAD_BYTES",
                 MOST_UPLOAD_BYTES,
@@ -118,8 +120,17 @@ def database_url_of(text: str) -> str:
         raise SettingsError(f"{text.partition('://')[0]}://… {error}.") from None
 
 
-def _worker_processes() -> int:
-    """One for each processor that this process may run on, as those of its container are.
+def _api_processes() -> int:
+    """Two for five processors, and one where there are not so many.
+
+    One holds its interpreter's lock for two fifths of the processor's time that a short ECG takes
+    in all: with fewer, they would be what all others wait for (docs/scale.md).
+    """
+    return -(-2 * _processors() // 5)
+
+
+def _processors() -> int:
+    """How many this process may run on, as those of its container are; so many workers there are.
 
     Each computes on one at a time. With fewer, processors would be left over where workers have
     most to do, which is in batches and with every insight; with more, all that grows is memory.

@@ -280,6 +280,7 @@ class Stack:
             "ISOLINE_ADMIN_TOKEN": ADMIN_TOKEN,
             "ISOLINE_PORT": str(self._port),
             "ISOLINE_DATA_DIR": str(folder),
+            "ISOLINE_API_PROCESSES": "1",
             "ISOLINE_WORKERS": "2",
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}

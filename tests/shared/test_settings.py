@@ -92,3 +92,13 @@ def test_there_are_as_many_workers_as_processors_it_may_run_on() -> None:
         os.sched_setaffinity(0, all_of_them)
     assert Settings.from_environ({}).workers == len(all_of_them)
     assert Settings.from_environ({"ISOLINE_WORKERS": "7"}).workers == 7
+
+
+@pytest.mark.parametrize(("processors", "processes"), [(1, 1), (2, 1), (4, 2), (16, 7)])
+def test_of_five_processors_two_are_for_the_api(
+    monkeypatch: pytest.MonkeyPatch, processors: int, processes: int
+) -> None:
+    # No machine at hand has them all.
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    assert Settings.from_environ({}).api_processes == processes
+    assert Settings.from_environ({"ISOLINE_API_PROCESSES": "3"}).api_processes == 3
