@@ -11,9 +11,9 @@ from typing import TypeVar, cast
 
 import psutil
 import redis
-from sqlalchemy import create_engine, select
+from sqlalchemy import Select, and_, create_engine, func, select
 
-from shared.jobs import INTERACTIVE
+from shared.jobs import INTERACTIVE, QUARANTINED_AFTER
 from shared.models import Ecg
 from shared.states import IS_HELD
 from tests.chaos.house import House
@@ -24,7 +24,8 @@ T = TypeVar("T")
 # For so long a fault waits for something to do to.
 AWAITED_S = 20.0
 STOPPED_S = 3.0
-IN_HAND_WITHIN_S = 5.0
+IN_HAND_WITHIN_S = 20.0
+NEXT_BATCH_AFTER_S = 3.0
 
 
 class Chaos:
@@ -84,30 +85,47 @@ class Chaos:
         return bool(children)
 
     def _kill_the_bulk_workers_children(self) -> bool:
-        # All, since nobody can tell which one has the lines.
+        if not self._wait_for_lines_in_hand():
+            return False
+        # Only now: a worker whose children are lost while it starts gives up. And all of them,
+        # since nobody can tell which one has the lines.
         children = self._children("bulk")
-        self._wait_for_lines_in_hand()
         for child in children:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
         return bool(children)
 
     def _kill_the_bulk_worker(self) -> bool:
-        self._wait_for_lines_in_hand()
-        return self._kill("bulk")
+        return self._wait_for_lines_in_hand() and self._kill("bulk")
 
-    def _wait_for_lines_in_hand(self) -> None:
-        """Submit a batch, and wait until some of its lines are begun; it takes milliseconds."""
-        self._submit()
+    def _wait_for_lines_in_hand(self) -> bool:
+        """Submit batches, and wait until some of their lines are begun; it takes milliseconds.
+
+        Returns
+        -------
+        bool : whether some were. What a worker held that was killed is held until its lease runs
+            out, and not meant.
+        """
         engine = create_engine(self._house.database_url)
-        lines = select(Ecg.id).where(IS_HELD, Ecg.batch_id.is_not(None)).limit(1)
+        # More often begun, they are the quarantine's.
+        is_held = and_(IS_HELD, Ecg.batch_id.is_not(None), Ecg.attempts <= QUARANTINED_AFTER)
+
+        def find(statement: Select[T]) -> T | None:
+            with engine.connect() as connection:
+                return connection.scalar(statement)
+
+        latest_s = find(select(func.max(Ecg.lease_until_s)).where(is_held)) or 0.0
+        begun = select(Ecg.id).where(is_held, Ecg.lease_until_s > latest_s).limit(1)
 
         def are_in_hand() -> bool:
-            with engine.connect() as connection:
-                return connection.scalar(lines) is not None
+            self._submit()
+            return bool(_await(lambda: find(begun), NEXT_BATCH_AFTER_S, pause_s=0.001))
 
-        _await(are_in_hand, IN_HAND_WITHIN_S, pause_s=0.001)
-        engine.dispose()
+        try:
+            # Few lines may be begun and done between two looks.
+            return bool(_await(are_in_hand, IN_HAND_WITHIN_S))
+        finally:
+            engine.dispose()
 
     def _behead_the_worker(self) -> bool:
         # Its children go on with what they have begun while another worker is there already.
