@@ -31,6 +31,7 @@ from shared.states import ATTEMPTS_MADE, IS_HELD, IS_PENDING, IS_WAITING
 from shared.turns import REDO
 
 MAX_ATTEMPTS = 5
+HOLDER_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ _CLAIM = (
         status=case((IS_PENDING, RUNNING), else_=Ecg.status),
         attempts=Ecg.attempts + 1,
         lease_until_s=now_s() + LEASE_S,
-        held_by=bindparam("message"),
+        held_by=bindparam("holder"),
     )
     .returning(Ecg.id, Ecg.attempts, Ecg.leads, Ecg.sampling_rate_hz, Ecg.baseline)
     .returning(Ecg.unit, Ecg.gain, Ecg.request_id, Ecg.batch_id, Ecg.user_id, Ecg.redo_after)
@@ -83,14 +84,15 @@ HELD = update(Ecg).where(
 )
 
 
-def claim(engine: Engine, ecg_ids: Sequence[str], message: str) -> list[Claim]:
+def claim(engine: Engine, ecg_ids: Sequence[str], holder: str) -> list[Claim]:
     """Begin an attempt at each of these ecgs that waits for one and is due.
 
     What has been begun before is claimed alone: it may have been what took the others along.
 
     Parameters
     ----------
-    message : the id of the message that named them, under which a loss would be reported.
+    holder : under which name they are held. It begins with the id of the message that named them,
+        under which a loss would be reported.
 
     Returns
     -------
@@ -99,7 +101,7 @@ def claim(engine: Engine, ecg_ids: Sequence[str], message: str) -> list[Claim]:
     asked = {
         "ecg_ids": list(ecg_ids),
         "most_attempts": MAX_ATTEMPTS - 1 if len(ecg_ids) == 1 else 0,
-        "message": message[:64],
+        "holder": holder[:HOLDER_LENGTH],
     }
     with transaction(engine) as connection:
         rows = connection.execute(_CLAIM, asked).all()

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Update,
     bindparam,
     case,
+    func,
     insert,
     literal_column,
     select,
@@ -25,7 +26,7 @@ from shared.database import now_s, transaction
 from shared.models import FAILED, FINISHED, PENDING, Ecg, Insights
 from shared.states import ATTEMPTS_MADE, IS_HELD, IS_PENDING
 from shared.tally import count_ended
-from worker.claims import HELD, MAX_ATTEMPTS, Claim, fence
+from worker.claims import HELD, HOLDER_LENGTH, MAX_ATTEMPTS, Claim, fence
 from worker.insights import versions
 
 FIRST_PAUSE_S = 2.0
@@ -119,12 +120,12 @@ def give_back(engine: Engine, claimed: Claim, reason: str) -> bool:
     return bool(_take_back(engine, HELD, reason, fence([claimed])))
 
 
-def take_back(engine: Engine, message: str, ecg_ids: Sequence[str], reason: str) -> list[str]:
-    """Take back what was held through a message whose worker is known to be lost.
+def take_back(engine: Engine, holder: str, ecg_ids: Sequence[str], reason: str) -> list[str]:
+    """Take back what is held by somebody who is known to be lost.
 
     Parameters
     ----------
-    message : the id of the message.
+    holder : under which name, or how that begins: with the id of a message.
     ecg_ids : what the message named.
     reason : why it failed, if that was the last attempt.
 
@@ -132,8 +133,9 @@ def take_back(engine: Engine, message: str, ecg_ids: Sequence[str], reason: str)
     -------
     list of str : those that were held.
     """
-    statement = update(Ecg).where(IS_HELD, Ecg.id.in_(ecg_ids), Ecg.held_by == message[:64])
-    return _take_back(engine, statement, reason)
+    name = holder[:HOLDER_LENGTH]
+    is_theirs = func.substr(Ecg.held_by, 1, len(name)) == name
+    return _take_back(engine, update(Ecg).where(IS_HELD, Ecg.id.in_(ecg_ids), is_theirs), reason)
 
 
 def sweep(engine: Engine) -> int:

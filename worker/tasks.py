@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
+from uuid import uuid4
 
 import msgspec
 import structlog
@@ -100,16 +101,18 @@ def analyse(
 def _begin(engine: Engine, ecg_ids: Sequence[str], message: str, began_s: float) -> list[Claim]:
     """Claim these, again and again for a while when the database is away."""
     tries = itertools.count()
+    # What another one holds who was given a copy of the message is not to be taken back.
+    holder = f"{message}:{uuid4().hex[:16]}"
 
     def take_back_unheard() -> None:
         # The claim before may have been committed although nobody heard so: what it holds would
         # wait for the end of its lease.
-        take_back(engine, message, ecg_ids, UNHEARD)
+        take_back(engine, holder, ecg_ids, UNHEARD)
 
     def try_to() -> list[Claim]:
         if next(tries):
             take_back_unheard()
-        return claim(engine, ecg_ids, message)
+        return claim(engine, ecg_ids, holder)
 
     try:
         return _insist(try_to, began_s + CLAIM_WITHIN_S)

@@ -118,7 +118,7 @@ MUTANTS = (
     Mutant(
         "a claim takes no lease", "lease_until_s=now_s() + LEASE_S,", "lease_until_s=now_s() - 1,"
     ),
-    Mutant("a claim does not note its message", 'held_by=bindparam("message"),', "held_by='',"),
+    Mutant("a claim does not note its message", 'held_by=bindparam("holder"),', "held_by='',"),
     Mutant("a sweep does not ask for the lease", ", Ecg.lease_until_s < now_s()", ""),
     Mutant(
         "the holder's name stays",
@@ -157,7 +157,7 @@ MUTANTS = (
         "for batch_id, status in ended if status == FAILED]",
         "for batch_id, status in ended]",
     ),
-    Mutant("a loss does not ask for the message", ", Ecg.held_by == message[:64])", ")"),
+    Mutant("a loss does not ask for the message", ", is_theirs), reason)", "), reason)"),
     Mutant("finishing leaves the status", "status=FINISHED, failure=None,", "failure=None,"),
     Mutant("finishing without the result", "connection.execute(_STORE, rows)", "(_STORE, rows)"),
     Mutant(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -297,6 +298,58 @@ def test_a_claim_of_which_nobody_heard_does_not_wait_for_its_lease(
     monkeypatch.setattr(tasks, "claim", unharmed)
     analyse(door, [ecg_id])
     assert row(door.engine, ecg_id).status == FINISHED
+
+
+def while_it_is_worked_on(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Have something happen between the first claim and its result."""
+    unharmed = tasks.compute
+
+    def compute(*arguments: Any) -> bytes:
+        monkeypatch.setattr(tasks, "compute", unharmed)
+        act()
+        return unharmed(*arguments)
+
+    monkeypatch.setattr(tasks, "compute", compute)
+
+
+def test_a_copy_of_a_message_to_which_the_database_is_away_takes_nothing_from_the_first(
+    door: Door, ecg_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def deliver_a_copy() -> None:
+        unharmed, breaks = claims.claim, iter([True, False])
+
+        def claim(*arguments: Any) -> Any:
+            if next(breaks):
+                raise DatabaseUnavailable("It is away.")
+            return unharmed(*arguments)
+
+        monkeypatch.setattr(tasks, "claim", claim)
+        tasks.analyse(door.engine, [ecg_id], door.rung.extend, message=MESSAGE)
+        seen.append(row(door.engine, ecg_id).status)
+
+    while_it_is_worked_on(monkeypatch, deliver_a_copy)
+    analyse(door, [ecg_id])
+    assert seen == [RUNNING]
+    assert (row(door.engine, ecg_id).status, row(door.engine, ecg_id).attempts) == (FINISHED, 1)
+
+
+def test_whoever_mourns_knows_the_message_alone(
+    door: Door, ecg_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def mourn() -> None:
+        for message in ("another one", MESSAGE):
+            tasks.mourn(door.engine, message, [ecg_id], tasks.KILLED, door.rung.extend)
+            seen.append(row(door.engine, ecg_id).status)
+
+    while_it_is_worked_on(monkeypatch, mourn)
+    analyse(door, [ecg_id])
+    assert seen == [RUNNING, PENDING]
+    # It was not lost after all, and comes too late.
+    assert (row(door.engine, ecg_id).status, documents(door.engine)) == (PENDING, 0)
 
 
 def test_a_database_that_stays_away_sends_the_rest_to_the_end_of_the_queue(
