@@ -26,7 +26,7 @@ TAKEN = {name: f"taken:{name}" for name in (INTERACTIVE, BULK, QUARANTINE)}
 IDS_PER_MESSAGE = 16
 # The rows of a message are claimed together and stored together: as many as spread the cost of that
 # thinly, and not so many that they take seconds. That is the lines, of twelve leads of ten seconds
-# or less, or else their weight.
+# or less, or else their weight. No message names more.
 LINES_PER_MESSAGE = 64
 WEIGHT_PER_MESSAGE = 5_000_000
 # Whatever its length, a lead costs as much time as so many samples: 0.1 ms for its steps and its

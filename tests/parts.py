@@ -32,7 +32,7 @@ from werkzeug.test import TestResponse
 
 from api.app import create_app
 from shared import logs, sqlite_log
-from shared.jobs import INTERACTIVE
+from shared.jobs import INTERACTIVE, LINES_PER_MESSAGE
 from shared.settings import Settings
 from shared.turns import give_turn
 from worker import tasks
@@ -456,13 +456,14 @@ class Door:
     def work(self) -> None:
         """Do everything that was rung for, as a worker would, in this process."""
         rung, self.rung[:] = list(self.rung), []
-        tasks.analyse(
-            self.engine,
-            rung,
-            self.rung.extend,
-            message="a message",
-            give_turn=self._give_turn,
-        )
+        for start in range(0, len(rung), LINES_PER_MESSAGE):
+            tasks.analyse(
+                self.engine,
+                rung[start : start + LINES_PER_MESSAGE],
+                self.rung.extend,
+                message="a message",
+                give_turn=self._give_turn,
+            )
 
     def _give_turn(self, user_id: int) -> None:
         give_turn(self.engine, user_id, self.rung.extend)

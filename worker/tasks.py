@@ -20,6 +20,7 @@ import structlog
 from sqlalchemy import Engine
 
 from shared.errors import DatabaseUnavailable, SignalError
+from shared.jobs import LINES_PER_MESSAGE
 from shared.models import FINISHED
 from shared.signals import decode
 from worker.analysis import analyse_ecg
@@ -70,7 +71,8 @@ def analyse(
     Parameters
     ----------
     engine : the database.
-    ecg_ids : what the message names.
+    ecg_ids : what the message names. One that names more than any of ours is thrown away: it would
+        never be claimed, and the relay rings for what it may have meant.
     ring_again : has them named by another message, at the end of the queue.
     message : the id of the message, under which the loss of this process would be reported.
     give_turn : has the next lines of this user's batches named, at the end of the queue.
@@ -82,6 +84,9 @@ def analyse(
     began_s = time.monotonic()
     end_s = began_s + ALL_WITHIN_S
     try:
+        if len(ecg_ids) > LINES_PER_MESSAGE:
+            log.error("message thrown away", ecgs=len(ecg_ids))
+            return
         # Whatever else a message may hold is no id.
         named = [ecg_id for ecg_id in ecg_ids if isinstance(ecg_id, str) and "\0" not in ecg_id]
         claims = _begin(engine, named, message, began_s)

@@ -259,6 +259,16 @@ def test_what_is_no_id_harms_no_neighbour(door: Door, ecg_id: str, nonsense: Any
     assert row(door.engine, ecg_id).status == FINISHED
 
 
+@pytest.mark.parametrize(("others", "status"), [(63, FINISHED), (64, PENDING)])
+def test_a_message_that_names_more_than_any_of_ours_is_thrown_away(
+    door: Door, ecg_id: str, others: int, status: str
+) -> None:
+    door.rung.clear()
+    analyse(door, [ecg_id, *(f"no id of ours {n}" for n in range(others))])
+    assert row(door.engine, ecg_id).status == status
+    assert not door.rung
+
+
 def test_a_database_that_is_away_for_a_moment_costs_no_result(
     door: Door, ecg_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
