@@ -23,6 +23,9 @@ FORGOTTEN_AFTER_S = 86_400.0
 # Redis; and how old while that somebody still waits for the answer.
 REMEMBERED_S = 1.0
 STALE_S = 5.0
+# After so much silence a server is asked whether it is there. Of one that is only listened to, a
+# dead line is known by that it says nothing for as long again.
+ASKED_AFTER_S = 10
 
 Role = Literal["api", "worker", "bulk", "quarantine", "relay"]
 
@@ -56,7 +59,7 @@ class Broker:
             redis_url,
             socket_timeout=1.0,
             socket_connect_timeout=1.0,
-            health_check_interval=10,
+            health_check_interval=ASKED_AFTER_S,
             decode_responses=True,
         )
         self._lock = threading.Lock()
@@ -118,8 +121,10 @@ class Broker:
         with self._redis.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
             ears.subscribe(_NEWS)
             while True:
-                if message := ears.get_message(timeout=HEARD_WITHIN_S):
+                if message := ears.get_message(timeout=ASKED_AFTER_S):
                     yield message["data"].split()
+                elif ears.health_check_response_counter:
+                    raise redis.TimeoutError("Asked whether it is there, the server says nothing.")
 
     def run_id(self) -> str:
         """A name that changes whenever the server starts anew; raises `redis.RedisError`."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 
+import shared.broker
 from api import waiting
 from api.waiting import WaitingRoom
 from shared.broker import Broker
+from tests.e2e.muting_proxy import MutingProxy
 from tests.parts import free_port, wait_until
 
 FOR_EVER_S = 1000.0
@@ -136,3 +140,28 @@ def test_a_broker_that_upset_whoever_listens_is_listened_to_again(
     Broker(redis_url).announce(["mine"])
     waiter.join(10)
     assert not waiter.is_alive()
+
+
+@pytest.mark.usefixtures("only_called")
+def test_news_come_on_another_line_after_one_went_dead(
+    redis_url: str, broker: redis.Redis, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ears() -> set[str]:
+        # Those of other rooms come and go.
+        return {one["id"] for one in broker.client_list(_type="pubsub") if one["name"] == "ours"}
+
+    monkeypatch.setattr(shared.broker, "ASKED_AFTER_S", 1)
+    port = urlsplit(redis_url).port or 0
+    with MutingProxy(port) as line:
+        url = redis_url.replace(str(port), str(line.port)) + "?client_name=ours"
+        waiter = waiting_for(WaitingRoom(1, Broker(url).news), "mine", job.look)
+        before = wait_until(ears)
+        # It is asked more than once: silence alone is no reason.
+        time.sleep(4)
+        assert ears() == before
+        assert line.fall_silent()
+        wait_until(lambda: ears() - before)
+        job.has_ended = True
+        Broker(redis_url).announce(["mine"])
+        waiter.join(10)
+        assert not waiter.is_alive()
