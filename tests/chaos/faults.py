@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 
 import psutil
 import redis
-from sqlalchemy import Select, and_, create_engine, func, select
+from sqlalchemy import ColumnElement, Select, and_, create_engine, func, select
 
 from shared.jobs import INTERACTIVE, QUARANTINED_AFTER
 from shared.models import Ecg
@@ -25,7 +25,7 @@ T = TypeVar("T")
 AWAITED_S = 20.0
 STOPPED_S = 3.0
 IN_HAND_WITHIN_S = 20.0
-NEXT_BATCH_AFTER_S = 3.0
+SENT_AGAIN_AFTER_S = 3.0
 
 
 class Chaos:
@@ -79,6 +79,9 @@ class Chaos:
         return _await(lambda: psutil.Process(self._house.process(name).pid).children()) or []
 
     def _kill_a_child(self) -> bool:
+        if not self._wait_for_work_in_hand(self._upload, Ecg.batch_id.is_(None)):
+            return False
+        # Only now: a worker that loses children while it starts gives up.
         children = self._children()
         if children:
             self._chance.choice(children).kill()
@@ -87,8 +90,7 @@ class Chaos:
     def _kill_the_bulk_workers_children(self) -> bool:
         if not self._wait_for_lines_in_hand():
             return False
-        # Only now: a worker whose children are lost while it starts gives up. And all of them,
-        # since nobody can tell which one has the lines.
+        # All, since nobody can tell which one has the lines.
         children = self._children("bulk")
         for child in children:
             with suppress(psutil.NoSuchProcess):
@@ -99,7 +101,10 @@ class Chaos:
         return self._wait_for_lines_in_hand() and self._kill("bulk")
 
     def _wait_for_lines_in_hand(self) -> bool:
-        """Submit batches, and wait until some of their lines are begun; it takes milliseconds.
+        return self._wait_for_work_in_hand(self._submit, Ecg.batch_id.is_not(None))
+
+    def _wait_for_work_in_hand(self, send: Callable[[], None], which: ColumnElement[bool]) -> bool:
+        """Send some, and wait until some of these are begun; it takes milliseconds.
 
         Returns
         -------
@@ -108,7 +113,7 @@ class Chaos:
         """
         engine = create_engine(self._house.database_url)
         # More often begun, they are the quarantine's.
-        is_held = and_(IS_HELD, Ecg.batch_id.is_not(None), Ecg.attempts <= QUARANTINED_AFTER)
+        is_held = and_(IS_HELD, which, Ecg.attempts <= QUARANTINED_AFTER)
 
         def find(statement: Select[T]) -> T | None:
             with engine.connect() as connection:
@@ -117,13 +122,13 @@ class Chaos:
         latest_s = find(select(func.max(Ecg.lease_until_s)).where(is_held)) or 0.0
         begun = select(Ecg.id).where(is_held, Ecg.lease_until_s > latest_s).limit(1)
 
-        def are_in_hand() -> bool:
-            self._submit()
-            return bool(_await(lambda: find(begun), NEXT_BATCH_AFTER_S, pause_s=0.001))
+        def is_in_hand() -> bool:
+            send()
+            return bool(_await(lambda: find(begun), SENT_AGAIN_AFTER_S, pause_s=0.001))
 
         try:
-            # Few lines may be begun and done between two looks.
-            return bool(_await(are_in_hand, IN_HAND_WITHIN_S))
+            # It may be begun and done between two looks.
+            return bool(_await(is_in_hand, IN_HAND_WITHIN_S))
         finally:
             engine.dispose()
 
