@@ -43,7 +43,11 @@ def show() -> None:
         print(f"Using the Isoline that runs at {url_of(*address)}.")
         _walk(address, admin_token)
         return
-    print("No Isoline runs here that lets us in: starting a private one, for this demo alone.")
+    print(
+        f"No Isoline runs here that lets us in, at {url_of(*address)} with the token of "
+        f"{settings.data_dir}:\nstarting a private one, for this demo alone. (Is there one? Export "
+        "ISOLINE_PORT and ISOLINE_DATA_DIR here as there.)"
+    )
     with tempfile.TemporaryDirectory(prefix="isoline-demo-") as folder:
         began_s = time.perf_counter()
         with _private_stack(Path(folder)) as (address, admin_token):

@@ -100,7 +100,8 @@ def _bring_up(settings: Settings, supervisor: Supervisor) -> str:
             "Flower",
             READY_WITHIN_S,
         )
-    return banner(caller.url_of(*address), admin_token_file, flower_url, flower_password_file)
+    url = caller.url_of(*address)
+    return banner(settings, url, admin_token_file, flower_url, flower_password_file)
 
 
 def _start_valkey(folder: Path, supervisor: Supervisor) -> str:

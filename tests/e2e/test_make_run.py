@@ -117,6 +117,8 @@ def test_the_banner_says_where_everything_is_and_no_secret(run: Run) -> None:
     assert f"http://127.0.0.1:{run.port}/docs" in said
     assert f"http://127.0.0.1:{run.flower_port}" in said
     assert "Not a medical device" in said
+    assert f"{run.port} --admin --token-stdin < '{run.data / 'admin_token'}'\n" in said
+    assert f"export ISOLINE_PORT={run.port} ISOLINE_DATA_DIR='{run.data}'\n" in said
     assert "Traceback" not in said
     for name in ("admin_token", "flower_password", "redis_password"):
         file = run.data / name
@@ -161,7 +163,7 @@ def test_what_the_banner_offers_to_paste_gives_a_first_insight(run: Run, shell: 
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     said = run.wait_for("Ctrl-C stops everything")
-    snippet = said[said.index("token=$(curl") : said.index("Not a medical device")]
+    snippet = said[said.index("token=$(curl") : said.index("Or, with the command")]
     # The username is made of the shell's name here, so that two shells in a second are two users.
     snippet = snippet.replace("ada-", f"{shell}-")
     done = subprocess.run([shell], input=snippet, capture_output=True, text=True, timeout=30)

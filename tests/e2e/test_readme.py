@@ -34,7 +34,10 @@ SECTION = (
 )
 *PREPARING, SUBMITTING = [
     line.partition(" #")[0].strip()
-    for line in re.findall("```sh\n(.*?)```", SECTION, re.DOTALL)[0].splitlines()
+    for line in re.findall("```sh\n(.*?)```", SECTION, re.DOTALL)[0]
+    # A command may go on in the next line.
+    .replace("&&\n", "&&")
+    .splitlines()
 ]
 # What the terminal says once a command has ended, with its exit code.
 ENDED = r"\[ended (\d+)\]"

@@ -14,7 +14,8 @@ import pytest
 
 from isoline import Ecg
 from isoline.formats import read
-from standalone.banner import banner, snippet
+from shared.settings import Settings
+from standalone.banner import banner, exports, login, snippet
 from standalone.demo import table
 from standalone.synthetic import BASELINE, GAIN_PER_MV, SAMPLING_RATE_HZ, make_ecg
 from tests.parts import HOUSE, free_port
@@ -106,13 +107,38 @@ def test_a_table_of_twelve_leads_fits_a_terminal() -> None:
 
 def test_the_banner_names_secrets_and_shows_none(tmp_path: Path) -> None:
     token_file, password_file = tmp_path / "admin_token", tmp_path / "flower_password"
-    said = banner("http://127.0.0.1:8000", token_file, "http://127.0.0.1:5555", password_file)
+    url = "http://127.0.0.1:8000"
+    usual = Settings.from_environ({})
+    said = banner(usual, url, token_file, "http://127.0.0.1:5555", password_file)
     for expected in (str(token_file), str(password_file), "/docs", "user isoline", "Not a medical"):
         assert expected in said
-    said = banner("http://127.0.0.1:8000", None, None, password_file)
+    assert f"isoline login {url} --admin --token-stdin < {token_file}\n" in said
+    assert "export" not in said
+    secrets = {
+        "ISOLINE_ADMIN_TOKEN": "the-token-that-was-chosen",
+        "ISOLINE_DATABASE_URL": "postgresql://ada:password@host/isoline",
+        "ISOLINE_REDIS_URL": "redis://:password@host",
+    }
+    said = banner(Settings.from_environ(secrets), url, None, None, password_file)
     assert "ISOLINE_FLOWER_PORT=0" in said
     assert "Admin token  in ISOLINE_ADMIN_TOKEN" in said
+    assert f'echo "$ISOLINE_ADMIN_TOKEN" | isoline login {url} --admin --token-stdin\n' in said
+    for name in secrets:
+        assert f"{name}=…" in said
+    assert "that-was-chosen" not in said
+    assert "password@" not in said
     assert str(password_file) not in said
+
+
+def test_the_banner_has_for_another_terminal_what_was_chosen_in_this_one(tmp_path: Path) -> None:
+    folder = tmp_path / "a 'quoted' folder"
+    chosen = {"ISOLINE_PORT": "8001", "ISOLINE_HOST": "0.0.0.0", "ISOLINE_DATA_DIR": str(folder)}
+    command = exports(Settings.from_environ(chosen))
+    done = subprocess.run(
+        ["sh", "-c", f"{command}; env"], env={}, capture_output=True, text=True, check=True
+    )
+    told = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert {name: text for name, text in told.items() if "ISOLINE" in name} == chosen
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
@@ -120,5 +146,7 @@ def test_the_banner_names_secrets_and_shows_none(tmp_path: Path) -> None:
 def test_shells_can_read_the_snippet(shell: str, file: str | None) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
-    said = snippet("http://[::1]:8000", Path(file) if file else None)
+    token_file = Path(file) if file else None
+    url = "http://[::1]:8000"
+    said = f"{snippet(url, token_file)}\n{login(url, token_file)}\n"
     subprocess.run([shell, "-n"], input=said, text=True, check=True)
