@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +16,7 @@ from shared.settings import Settings
 from standalone.banner import banner, exports, login, snippet
 from standalone.demo import table
 from standalone.synthetic import BASELINE, GAIN_PER_MV, SAMPLING_RATE_HZ, make_ecg
-from tests.parts import HOUSE, free_port
+from tests.parts import HOUSE
 
 
 def test_the_synthetic_ecg_has_twelve_leads_that_agree_with_each_other() -> None:
@@ -59,29 +57,6 @@ def test_one_column_without_a_name_has_no_header() -> None:
     assert (
         table([{"name": "", "insights": {"rr": {"not_computable": "needs beats"}}}]).strip() == ""
     )
-
-
-def test_the_demo_says_what_cannot_be_said_and_lets_its_reader_go(tmp_path: Path) -> None:
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("ISOLINE_")}
-    environ = {**kept, "ISOLINE_DATA_DIR": str(tmp_path / "none"), "ISOLINE_PORT": str(free_port())}
-    command = f"{sys.executable} -m standalone.demo"
-    done = subprocess.run(
-        command.split(), cwd=HOUSE, env=environ, capture_output=True, text=True, timeout=120
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "\n\n\n" not in done.stdout
-    assert re.search(r"^hrv: needs .* s", done.stdout, re.M)
-    cut = subprocess.run(
-        f"{command} | head -1",
-        shell=True,
-        cwd=HOUSE,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert cut.stdout.startswith("No Isoline runs here")
-    assert cut.stderr == ""
 
 
 def test_an_archive_says_what_it_is_in_and_how_many_there_are(tmp_path: Path) -> None:
