@@ -92,7 +92,7 @@ Paste this into another terminal to register a user and see the insights of a fi
 
 {snippet(url, admin_token_file)}
 
-Or, with the command that `make client` installs:
+Or, with the command (`make client`, then `. .venv/bin/activate`):
 
 {login(url, admin_token_file)}
 
