@@ -6,11 +6,7 @@ ended: whoever asks again for what comes `after` the last line they have got mis
 
 from __future__ import annotations
 
-import csv
 import heapq
-import io
-import itertools
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
@@ -24,6 +20,7 @@ from api.batches import batch_of, is_any_pending
 from api.catalogue import Definition, find_catalogue
 from api.insights import Finished, LeadInsights, Said
 from api.problems import ANALYSIS_FAILED, Problem, make_problem
+from api.tables import Cell, as_csv
 from api.users import Caller
 from shared.database import reading
 from shared.models import FAILED, FINISHED, Ecg, Insights, RejectedLine
@@ -33,17 +30,8 @@ ROWS_AT_ONCE = 64
 PIECE = 64 * 1024
 
 Format = Literal["ndjson", "csv"]
-Cell = str | int | float | None
 
 _IN_BATCH = ("line", "custom_id")
-
-# What a spreadsheet would take for the beginning of a formula: also the wide forms, where people
-# write Chinese or Japanese, and behind what some leave out: white space, and marks of no width.
-SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
-UNSEEN = " \u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
-# A cell begins also in the middle of a text where a spreadsheet separates by semicolons, as in half
-# of Europe, or by tabs: to it our quotes are none, or go where they stand in front.
-FORMULA = re.compile(rf'(?:^|[;\t\r\n])(?=[{UNSEEN}"]*[{SIGNS}])|^(?=[{UNSEEN}]*[\t\r\n])')
 
 
 class FinishedLine(Struct, tag_field="status", tag="finished", kw_only=True):
@@ -67,9 +55,24 @@ class ErrorLine(Struct):
 
 
 def export_insights(
-    engine: Engine, caller: Caller, batch_id: str, *, after: int, form: Format
+    engine: Engine,
+    caller: Caller,
+    batch_id: str,
+    *,
+    after: int,
+    form: Format,
+    columns: str | None = None,
 ) -> Iterator[bytes]:
-    """Give the insights of every line that has finished; raises `NotFound` at once."""
+    """Give the insights of every line that has finished.
+
+    Parameters
+    ----------
+    columns : the digest of the header that a table goes on below.
+
+    Raises
+    ------
+    NotFound, ColumnsChanged : at once.
+    """
     end, _ = _find_end(engine, caller, batch_id, after)
     statement = (
         select(Ecg.line, Ecg.custom_id, Ecg.id.label("ecg_id"), Insights.document)
@@ -81,14 +84,21 @@ def export_insights(
     if form == "ndjson":
         return _together(map(_as_json, rows))
     definitions = find_catalogue(engine).data
-    header = [*_IN_BATCH, "ecg_id", "lead", "name", *_columns(definitions)] if after == 0 else None
-    return _as_csv(header, (cells for row in rows for cells in _lead_cells(row, definitions)))
+    header = [*_IN_BATCH, "ecg_id", "lead", "name", *_columns(definitions)]
+    cells = (cells for row in rows for cells in _lead_cells(row, definitions))
+    return _together(as_csv(header, columns, cells))
 
 
 def export_errors(
-    engine: Engine, caller: Caller, batch_id: str, *, after: int, form: Format
+    engine: Engine,
+    caller: Caller,
+    batch_id: str,
+    *,
+    after: int,
+    form: Format,
+    columns: str | None = None,
 ) -> Iterator[bytes]:
-    """Give every line that was rejected or has failed; raises `NotFound` at once."""
+    """Give every line that was rejected or has failed; for the rest see `export_insights`."""
     end, most_failed = _find_end(engine, caller, batch_id, after)
     failed = (
         select(Ecg.line, Ecg.custom_id, Ecg.id, Ecg.failure, Ecg.request_id)
@@ -107,8 +117,8 @@ def export_errors(
     )
     if form == "ndjson":
         return _together(_line_of(msgspec.json.encode(line)) for line in lines)
-    header = [*_IN_BATCH, "ecg_id", "verdict", "type", "detail", "errors"] if after == 0 else None
-    return _as_csv(header, map(_error_cells, lines))
+    header = [*_IN_BATCH, "ecg_id", "verdict", "type", "detail", "errors"]
+    return _together(as_csv(header, columns, map(_error_cells, lines)))
 
 
 def _find_end(engine: Engine, caller: Caller, batch_id: str, after: int) -> tuple[int, int]:
@@ -189,22 +199,6 @@ def _failed(row: Any) -> ErrorLine:
 def _rejected(row: Any) -> ErrorLine:
     problem = msgspec.json.decode(row.problem, type=Problem)
     return ErrorLine(row.line, row.custom_id, None, "rejected", problem)
-
-
-def _as_csv(header: Sequence[str] | None, rows: Iterable[Sequence[Cell]]) -> Iterator[bytes]:
-    """RFC 4180 in UTF-8; what goes on `after` a line goes on without a header."""
-    return _together(_written(row) for row in itertools.chain([header] if header else [], rows))
-
-
-def _written(row: Sequence[Cell]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerow(map(_tamed, row))
-    return text.getvalue().encode()
-
-
-def _tamed(cell: Cell) -> Cell:
-    """A text that no spreadsheet takes for a formula, nor a part of it: an apostrophe in front."""
-    return FORMULA.sub(r"\g<0>'", cell) if isinstance(cell, str) else cell
 
 
 def _columns(definitions: Sequence[Definition]) -> list[str]:

@@ -95,8 +95,15 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "after": {
         "in": "query",
-        "description": "Only what comes after this line; CSV then goes on without a header.",
+        "description": "Only what comes after this line.",
         "schema": {"type": "integer", "minimum": 0, "default": 0},
+    },
+    "columns": {
+        "in": "query",
+        "description": "CSV goes on without a header below one that you have: the first sixteen "
+        "hexadecimal digits of its SHA-256, without its line end. 409 when it would be another one "
+        "by now.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     },
     "insight": {
         "in": "query",

@@ -127,6 +127,14 @@ KINDS: dict[type[errors.ServiceError], Kind] = {
         "Of several requests with one Idempotency-Key only the latest is listened to; perhaps one "
         "that you had given up was late. What was stored stays. Send it again to go on.",
     ),
+    errors.ColumnsChanged: Kind(
+        "columns-changed",
+        409,
+        "The table has other columns by now",
+        "What is measured has changed since the first piece, as with a new release: what comes "
+        "next would stand below names that are not its own. Take the table anew from its first "
+        "line, without `after` and `columns`.",
+    ),
     errors.Overloaded: Kind(
         "overloaded",
         503,

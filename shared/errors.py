@@ -77,6 +77,10 @@ class BatchTakenOver(RequestError):
     """A batch that another request with the same key feeds now; sent again, it takes over."""
 
 
+class ColumnsChanged(RequestError):
+    """The next piece of a table that has other columns by now than the pieces before it."""
+
+
 class DependencyError(ServiceError):
     """Something that Isoline leans on is away; the same request may succeed later."""
 

@@ -32,6 +32,7 @@ from api.users import Caller
 from shared.errors import (
     BatchCancelled,
     BatchTakenOver,
+    ColumnsChanged,
     Fault,
     InvalidRequest,
     NotAcceptable,
@@ -177,8 +178,8 @@ def erase(batch_id: str) -> Response:
             )
         },
         who="user",
-        parameters=["format", "after"],
-        problems=[InvalidRequest, NotAcceptable, NotFound, Overloaded],
+        parameters=["format", "after", "columns"],
+        problems=[InvalidRequest, NotAcceptable, NotFound, ColumnsChanged, Overloaded],
     )
 )
 def export_insights(batch_id: str) -> Response:
@@ -198,8 +199,8 @@ def export_insights(batch_id: str) -> Response:
             )
         },
         who="user",
-        parameters=["format", "after"],
-        problems=[InvalidRequest, NotAcceptable, NotFound, Overloaded],
+        parameters=["format", "after", "columns"],
+        problems=[InvalidRequest, NotAcceptable, NotFound, ColumnsChanged, Overloaded],
     )
 )
 def export_errors(batch_id: str) -> Response:
@@ -208,11 +209,11 @@ def export_errors(batch_id: str) -> Response:
 
 def _export(export: Callable[..., Iterator[bytes]], batch_id: str) -> Response:
     who: Caller = caller()
-    after, form = _after(), _format()
+    after, form, columns = _after(), _format(), request.args.get("columns")
     places = desk().exports
     places.take(who.user_id)
     try:
-        pieces = export(desk().engine, who, batch_id, after=after, form=form)
+        pieces = export(desk().engine, who, batch_id, after=after, form=form, columns=columns)
     except BaseException:
         places.give_back(who.user_id)
         raise

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Unusable,
         UnusableEcg,
     )
+    from isoline.results import header_digest
 
 __all__ = [
     "BadRequest",
@@ -60,9 +61,10 @@ __all__ = [
     "UnreadableFile",
     "Unusable",
     "UnusableEcg",
+    "header_digest",
 ]
 
-_MODULES = ("answers", "client", "ecg", "errors")
+_MODULES = ("answers", "client", "ecg", "errors", "results")
 
 
 def __getattr__(name: str) -> Any:

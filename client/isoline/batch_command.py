@@ -6,6 +6,7 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import click
@@ -15,6 +16,7 @@ from isoline.client import Client
 from isoline.figures import columns_of, lead_rows
 from isoline.options import FORM, client_of
 from isoline.output import Form, batch_row, say, show, show_bytes
+from isoline.results import header_digest
 from isoline.screen import Row, typed
 from isoline.submit_command import submit
 from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED, show_some_errors, watch
@@ -23,6 +25,19 @@ from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED, show_some_e
 LONGEST_CELL = 2**31 - 1
 
 L = TypeVar("L", Insights, ErrorLine)
+
+AFTER = click.option("--after", default=0, help="Only what comes after this line.")
+COLUMNS = click.option(
+    "--columns", help="With --csv: go on without a header, below the one that these digits name."
+)
+
+
+@dataclass
+class _Seen:
+    """How far what is printed goes: its last line, and the columns of its table."""
+
+    line: int
+    columns: str | None = None
 
 
 @click.group(epilog="Example: isoline batch submit archive/ --watch")
@@ -52,17 +67,21 @@ def watch_batch(context: click.Context, batch_id: str, form: Form) -> None:
     epilog="Example: isoline batch results 01a208f9-aad6-728b-860f-e3721aa89d31 --csv > table.csv"
 )
 @click.argument("batch_id")
-@click.option("--after", default=0, help="Only what comes after this line.")
+@AFTER
+@COLUMNS
 @FORM
 @click.pass_context
-def results(context: click.Context, batch_id: str, after: int, form: Form) -> None:
+def results(
+    context: click.Context, batch_id: str, after: int, columns: str | None, form: Form
+) -> None:
     """Print the insights, one row for each lead.
 
     While the batch runs that is a part, which standard error says; the exit code is 4 then.
     """
     with client_of(context) as client, _part_or_all(context, client, batch_id, after) as seen:
         if form == "csv":
-            _copy(client, batch_id, "insights", after, seen)
+            seen.columns = columns
+            _copy(client, batch_id, "insights", seen)
             return
         found = _noting(client.batch_insights(batch_id, after=after), seen)
         if form == "json":
@@ -82,14 +101,18 @@ _LINE = ("line", "custom_id", "ecg_id", "status", "leads", "insights")
 
 @batch.command(epilog="Example: isoline batch errors 01a208f9-aad6-728b-860f-e3721aa89d31")
 @click.argument("batch_id")
-@click.option("--after", default=0, help="Only what comes after this line.")
+@AFTER
+@COLUMNS
 @FORM
 @click.pass_context
-def errors(context: click.Context, batch_id: str, after: int, form: Form) -> None:
+def errors(
+    context: click.Context, batch_id: str, after: int, columns: str | None, form: Form
+) -> None:
     """Print what was rejected or has failed, and why; while it runs, a part, with exit code 4."""
     with client_of(context) as client, _part_or_all(context, client, batch_id, after) as seen:
         if form == "csv":
-            _copy(client, batch_id, "errors", after, seen)
+            seen.columns = columns
+            _copy(client, batch_id, "errors", seen)
             return
         found = _noting(client.batch_errors(batch_id, after=after), seen)
         rows = (_error_row(line, form) for line in found)
@@ -111,11 +134,11 @@ def _error_row(error: ErrorLine, form: Form) -> Row:
 @contextmanager
 def _part_or_all(
     context: click.Context, client: Client, batch_id: str, after: int
-) -> Iterator[list[int]]:
-    """Say what is missing in what is printed; the last line that is, goes into the list."""
+) -> Iterator[_Seen]:
+    """Say what is missing in what is printed; how far that goes, is to be written down."""
     # Asked before: what ends meanwhile may be missing in what comes, too.
     found = client.batch(batch_id)
-    seen = [after]
+    seen = _Seen(after)
     try:
         yield seen
     except KeyboardInterrupt:
@@ -126,8 +149,9 @@ def _part_or_all(
     if not found.has_ended:
         coming = ", more are still to come" if found.status == "receiving" else ""
         again = "the same command again"
-        if seen[-1] > after:
-            again = f"the same command with --after {seen[-1]}, and >> in place of >"
+        if seen.line > after:
+            below = f" --columns {seen.columns}" if seen.columns else ""
+            again = f"the same command with --after {seen.line}{below}, and >> in place of >"
         say(
             f"This is a part: of {counts.total} lines {counts.total - counts.pending} have ended"
             f"{coming}, and "
@@ -140,24 +164,20 @@ def _part_or_all(
         say(f"{wrong} of {counts.total} lines have no insights: {errors}")
 
 
-def _noting(lines: Iterable[L], seen: list[int]) -> Iterator[L]:
+def _noting(lines: Iterable[L], seen: _Seen) -> Iterator[L]:
     for line in lines:
         yield line
-        seen[:] = [line.line or seen[-1]]
+        seen.line = line.line or seen.line
 
 
-def _copy(
-    client: Client,
-    batch_id: str,
-    what: Literal["insights", "errors"],
-    after: int,
-    seen: list[int],
-) -> None:
-    """The server's own table, byte for byte."""
+def _copy(client: Client, batch_id: str, what: Literal["insights", "errors"], seen: _Seen) -> None:
+    """The server's own table from there on, byte for byte."""
 
     def lines() -> Iterator[str]:
         rest = b""
-        for piece in client.batch_csv(batch_id, what=what, after=after):
+        for piece in client.batch_csv(batch_id, what=what, after=seen.line, columns=seen.columns):
+            # It begins with a header where it has none to go on below.
+            seen.columns = seen.columns or header_digest(piece)
             *whole, rest = (rest + piece).split(b"\n")
             for line in whole:
                 show_bytes(line + b"\n")
@@ -167,7 +187,7 @@ def _copy(
     # A cell may hold line breaks: what begins a row only a reader of CSV knows.
     for row in csv.reader(lines()):
         if row[0].isdigit():
-            seen[:] = [int(row[0])]
+            seen.line = int(row[0])
     sys.stdout.flush()
 
 

@@ -212,13 +212,31 @@ class Client:
         return lines(self._transport, f"/batches/{part_of_path(batch_id)}/errors", ErrorLine, after)
 
     def batch_csv(
-        self, batch_id: str, *, what: Literal["insights", "errors"] = "insights", after: int = 0
+        self,
+        batch_id: str,
+        *,
+        what: Literal["insights", "errors"] = "insights",
+        after: int = 0,
+        columns: str | None = None,
     ) -> Iterator[bytes]:
         """The same as a table: "insights" has a row for each lead, "errors" one for each line.
 
-        After the first lines there is no header: the pieces, each a line's rows, are one table.
+        Parameters
+        ----------
+        columns : the `header_digest` of a header that you have: what goes on below it has none, and
+            the pieces are one table.
+
+        Yields
+        ------
+        The header, and the rows of one line after the other.
+
+        Raises
+        ------
+        Conflict : what is measured has changed since that header, also when it is this one's own:
+            take the table anew.
         """
-        return table(self._transport, f"/batches/{part_of_path(batch_id)}/{what}", after)
+        path = f"/batches/{part_of_path(batch_id)}/{what}"
+        return table(self._transport, path, after, columns)
 
     def frame(self, batch_id: str, *, partial: bool = False) -> pandas.DataFrame:
         """The insights of a batch as a pandas frame, one row for each lead; raises `NotFinished`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -32,20 +33,28 @@ def lines(transport: Transport, path: str, kind: type[L], after: int) -> Iterato
             patience.pause(error)
 
 
-def table(transport: Transport, path: str, after: int) -> Iterator[bytes]:
-    """The rows of a table, those of one line together: of a line that was cut, none."""
+def table(
+    transport: Transport, path: str, after: int, columns: str | None = None
+) -> Iterator[bytes]:
+    """The rows of a table, those of one line together: of a line that was cut, none.
+
+    Parameters
+    ----------
+    columns : as `header_digest` names the header that it goes on below; without them it has one.
+    """
     patience = transport.patience()
-    has_header = False
     while True:
         held, number = b"", after
+        below = {"columns": columns} if columns else {}
         try:
-            with transport.streamed(path, {"format": "csv", "after": str(after)}) as response:
+            with transport.streamed(
+                path, {"format": "csv", "after": str(after), **below}
+            ) as response:
                 for row in rows_of(response.iter_bytes()):
                     first = row.partition(b",")[0]
                     if not first.isdigit():
-                        if not has_header:
-                            has_header = True
-                            yield row
+                        columns = header_digest(row)
+                        yield row
                         continue
                     if held and int(first) != number:
                         whole, held, after = held, b"", number
@@ -58,6 +67,11 @@ def table(transport: Transport, path: str, after: int) -> Iterator[bytes]:
             return
         except (Unreachable, Unavailable) as error:
             patience.pause(error)
+
+
+def header_digest(header: bytes) -> str:
+    """What a server knows the columns by that this row is the header of."""
+    return hashlib.sha256(header.rstrip()).hexdigest()[:16]
 
 
 def rows_of(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -127,7 +128,13 @@ def test_names_come_out_as_they_went_in_and_none_is_a_formula(
     assert [row[4] for row in rows] == tamed
 
 
-def test_after_a_line_it_goes_on_without_a_header(door: Door, ada: dict[str, str]) -> None:
+def digest(header: str) -> str:
+    return hashlib.sha256(header.encode()).hexdigest()[:16]
+
+
+def test_after_a_line_it_goes_on_below_the_header_that_is_named(
+    door: Door, ada: dict[str, str]
+) -> None:
     bad = json.dumps({"custom_id": "=bad", "leads": [{"name": "I", "signal": ["1"]}]})
     lines = [line("a", "I"), bad, *(line(str(n), "I", "II") for n in range(100)), bad, "x"]
     batch_id = door.submit(ada, *lines).json["id"]
@@ -135,14 +142,54 @@ def test_after_a_line_it_goes_on_without_a_header(door: Door, ada: dict[str, str
         door.work()
     for what, ends in (("insights", (1, 2, 50, 102, 999_999_999)), ("errors", (1, 2, 103, 104))):
         whole = export(door, ada, f"{batch_id}/{what}")
+        header, *_ = whole.splitlines(keepends=True)
         rows = rows_of(whole)
-        for end in ends:
-            rest = export(door, ada, f"{batch_id}/{what}?after={end}")
+        for end in (0, *ends):
+            below = f"&columns={digest(header.rstrip())}"
+            rest = export(door, ada, f"{batch_id}/{what}?after={end}{below}")
             expected = [row for row in rows[1:] if int(row[0]) > end]
             assert (rows_of(rest) if rest else []) == expected
             # The pieces are one file.
             first = whole.removesuffix(rest)
             assert first + rest == whole
+            # Who names no header gets one: nothing is without.
+            assert export(door, ada, f"{batch_id}/{what}?after={end}") == header + rest
+
+
+def test_no_piece_goes_on_below_the_header_of_another_release(
+    door: Door, ada: dict[str, str]
+) -> None:
+    batch_id = door.submit(ada, line("a", "I"), line("b", "I")).json["id"]
+    door.work()
+    header, first, second = export(door, ada, f"{batch_id}/insights").splitlines()
+    path = f"/batches/{batch_id}/insights?after=1&columns={digest(header)}"
+    assert export(door, ada, path.removeprefix("/batches/")) == second + "\r\n"
+    # The release: what is measured now comes before what was, in the order of names.
+    publish_catalogue(door.engine)
+    answer = door.get(path, headers={**ada, **CSV})
+    assert (answer.status_code, answer.json["type"]) == (409, "/problems/columns-changed")
+    assert "take the table anew" in answer.json["detail"]
+    # Lines of JSON name their figures themselves.
+    assert door.get(path, headers=ada).status_code == 200
+    anew = export(door, ada, f"{batch_id}/insights?after=1")
+    names, row = rows_of(anew)
+    assert len(names) > len(header.split(","))
+    at = names.index("zero_crossings_count")
+    assert row[at] == second.split(",")[header.split(",").index("zero_crossings_count")]
+    assert first.split(",")[0] == "1"
+
+
+@pytest.mark.parametrize("columns", ["", "x", "0" * 16, "0" * 10_000, "\u2028"])
+def test_columns_that_were_never_there_are_not_gone_on_below(
+    sqlite_door: Door, columns: str
+) -> None:
+    publish_catalogue(sqlite_door.engine)
+    ada = sqlite_door.user()
+    batch_id = sqlite_door.submit(ada).json["id"]
+    for what in ("insights", "errors"):
+        query = {"columns": columns, "format": "csv"}
+        answer = sqlite_door.get(f"/batches/{batch_id}/{what}", query_string=query, headers=ada)
+        assert (answer.status_code, answer.json["type"]) == (409, "/problems/columns-changed")
 
 
 def test_an_export_that_was_begun_before_more_came_leaves_no_gap(

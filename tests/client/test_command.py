@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from isoline import Client
+from isoline import Client, header_digest
 from isoline.answers import Readiness
 from isoline.command import cli
 from isoline.doctor_command import judge
@@ -686,7 +686,37 @@ def test_a_part_of_the_results_says_that_it_is_one(
     wait_until(lambda: isoline.batch(batch_id).has_ended, what="for the batch")
     whole = run("batch", "results", batch_id, "--csv")
     assert (whole.returncode, whole.stderr) == (0, "")
-    assert run("batch", "results", batch_id, "--csv", "--after", "1").stdout == ""
+    header = whole.stdout.splitlines()[0]
+    from_the_last = ("batch", "results", batch_id, "--csv", "--after", "1")
+    assert run(*from_the_last).stdout == header + "\n"
+    below = header_digest(header.encode())
+    assert run(*from_the_last, "--columns", below).stdout == ""
+    changed = run(*from_the_last, "--columns", "0123456789abcdef")
+    assert (changed.returncode, changed.stdout) == (1, "")
+    assert "take the table anew" in changed.stderr
+
+
+def test_a_part_of_a_table_says_below_which_columns_it_goes_on(
+    run: Run, stack: Stack, token: str, isoline: Client
+) -> None:
+    cut = {"Idempotency-Key": "a-part", "Content-Encoding": "gzip"}
+    kind = {"x-user-token": token, "Content-Type": "application/x-ndjson"}
+    line = b'{"leads": [{"name": "I", "signal": [1]}]}\n'
+    # Without its end.
+    content = gzip.compress(line)[:-8]
+    httpx.post(f"{stack.url}/batches", headers={**kind, **cut}, content=content)
+    batch_id = next(isoline.batches()).id
+    wait_until(lambda: isoline.batch(batch_id).counts.finished, what="for its line")
+    part = run("batch", "results", batch_id, "--csv")
+    assert part.returncode == 4
+    header, _ = part.stdout.splitlines()
+    below = f"--after 1 --columns {header_digest(header.encode())}"
+    assert f"the same command with {below}, and >> in place of >" in part.stderr
+    rest = run("batch", "results", batch_id, "--csv", *below.split())
+    assert (rest.returncode, rest.stdout) == (4, "")
+    lines = run("batch", "results", batch_id, "--json")
+    assert "the same command with --after 1, and" in lines.stderr
+    isoline.cancel_batch(batch_id)
 
 
 def test_watching_says_that_nobody_sends_any_more(

@@ -8,13 +8,23 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
 
 import isoline as package
 from api import problems
-from isoline import Client, Ecg, NotFound, NotIsoline, Unavailable, Unreachable, retries
+from isoline import (
+    Client,
+    Ecg,
+    NotFound,
+    NotIsoline,
+    Unavailable,
+    Unreachable,
+    header_digest,
+    retries,
+)
 
 PENDING = b'{"ecg_id": "x", "status": "pending", "detail": ""}'
 LINE = b'{"line": %d, "ecg_id": "x", "status": "finished", "leads": []}\n'
@@ -54,10 +64,11 @@ class Misbehaving(BaseHTTPRequestHandler):
             self._answer(kind.status, msgspec.json.encode(problem), {})
         elif how.startswith("table"):
             _, cut = how.split(" ")
-            after = int(self.path.rpartition("after=")[2])
-            whole = b"".join(
-                ROWS[at] for at in range(len(ROWS)) if not after or LINE_OF[at] > after
-            )
+            asked = parse_qs(urlsplit(self.path).query)
+            after, below = int(asked["after"][0]), asked.get("columns", [])
+            assert below in ([], [header_digest(ROWS[0])])
+            rows = (row for row, line in zip(ROWS, LINE_OF, strict=True) if line > after)
+            whole = b"".join([*([] if below else ROWS[:1]), *rows])
             self._begin(200, {**LINES, "Content-Type": "text/csv", "Connection": "close"})
             self._chunk(whole[: int(cut)])
             if int(cut) >= len(whole):
@@ -301,6 +312,16 @@ def test_a_table_goes_on_after_the_last_line_that_was_whole(isoline: Client) -> 
         Misbehaving.script.clear()
 
 
+def test_a_table_whose_columns_have_changed_does_not_go_on(isoline: Client) -> None:
+    Misbehaving.script += ["table 60", "problem columns-changed"]
+    coming = isoline.batch_csv("b")
+    assert next(coming) == ROWS[0]
+    with pytest.raises(package.Conflict) as refused:
+        list(coming)
+    assert refused.value.kind == "columns-changed"
+    assert header_digest(ROWS[0]) in Misbehaving.seen[1]["path"]
+
+
 def test_every_problem_has_its_class(isoline: Client) -> None:
     classes = {
         **dict.fromkeys(("malformed-request", "invalid-request", "too-slow"), "BadRequest"),
@@ -309,7 +330,7 @@ def test_every_problem_has_its_class(isoline: Client) -> None:
         "analysis-failed": "BadRequest",
         "unauthenticated": "Unauthenticated",
         "not-found": "NotFound",
-        **dict.fromkeys(("username-taken", "batch-cancelled"), "Conflict"),
+        **dict.fromkeys(("username-taken", "batch-cancelled", "columns-changed"), "Conflict"),
         "batch-taken-over": "TakenOver",
         **dict.fromkeys(("overloaded", "unavailable"), "Unavailable"),
         "internal": "ServerFault",

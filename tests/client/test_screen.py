@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from api import exports
+from api import tables
 from isoline import output, screen
 from isoline.escapes import printable
 from isoline.screen import (
@@ -170,7 +170,7 @@ def test_a_sentence_is_one_and_a_command_in_it_is_copied_whole() -> None:
 
 
 def test_the_commands_tables_tame_what_the_servers_tame() -> None:
-    assert output.FORMULA.pattern == exports.FORMULA.pattern
+    assert output.FORMULA.pattern == tables.FORMULA.pattern
 
 
 def test_a_part_of_a_text_is_no_formula_either(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
