@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from array import array
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, union, union_all
+from sqlalchemy import Connection, String, column, insert, or_, select, values
 
 from api.earlier import Earlier
 from api.ecgs import row_of
@@ -24,6 +24,7 @@ from shared.signals import encode
 # A chunk is full when it has as many lines as a message names, or would keep others waiting for the
 # database.
 MOST_BYTES = 2**21
+_NONE = array("I")
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,13 @@ class Chunk:
         """
         names = {line.custom_id for line in self._lines if line.custom_id is not None}
         taken = find_names(connection, self._batch_id, names)
-        brought = find_lines(connection, self._batch_id, taken, earlier.last_line)
+        brought = earlier.lines_of(connection, taken)
         now = connection.scalar(select(now_s()))
         times = {"created_at_s": now, "due_at_s": now}
         rows, signals, rejected = [], [], []
         last_number = unnamed = 0
         for line in self._lines:
-            if earlier.tick_off(line.number, line.custom_id, brought[line.custom_id]):
+            if earlier.tick_off(line.number, line.custom_id, brought.get(line.custom_id, _NONE)):
                 continue
             error = line.error
             if error is None and line.custom_id in taken:
@@ -134,40 +135,21 @@ class Chunk:
         return Stored(new_lines, len(rejected), unnamed, known, last_number, last_line)
 
 
-# However many bear a name: of what a batch has, this must not read more and more. Put together
-# once: others wait for the database meanwhile.
-_NAMES = union(
-    *(
-        select(table.custom_id)
-        .where(table.batch_id == bindparam("of_batch"))
-        .where(table.custom_id.in_(bindparam("names", expanding=True)))
-        for table in (Ecg, RejectedLine)
-    )
-)
-
-
 def find_names(connection: Connection, batch_id: str, names: set[str]) -> set[str]:
-    """Which of these names lines of this batch bear already."""
+    """Which of these names lines of this batch bear already.
+
+    However many bear a name, one of them is looked at: of what a batch has, a chunk must not read
+    more and more while others wait for the database.
+    """
     if not names:
         return set()
-    return set(connection.scalars(_NAMES, {"of_batch": batch_id, "names": list(names)}))
-
-
-def find_lines(
-    connection: Connection, batch_id: str, names: set[str], last_line: int
-) -> dict[str | None, list[int]]:
-    """Which lines bear these names, in their order; none behind the last line."""
-    lines: dict[str | None, list[int]] = defaultdict(list)
-    if not names or not last_line:
-        return lines
-    found = union_all(
-        *(
-            select(table.custom_id, table.line)
-            .where(table.batch_id == batch_id, table.custom_id.in_(names))
-            .where(table.line <= last_line)
-            for table in (Ecg, RejectedLine)
-        )
+    asked = values(column("name", String)).data([(name,) for name in names]).cte("asked")
+    borne = (
+        select(table.line)
+        .where(table.batch_id == batch_id, table.custom_id == asked.c.name)
+        .limit(1)
+        .scalar_subquery()
+        for table in (Ecg, RejectedLine)
     )
-    for custom_id, line in connection.execute(found):
-        lines[custom_id].append(line or 0)
-    return lines
+    is_taken = or_(*(line.is_not(None) for line in borne))
+    return set(connection.scalars(select(asked.c.name).where(is_taken)))

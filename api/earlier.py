@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
 from typing import Any
 
-from sqlalchemy import Engine, select, union_all
+from sqlalchemy import Connection, Engine, select, union_all
 
 from api.uploads import custom_id_of
 from shared.database import reading
 from shared.models import Ecg, RejectedLine
 
 NAMES_AT_ONCE = 1_000
+# A name that more lines bear is a name of many.
+MANY = 64
 
 
 class Earlier:
@@ -34,6 +36,8 @@ class Earlier:
         # What some lines from a number on are called.
         self._names: dict[int, str] = {}
         self._named = range(0)
+        # Where lines stand whose name many bear, as far as they have not come again.
+        self._many: dict[str | None, array[int]] = {}
 
     def recognise(self, number: int, text: bytes | None) -> bool:
         """Tick a line off that nobody needs to read, for it stands where it stood.
@@ -50,9 +54,20 @@ class Earlier:
             return False
         custom_id = custom_id_of(text) if text is not None else None
         is_there = custom_id is not None and custom_id == self._find_name(number)
-        return self.tick_off(number, custom_id, [number] if is_there else [])
+        return self.tick_off(number, custom_id, array("I", [number] if is_there else []))
 
-    def tick_off(self, number: int, custom_id: str | None, lines: Sequence[int]) -> bool:
+    def lines_of(self, connection: Connection, names: set[str]) -> dict[str | None, array[int]]:
+        """Where the lines stand that bear these names, as far as they are not ticked off.
+
+        Those of a name that many bear are read once: when all lines of a request bear it, every
+        chunk asks for it.
+        """
+        unread = names - self._many.keys()
+        found = find_lines(connection, self._batch_id, unread, self.last_line)
+        self._many |= {name: lines for name, lines in found.items() if len(lines) > MANY}
+        return {name: self._many.get(name) or found.get(name, array("I")) for name in names}
+
+    def tick_off(self, number: int, custom_id: str | None, lines: array[int]) -> bool:
         """Whether this line is one of them, which has come again now: each does so once.
 
         It is known by its name wherever it stands, or else by its number; but no more of them
@@ -60,13 +75,15 @@ class Earlier:
 
         Parameters
         ----------
-        lines : those that bear its name; as many times as there are of them, it is known.
+        lines : those that bear its name; as many times as there are of them, it is known, and
+            those that have come again are taken out.
         """
         if custom_id is None:
             is_known = number <= self.last_number and self._unnamed > 0
             self._unnamed -= is_known
             return is_known
-        for line in lines:
+        while lines:
+            line = lines.pop()
             if not self._came_again[line]:
                 self._came_again[line] = True
                 return True
@@ -86,3 +103,23 @@ class Earlier:
             with reading(self._engine) as connection:
                 self._names = {row.line: row.custom_id for row in connection.execute(names)}
         return self._names.get(number)
+
+
+def find_lines(
+    connection: Connection, batch_id: str, names: set[str], last_line: int
+) -> dict[str | None, array[int]]:
+    """Which lines bear each of these names; none behind the last line."""
+    lines: dict[str | None, array[int]] = {name: array("I") for name in names}
+    if not names or not last_line:
+        return lines
+    found = union_all(
+        *(
+            select(table.custom_id, table.line)
+            .where(table.batch_id == batch_id, table.custom_id.in_(names))
+            .where(table.line <= last_line)
+            for table in (Ecg, RejectedLine)
+        )
+    )
+    for custom_id, line in connection.execute(found):
+        lines[custom_id].append(line or 0)
+    return lines

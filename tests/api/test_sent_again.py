@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import pytest
 from sqlalchemy import event, select
 
+from api.chunks import find_names
 from shared.database import reading
-from shared.models import Ecg, RejectedLine
+from shared.models import Batch, Ecg, RejectedLine
 from tests.parts import Door
 
 KEY = {"Idempotency-Key": "k"}
@@ -163,3 +165,39 @@ def test_the_number_of_an_erased_line_is_no_other_ones(door: Door) -> None:
     door.delete(f"/ecgs/{door.rung[1]}", headers=ada)
     door.submit(ada, good("a"), good("y"), **KEY)
     assert stored(door) == [(1, "a", True), (3, "y", True)]
+
+
+def test_many_of_one_name_are_read_once_however_many_chunks_they_come_in(door: Door) -> None:
+    ada = door.user()
+    first, second = [good("a")] * 300, [good("b")] * 300
+    assert send(door, ada, *first, *second) == (600, 598, 0)
+    read: list[int] = []
+    event.listen(
+        door.engine,
+        "before_cursor_execute",
+        lambda *asked: read.append("custom_id IN" in asked[2] and "line <=" in asked[2]),
+    )
+    # None stands where it stood; one more is new, and its name is taken.
+    assert send(door, ada, *second, good("a"), *first) == (601, 599, 600)
+    assert sum(read) == 2
+
+
+def test_whether_a_name_is_taken_costs_as_much_however_many_bear_it(sqlite_door: Door) -> None:
+    ada = sqlite_door.user()
+    names = {"a", "b", "c"}
+
+    def steps() -> int:
+        """Of SQLite's machine, in tens."""
+        counted: list[int] = []
+        with reading(sqlite_door.engine) as connection:
+            [batch_id] = connection.scalars(select(Batch.id))
+            driver: Any = connection.connection.driver_connection
+            driver.set_progress_handler(lambda: counted.append(1), 10)
+            assert find_names(connection, batch_id, names) == {"a", "b"}
+            driver.set_progress_handler(None, 0)
+        return len(counted)
+
+    send(sqlite_door, ada, bad("a"), *[good("a")] * 10, *[good("b")] * 10)
+    few = steps()
+    send(sqlite_door, ada, *[good("a")] * 2_000, *[good("b")] * 2_000)
+    assert steps() == few

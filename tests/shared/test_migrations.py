@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from sqlalchemy import Engine, bindparam, event, insert, inspect, text, update
 from sqlalchemy.schema import CreateIndex
 
 from api import batches, ecgs, exports, insights, recompute
-from api.chunks import find_lines, find_names
+from api.chunks import find_names
+from api.earlier import find_lines
 from api.health import find_readiness
 from api.ledger import Ledger
 from api.pages import Paging
@@ -189,7 +191,7 @@ def redo(engine: Engine) -> None:
 def known(engine: Engine) -> None:
     with reading(engine) as connection:
         assert find_names(connection, BATCH, {"line 40", "line 41"}) == {"line 40"}
-        assert find_lines(connection, BATCH, {"line 40"}, 100) == {"line 40": [40]}
+        assert find_lines(connection, BATCH, {"line 40"}, 100) == {"line 40": array("I", [40])}
 
 
 def export(engine: Engine, what: Callable[..., Iterator[bytes]], after: int) -> None:
