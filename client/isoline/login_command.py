@@ -8,7 +8,7 @@ import click
 
 from isoline import config
 from isoline.config import Access, Given, Kept
-from isoline.errors import IsolineError
+from isoline.errors import IsolineError, Unauthenticated, Unusable
 from isoline.output import say
 
 
@@ -29,19 +29,18 @@ def login(given: Given, url: str | None, admin: bool, token_stdin: bool) -> None
         kept = Kept()
     access = given.access(kept)
     known = access.admin_token if admin else access.token
+    is_given = bool(given.admin_token if admin else given.token)
     url = (url or access.url).strip().rstrip("/")
     if token_stdin:
         token = sys.stdin.readline().strip()
         if not token:
             raise IsolineError("There was no token on standard input.")
-    elif known and url == access.url:
+    elif known and url == access.url and (is_given or _opens(url, known, admin)):
         token = known
     else:
         token = click.prompt("Token", hide_input=True, err=True).strip()
-    tried = Access(url, None if admin else token, token if admin else None, url_from="")
-    with tried.client() as client:
-        # Whoever has typed it wrong should learn it now.
-        next(iter(client.users() if admin else client.ecgs()), None)
+    # Whoever has typed it wrong should learn it now.
+    _try(url, token, admin)
     if kept.url != url:
         kept = Kept(url=url)
     if admin:
@@ -54,3 +53,20 @@ def login(given: Given, url: str | None, admin: bool, token_stdin: bool) -> None
         f"{url} knows this token as {whose}. "
         f"Kept in {config.path()}, which only you can read (mode 0600)."
     )
+
+
+def _opens(url: str, token: str, admin: bool) -> bool:
+    """Whether what is kept still is a token; where it is none any more, that is said."""
+    try:
+        _try(url, token, admin)
+    except (Unauthenticated, Unusable) as error:
+        say(f"The token in {config.path()} opens nothing: {error}")
+        return False
+    return True
+
+
+def _try(url: str, token: str, admin: bool) -> None:
+    """Ask the server something that needs the token; raises what it says of it."""
+    access = Access(url, None if admin else token, token if admin else None, url_from="")
+    with access.client() as client:
+        next(iter(client.users() if admin else client.ecgs()), None)

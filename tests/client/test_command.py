@@ -555,6 +555,45 @@ def test_a_login_is_kept_for_its_owner_alone(
     assert "comes from --url" in other.stderr.splitlines()[-1]
 
 
+def test_a_kept_token_that_is_dead_is_asked_for_anew(
+    run: Run, environ: dict[str, str], stack: Stack, tmp_path: Path
+) -> None:
+    bare = {name: text for name, text in environ.items() if not name.startswith("ISOLINE_")}
+    kept = tmp_path / "config" / "isoline" / "config.json"
+
+    def log_in(typed: str, *given: str) -> subprocess.CompletedProcess[str]:
+        """Without a terminal, a password is read from standard input as well."""
+        return subprocess.run(
+            [sys.executable, "-m", "isoline", *given, "login"],
+            env=bare,
+            input=f"{typed}\n",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            start_new_session=True,
+        )
+
+    with Client(stack.url, admin_token=ADMIN_TOKEN) as admin:
+        dead = admin.register("erna").token
+        assert run("login", stack.url, "--token-stdin", input=dead, environ=bare).returncode == 0
+        # What lives is not asked for.
+        assert log_in("nothing of this is read").returncode == 0
+        living = admin.rotate_token("erna").token
+    wrong = log_in("a-wrong-one")
+    assert wrong.returncode == 1
+    assert json.loads(kept.read_text())["token"] == dead
+    done = log_in(living)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(
+        f"The token in {kept} opens nothing: A valid user token is needed"
+    )
+    assert "knows this token as a user's" in done.stderr
+    assert json.loads(kept.read_text())["token"] == living
+    # One that was given just now is no kept one: that it is wrong is an error.
+    assert log_in(living, "--token", dead).returncode == 1
+    assert run("batch", "list", environ=bare).returncode == 0
+
+
 def test_an_administrator_is_told_what_was_not_done_and_what_can_be(
     run: Run, environ: dict[str, str]
 ) -> None:
