@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, String, column, insert, or_, select, values
+from sqlalchemy import Connection, insert, select
 
 from api.earlier import Earlier
 from api.ecgs import row_of
@@ -99,7 +99,7 @@ class Chunk:
             lines stand behind all that have come.
         """
         names = {line.custom_id for line in self._lines if line.custom_id is not None}
-        taken = find_names(connection, self._batch_id, names)
+        taken = earlier.taken(connection, names)
         brought = earlier.lines_of(connection, taken)
         now = connection.scalar(select(now_s()))
         times = {"created_at_s": now, "due_at_s": now}
@@ -133,23 +133,3 @@ class Chunk:
         new_lines = len(rows) + len(rejected)
         known = len(self._lines) - new_lines
         return Stored(new_lines, len(rejected), unnamed, known, last_number, last_line)
-
-
-def find_names(connection: Connection, batch_id: str, names: set[str]) -> set[str]:
-    """Which of these names lines of this batch bear already.
-
-    However many bear a name, one of them is looked at: of what a batch has, a chunk must not read
-    more and more while others wait for the database.
-    """
-    if not names:
-        return set()
-    asked = values(column("name", String)).data([(name,) for name in names]).cte("asked")
-    borne = (
-        select(table.line)
-        .where(table.batch_id == batch_id, table.custom_id == asked.c.name)
-        .limit(1)
-        .scalar_subquery()
-        for table in (Ecg, RejectedLine)
-    )
-    is_taken = or_(*(line.is_not(None) for line in borne))
-    return set(connection.scalars(select(asked.c.name).where(is_taken)))

@@ -1,11 +1,11 @@
-"""The lines that earlier requests have brought to a batch, each of which may come again once."""
+"""The lines that a batch has already: each may come again once, and no other bear its name."""
 
 from __future__ import annotations
 
 from array import array
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, union_all
+from sqlalchemy import Connection, Engine, bindparam, select, union, union_all
 
 from api.uploads import custom_id_of
 from shared.database import reading
@@ -14,6 +14,8 @@ from shared.models import Ecg, RejectedLine
 NAMES_AT_ONCE = 1_000
 # A name that more lines bear is a name of many.
 MANY = 64
+# So many names that are taken are remembered: more would only be looked for again.
+MOST_TAKEN = 10_000
 
 
 class Earlier:
@@ -38,6 +40,7 @@ class Earlier:
         self._named = range(0)
         # Where lines stand whose name many bear, as far as they have not come again.
         self._many: dict[str | None, array[int]] = {}
+        self._taken: set[str] = set()
 
     def recognise(self, number: int, text: bytes | None) -> bool:
         """Tick a line off that nobody needs to read, for it stands where it stood.
@@ -55,6 +58,19 @@ class Earlier:
         custom_id = custom_id_of(text) if text is not None else None
         is_there = custom_id is not None and custom_id == self._find_name(number)
         return self.tick_off(number, custom_id, array("I", [number] if is_there else []))
+
+    def taken(self, connection: Connection, names: set[str]) -> set[str]:
+        """Which of these names lines of the batch bear, whichever request has brought them.
+
+        What is found is not looked for again: when all lines of a request bear one name, each chunk
+        would read more of them while others wait for the database.
+        """
+        known = names & self._taken
+        found = find_names(connection, self._batch_id, names - known)
+        if len(self._taken) > MOST_TAKEN:
+            self._taken.clear()
+        self._taken |= found
+        return known | found
 
     def lines_of(self, connection: Connection, names: set[str]) -> dict[str | None, array[int]]:
         """Where the lines stand that bear these names, as far as they are not ticked off.
@@ -103,6 +119,24 @@ class Earlier:
             with reading(self._engine) as connection:
                 self._names = {row.line: row.custom_id for row in connection.execute(names)}
         return self._names.get(number)
+
+
+# Put together once: others wait for the database meanwhile.
+_NAMES = union(
+    *(
+        select(table.custom_id)
+        .where(table.batch_id == bindparam("of_batch"))
+        .where(table.custom_id.in_(bindparam("names", expanding=True)))
+        for table in (Ecg, RejectedLine)
+    )
+)
+
+
+def find_names(connection: Connection, batch_id: str, names: set[str]) -> set[str]:
+    """Which of these names lines of this batch bear, by looking at all that bear them."""
+    if not names:
+        return set()
+    return set(connection.scalars(_NAMES, {"of_batch": batch_id, "names": list(names)}))
 
 
 def find_lines(

@@ -19,8 +19,7 @@ from sqlalchemy import Engine, bindparam, event, insert, inspect, text, update
 from sqlalchemy.schema import CreateIndex
 
 from api import batches, ecgs, exports, insights, recompute
-from api.chunks import find_names
-from api.earlier import find_lines
+from api.earlier import find_lines, find_names
 from api.health import find_readiness
 from api.ledger import Ledger
 from api.pages import Paging
