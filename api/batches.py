@@ -1,27 +1,23 @@
-"""What can be done with batches: open, follow, list, cancel, erase. `api.reception` feeds them."""
+"""What can be done with batches: follow, list, cancel, erase. `api.reception` feeds them."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import uuid_utils
 from msgspec import Meta, Struct
-from sqlalchemy import Connection, Engine, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, delete, select
 
 from api.erasure import erase_every, erase_some
-from api.ledger import Ledger
 from api.moments import at
 from api.pages import ID, Page, Paging, fetch_page, newest_first
-from api.users import WHO_ARE_YOU, Caller
+from api.users import Caller
 from shared.database import now_s, reading, transaction
-from shared.errors import BatchCancelled, NotFound, Unauthenticated
+from shared.errors import NotFound
 from shared.models import Batch as BatchRow
 from shared.models import Ecg as EcgRow
 from shared.tally import add_to_counts
 
-CANCELLED = "This batch was cancelled."
 NO_SUCH_BATCH = "There is no such batch."
 CUT = (
     "Not all of it has come. When the connection was cut, send it again with the same "
@@ -75,48 +71,6 @@ class Batch(Struct, kw_only=True):
     def has_ended(self) -> bool:
         """Whether nothing will change any more."""
         return self.finished_at is not None
-
-
-def open_one(ledger: Ledger, caller: Caller, key: str | None) -> Any:
-    """Make a batch, or take over the one that has this key."""
-    row = {
-        "id": str(uuid_utils.uuid7()),
-        "user_id": caller.user_id,
-        "idempotency_key": key,
-        "reception": 1,
-        "last_number": 0,
-        "total": 0,
-        "rejected": 0,
-        "finished": 0,
-        "failed": 0,
-    }
-    columns = (
-        BatchRow.id,
-        BatchRow.reception,
-        BatchRow.last_number,
-        BatchRow.last_line,
-        BatchRow.unnamed,
-        BatchRow.cancelled_at_s,
-    )
-    new = insert(BatchRow).values(**row, created_at_s=now_s()).returning(*columns)
-    try:
-        with ledger.writing() as connection:
-            return connection.execute(new).one()
-    except IntegrityError:
-        pass
-    again = (
-        update(BatchRow)
-        .where(BatchRow.user_id == caller.user_id, BatchRow.idempotency_key == key)
-        .values(reception=BatchRow.reception + 1)
-        .returning(*columns)
-    )
-    with ledger.writing() as connection:
-        found = connection.execute(again).one_or_none()
-    if found is None:
-        raise Unauthenticated(WHO_ARE_YOU)
-    if found.cancelled_at_s is not None:
-        raise BatchCancelled(CANCELLED)
-    return found
 
 
 def find_one(engine: Engine, caller: Caller, batch_id: str) -> Batch:

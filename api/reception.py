@@ -13,39 +13,30 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
-from api.batches import CANCELLED, Batch, batch_of, describe, open_one
-from api.chunks import Chunk, Stored
+from api.batches import Batch, batch_of, describe
+from api.chunks import Chunk
 from api.earlier import Earlier
 from api.ledger import Ledger
 from api.lines import Line
 from api.meanwhile import meanwhile
+from api.open_batch import OpenBatch
 from api.uploads import BatchLine, custom_id_of, parse
-from api.users import WHO_ARE_YOU, Caller
-from shared.database import now_s, reading
+from api.users import Caller
 from shared.errors import (
-    BatchCancelled,
-    BatchTakenOver,
     MalformedRequest,
     Overloaded,
     RequestError,
     TooLarge,
-    Unauthenticated,
 )
 from shared.jobs import BULK
-from shared.models import Batch as BatchRow
-from shared.models import User
-from shared.tally import add_to_counts
 from shared.turns import take_turn
 
 MOST_LINES = 1_000_000
 LOOK_EVERY_S = 0.25
 # What has come is stored although a chunk is not full, once its sender was waited for so long.
 LONGEST_S = 1.0
-
-TAKEN_OVER = "Another request with the same Idempotency-Key has taken over."
 
 
 class Received(Batch, kw_only=True):
@@ -94,10 +85,9 @@ class Reception:
         self._ring = ring
         self._lane = lane
         self._known = 0
-        row = open_one(ledger, caller, key)
-        self.batch_id: str = row.id
-        self._reception: int = row.reception
-        self._earlier = Earlier(ledger.engine, row)
+        self._batch = OpenBatch(ledger, caller, key)
+        self.batch_id: str = self._batch.row.id
+        self._earlier = Earlier(ledger.engine, self._batch.row)
         self._last_line = self._earlier.last_line
         self._chunk = self._new_chunk()
         # For how long the sender was waited for since the chunk's first line, and since when it is.
@@ -217,55 +207,20 @@ class Reception:
             with self._ledger.writing() as connection:
                 stored = chunk.store(connection, self._earlier, self._last_line)
                 if stored.lines:
-                    self._count(connection, stored)
+                    up_to_number = max(stored.last_number, self._earlier.last_number)
+                    self._batch.count(connection, stored, up_to_number)
                     turn = take_turn(connection, self._caller.user_id)
         except IntegrityError:
             # What is unique was not: another request with this key, or the user was erased.
-            raise self._fenced() from None
+            raise self._batch.why_lost() from None
         self._known += stored.known
         self._last_line = stored.last_line
         if turn:
             self._ring(turn, BULK)
 
-    def _count(self, connection: Connection, stored: Stored) -> None:
-        more = add_to_counts(self.batch_id, total=stored.lines, rejected=stored.rejected)
-        counted = connection.execute(
-            self._fence(more).values(
-                last_number=max(stored.last_number, self._earlier.last_number),
-                last_line=stored.last_line,
-                unnamed=BatchRow.unnamed + stored.unnamed,
-                # What had been closed is open again: more has come.
-                received_at_s=None,
-                finished_at_s=None,
-            )
-        )
-        if counted.rowcount == 0:
-            raise self._fenced()
-
-    def _fence(self, statement: Any) -> Any:
-        """Touch the batch only while it is open, and this request the latest that feeds it."""
-        return statement.where(
-            BatchRow.reception == self._reception, BatchRow.cancelled_at_s.is_(None)
-        )
-
-    def _fenced(self) -> RequestError:
-        with reading(self._ledger.engine) as connection:
-            if connection.scalar(select(User.id).where(User.id == self._caller.user_id)) is None:
-                return Unauthenticated(WHO_ARE_YOU)
-            cancelled_at_s = connection.scalar(
-                select(BatchRow.cancelled_at_s).where(BatchRow.id == self.batch_id)
-            )
-        if cancelled_at_s is not None:
-            return BatchCancelled(CANCELLED)
-        return BatchTakenOver(TAKEN_OVER)
-
     def _close(self) -> Received:
         with self._ledger.writing() as connection:
-            connection.execute(
-                self._fence(add_to_counts(self.batch_id, is_closed=True))
-                .where(BatchRow.received_at_s.is_(None))
-                .values(received_at_s=now_s())
-            )
+            self._batch.close(connection)
             row = batch_of(connection, self._caller, self.batch_id)
         return Received(
             **msgspec.structs.asdict(describe(row)),

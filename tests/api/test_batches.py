@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from werkzeug.test import TestResponse
 
-from api import batches, reception, uploads
+from api import open_batch, reception, uploads
 from api.erasure import erase_every
 from api.insights import _count_ahead, find_progress
 from api.users import Caller
@@ -324,7 +324,7 @@ def test_a_request_that_took_over_fences_the_first(
 
     late = post_in_parts(door, {**ada, "Idempotency-Key": "k"}, dawdle())
     assert (late.status_code, late.json["type"]) == (409, "/problems/batch-taken-over")
-    assert late.json["detail"] == reception.TAKEN_OVER
+    assert late.json["detail"] == open_batch.TAKEN_OVER
 
 
 def test_cancelling_stops_what_has_not_begun_and_keeps_what_has_finished(
@@ -363,7 +363,7 @@ def test_a_batch_that_was_cancelled_takes_no_more_lines(door: Door, ada: dict[st
     batch_id = door.submit(ada, good(1), **key).json["id"]
     door.post(f"/batches/{batch_id}/cancel", headers=ada)
     answer = door.submit(ada, good(1), good(2), **key)
-    assert (answer.status_code, answer.json["detail"]) == (409, batches.CANCELLED)
+    assert (answer.status_code, answer.json["detail"]) == (409, open_batch.CANCELLED)
 
 
 def test_a_finished_batch_cannot_be_cancelled(door: Door, ada: dict[str, str]) -> None:
