@@ -20,7 +20,7 @@ import redis
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
-from sqlalchemy import Engine, and_, delete, insert, not_, select
+from sqlalchemy import Engine, Update, and_, delete, insert, not_, select
 from sqlalchemy.exc import IntegrityError
 
 from shared import database, logs, sqlite_log
@@ -50,7 +50,7 @@ from worker.clock import heed_the_clock
 from worker.endings import RETIRED_AT_ONCE, retire, sweep
 from worker.insights import catalogue, find_steps, versions
 from worker.pulse import Pulse
-from worker.ringing import give_turns, presumed_lost_after_s, ring_again
+from worker.ringing import give_turns, presumed_lost_after_s, ring_again, stamp
 
 PAUSE_S = 1.0
 RETIREMENTS_A_ROUND = 8
@@ -72,6 +72,7 @@ class Relay:
         self._known_run_id = ""
         self._is_published = False
         self._rounds = 0
+        self._owed: list[Update] = []
         self._known_s = math.inf
         self._waits_for = ""
         self._waits_since_s = self._told_again_s = 0.0
@@ -86,6 +87,8 @@ class Relay:
             if not self._is_published:
                 publish_catalogue(self._engine)
                 self._is_published = True
+            # Otherwise the same would be rung for round after round.
+            stamp(self._engine, self._owed)
             rung = self._ring()
         except (DatabaseUnavailable, redis.RedisError, OperationalError) as error:
             self._tell_of_waiting(type(error).__name__)
@@ -155,7 +158,7 @@ class Relay:
                 is_eaten=queue == BULK and bool(roll and roll.online("bulk")),
             )
             ring = partial(enqueue, self._app, queue=queue)
-            rung += ring_again(self._engine, rows, ring, a_message, lost_after_s)
+            rung += ring_again(self._engine, rows, ring, a_message, lost_after_s, self._owed)
         ring = partial(enqueue, self._app, queue=BULK)
         messages = self._broker.waiting(BULK)
         rung += give_turns(self._engine, ring, messages, is_another=is_another)

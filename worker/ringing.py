@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import ColumnElement, Engine, func, select, update
+from sqlalchemy import ColumnElement, Engine, Update, func, select, update
 
 from shared.database import now_s, reading, transaction
 from shared.models import Ecg
@@ -51,10 +51,12 @@ def ring_again(
     ring: Callable[[Sequence[str]], None],
     a_message: int,
     lost_after_s: float | None,
+    owed: list[Update],
 ) -> int:
     """Ring for rows that are due and have no bell, or had one this long ago, oldest first.
 
-    Rung first and stamped afterwards: a crash in between rings twice, never not at all.
+    Rung first and stamped afterwards: a crash in between rings twice, never not at all. What cannot
+    be stamped, since the disk is full, is to be before anything is rung for again: see `stamp`.
 
     Parameters
     ----------
@@ -62,6 +64,7 @@ def ring_again(
     ring : sends a message.
     a_message : how many ids that names at most.
     lost_after_s : seconds after which a bell is presumed lost; None: never.
+    owed : the stamps of what was rung for; none are left unless the database fails.
     """
     has_no_bell = Ecg.rung_at_s <= (0.0 if lost_after_s is None else now_s() - lost_after_s)
     with reading(engine) as connection:
@@ -74,9 +77,17 @@ def ring_again(
     for start in range(0, len(ecg_ids), a_message):
         some = ecg_ids[start : start + a_message]
         ring(some)
-        with transaction(engine) as connection:
-            connection.execute(update(Ecg).where(Ecg.id.in_(some), rows).values(rung_at_s=now_s()))
+        owed.append(update(Ecg).where(Ecg.id.in_(some), rows).values(rung_at_s=now_s()))
+        stamp(engine, owed)
     return len(ecg_ids)
+
+
+def stamp(engine: Engine, owed: list[Update]) -> None:
+    """Note when these rows were rung for, and take each of the stamps out once it is made."""
+    while owed:
+        with transaction(engine) as connection:
+            connection.execute(owed[0])
+        del owed[0]
 
 
 def give_turns(

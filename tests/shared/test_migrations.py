@@ -203,11 +203,13 @@ QUESTIONS: dict[str, Callable[[Engine], object]] = {
     "next page": lambda engine: ecgs.find_all(engine, ME, NEXT, None),
     "list of pending": lambda engine: ecgs.find_all(engine, ME, FIRST, "pending"),
     "list of finished": lambda engine: ecgs.find_all(engine, ME, NEXT, "finished"),
-    "relay": lambda engine: ringing.ring_again(engine, IS_FRESH, lambda ids: None, 8, 1),
+    "relay": lambda engine: ringing.ring_again(engine, IS_FRESH, lambda ids: None, 8, 1, []),
     "sweep": endings.sweep,
     "turn": turn,
     "whose turn": lambda engine: ringing.give_turns(engine, lambda ids: None, 0, is_another=False),
-    "relay, again": lambda engine: ringing.ring_again(engine, IS_RETRIED, lambda ids: None, 1, 1),
+    "relay, again": lambda engine: ringing.ring_again(
+        engine, IS_RETRIED, lambda ids: None, 1, 1, []
+    ),
     "retire": lambda engine: endings.retire(engine, BATCH, 1),
     "known lines": known,
     "results": lambda engine: export(engine, exports.export_insights, 0),
@@ -221,7 +223,7 @@ QUESTIONS: dict[str, Callable[[Engine], object]] = {
     "ask for what is stale": lambda engine: recompute.queue(engine, None, request_id=""),
     "turn of what is done again": redo,
     "relay, done again": lambda engine: ringing.ring_again(
-        engine, IS_RETRIED_REDO, lambda ids: None, 1, 1
+        engine, IS_RETRIED_REDO, lambda ids: None, 1, 1, []
     ),
     "claim": lambda engine: claims.claim(engine, [SOME_ID], "a message"),
 }

@@ -369,7 +369,7 @@ class LifeOfARow(RuleBasedStateMachine):
     def ring_again(self) -> None:
         """The relay rings once, and soon, for what was given back, as soon as it is due."""
         rung: list[str] = []
-        ringing.ring_again(self.engine, IS_WAITING, rung.extend, 8, LONG_S)
+        ringing.ring_again(self.engine, IS_WAITING, rung.extend, 8, LONG_S, [])
         assert sorted(rung) == [i for i in JOBS if self._waits(i) and i in self.unheard]
         self.unheard -= set(rung)
 
@@ -377,7 +377,7 @@ class LifeOfARow(RuleBasedStateMachine):
     def ring_for_all(self) -> None:
         """The broker has lost every message: the relay rings for exactly those that wait."""
         rung: list[str] = []
-        ringing.ring_again(self.engine, IS_WAITING, rung.extend, 8, -1)
+        ringing.ring_again(self.engine, IS_WAITING, rung.extend, 8, -1, [])
         assert sorted(rung) == [i for i in JOBS if self._waits(i)]
         self.unheard -= set(rung)
 

@@ -426,6 +426,29 @@ def test_a_log_that_leaves_no_room_on_the_disk_is_brought_home_before_anything_i
         assert set(connection.scalars(select(Ecg.status))) == {PENDING}
 
 
+def test_what_a_full_disk_lets_nobody_stamp_is_not_rung_for_round_after_round(
+    sqlite_engine: Engine, broker: redis.Redis, redis_url: str
+) -> None:
+    going_round = Relay(sqlite_engine, Broker(redis_url), celery_app(redis_url))
+    going_round.go_round()
+    add_waiting(sqlite_engine, 0)
+    add(sqlite_engine, "tried", 3, attempts=1, rung_at_s=0.0)
+    sqlite_log.empty(sqlite_engine)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Not a single page of the log.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        for _ in range(10):
+            going_round.go_round()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert broker.llen(INTERACTIVE) == 1
+    for _ in range(2):
+        going_round.go_round()
+    # Each of them once, the first one too.
+    assert sorted(named(broker, INTERACTIVE).values()) == [1, 1, 1]
+
+
 def test_the_relay_brings_the_log_of_the_database_home_each_time(
     sqlite_door: Door, redis_url: str
 ) -> None:

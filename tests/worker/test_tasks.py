@@ -155,9 +155,9 @@ def test_a_lease_that_ran_out_is_swept_back_and_rung_for(door: Door, ecg_id: str
     assert row(door.engine, ecg_id).status == PENDING
     rung: list[str] = []
     # After a pause, so that what fails at once does not fail five times at once.
-    assert ringing.ring_again(door.engine, IS_PENDING, rung.extend, 8, 60) == 0
+    assert ringing.ring_again(door.engine, IS_PENDING, rung.extend, 8, 60, []) == 0
     set_row(door.engine, ecg_id, due_at_s=0.0)
-    assert ringing.ring_again(door.engine, IS_PENDING, rung.extend, 8, 60) == 1
+    assert ringing.ring_again(door.engine, IS_PENDING, rung.extend, 8, 60, []) == 1
     assert rung == [ecg_id]
 
 
@@ -176,11 +176,11 @@ def test_after_the_last_attempt_a_lost_row_is_failed_with_its_reason(
 
 def test_the_relay_rings_only_for_rows_that_have_waited(door: Door, ecg_id: str) -> None:
     rung: list[str] = []
-    assert ringing.ring_again(door.engine, IS_PENDING, rung.extend, 8, 60) == 0
+    assert ringing.ring_again(door.engine, IS_PENDING, rung.extend, 8, 60, []) == 0
     set_row(door.engine, ecg_id, rung_at_s=0.0)
-    assert ringing.ring_again(door.engine, IS_PENDING, rung.extend, 8, 60) == 1
+    assert ringing.ring_again(door.engine, IS_PENDING, rung.extend, 8, 60, []) == 1
     # It has been rung for just now: no flood.
-    assert ringing.ring_again(door.engine, IS_PENDING, rung.extend, 8, 60) == 0
+    assert ringing.ring_again(door.engine, IS_PENDING, rung.extend, 8, 60, []) == 0
     assert rung == [ecg_id]
 
 
