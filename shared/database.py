@@ -145,9 +145,9 @@ def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> 
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     # The relay brings the log into the file every second. An upload that has to do it, because so
-    # many pages have gathered (1 GB), waits for a second or more: that is for a house without a
-    # relay, whose log must not grow for ever. Beside a relay, so many gather only while somebody
-    # reads for as long, as the backup of a very large database does.
+    # many pages have gathered (1 GB), waits for seconds (bench/locks.py): that is for a house
+    # without a relay, whose log must not grow for ever. Beside a relay, so many gather only while
+    # somebody reads for as long, as the backup of a very large database does.
     cursor.execute("PRAGMA wal_autocheckpoint = 262144")
     cursor.execute("PRAGMA foreign_keys = ON")
     # Erased means erased: overwrite what DELETE frees.

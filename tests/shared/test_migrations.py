@@ -77,13 +77,19 @@ def test_sqlite_is_durable_and_forgets_what_is_erased(sqlite_engine: Engine) -> 
     with sqlite_engine.connect() as connection:
         values = {
             name: connection.scalar(text(f"PRAGMA {name}"))
-            for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+            for name in (
+                *("journal_mode", "synchronous", "foreign_keys", "secure_delete"),
+                # In pages of 4 KiB: the relay brings them home, long before a commit has to.
+                *("page_size", "wal_autocheckpoint"),
+            )
         }
     assert values == {
         "journal_mode": "wal",
         "synchronous": 2,
         "foreign_keys": 1,
         "secure_delete": 1,
+        "page_size": 4096,
+        "wal_autocheckpoint": 2**30 // 4096,
     }
 
 
