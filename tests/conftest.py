@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -105,11 +106,25 @@ def door(settings: Settings, engine: Engine) -> Door:
     return Door(settings, engine)
 
 
-@pytest.fixture
-def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
-    """An empty, migrated SQLite database."""
-    engine = database.connect(f"sqlite:///{tmp_path / 'isoline.db'}")
+@pytest.fixture(scope="session")
+def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite database that is taken through all migrations once: to be copied."""
+    file = tmp_path_factory.mktemp("migrated") / "isoline.db"
+    engine = database.connect(f"sqlite:///{file}")
     schema.upgrade(engine)
+    # The last one who closes it leaves nothing beside it.
+    engine.dispose()
+    return file
+
+
+@pytest.fixture
+def sqlite_engine(tmp_path: Path, _migrated_file: Path) -> Iterator[Engine]:
+    """An empty, migrated SQLite database."""
+    file = tmp_path / "isoline.db"
+    shutil.copyfile(_migrated_file, file)
+    engine = database.connect(f"sqlite:///{file}")
+    # As after a migration its log lies beside it.
+    engine.connect().close()
     yield engine
     engine.dispose()
 
@@ -155,7 +170,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long: it says so by a time-out of its own, or starts whole stacks."""
+    """Begin with what takes long: it says so by a time-out of its own, or starts whole stacks.
+
+    Those who work side by side then end with what is short, and one hardly later than the other.
+    """
     long = {item.path for item in items if item.get_closest_marker("timeout")}
+    long |= {item.path for item in items if "stack" in getattr(item, "fixturenames", ())}
     long |= {item.path for item in items if item.path.parent.name == "e2e"}
     items.sort(key=lambda item: item.path not in long)

@@ -32,7 +32,9 @@ from werkzeug.test import TestResponse
 
 from api.app import create_app
 from shared import logs, sqlite_log
+from shared.database import connect
 from shared.jobs import INTERACTIVE, LINES_PER_MESSAGE
+from shared.migrations import schema
 from shared.settings import Settings
 from shared.turns import give_turn
 from worker import tasks
@@ -286,9 +288,10 @@ class Stack:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        subprocess.run(
-            [sys.executable, "-m", "shared.migrations"], env=self.environ, check=True, cwd=HOUSE
-        )
+        # In this process, which has long imported what it takes to do so.
+        engine = connect(self.environ["ISOLINE_DATABASE_URL"], pool_size=1)
+        schema.upgrade(engine)
+        engine.dispose()
         try:
             for name in self.MODULES:
                 self.start(name)
@@ -400,6 +403,9 @@ class Stack:
 class Door:
     """The API in this process, without a server: each answer is checked against /openapi.json."""
 
+    # It is made of the views alone, so it is the same behind every door; and it takes long to make.
+    _promised: ClassVar[Contract | None] = None
+
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self.engine = engine
         self.rung: list[str] = []
@@ -407,7 +413,9 @@ class Door:
             settings, engine=engine, enqueue=lambda ecg_ids, queue: self.rung.extend(ecg_ids)
         )
         self._client = self.app.test_client()
-        self._contract = Contract(json.loads(self._client.get("/openapi.json").data))
+        if Door._promised is None:
+            Door._promised = Contract(json.loads(self._client.get("/openapi.json").data))
+        self._contract = Door._promised
 
     def ask(self, method: str, path: str, **options: Any) -> TestResponse:
         """Send a request, and hold the answer to the contract."""

@@ -95,6 +95,14 @@ def server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
+def hasty_server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HastyServer]:
+    folder = tmp_path_factory.mktemp("hasty server")
+    url = f"sqlite:///{folder / 'isoline.db'}"
+    with HastyServer(folder, database_url=url, redis_url=redis_url) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 def ada(server: Server) -> dict[str, str]:
     return server.token("ada")
 
@@ -200,57 +208,51 @@ needs_a_hasty_server = pytest.mark.skipif(
 
 
 @needs_a_hasty_server
-def test_a_caller_who_falls_silent_or_trickles_is_shown_out(redis_url: str, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'isoline.db'}"
-    with HastyServer(tmp_path, database_url=url, redis_url=redis_url) as server:
-        ada = server.token("ada")
-        with_length = head(**ada, Content_Type="application/json", Content_Length="1000")
-        chunked = head(**ada, Content_Type="application/json", Transfer_Encoding="chunked")
-        with (
-            server.connect(with_length) as silent,
-            server.connect(with_length + b'{"leads"') as begun,
-            server.connect(chunked + b'8\r\n{"leads"\r\n') as in_chunks,
-            server.connect(with_length) as trickling,
-        ):
-            trickling.settimeout(0.05)
+def test_a_caller_who_falls_silent_or_trickles_is_shown_out(hasty_server: HastyServer) -> None:
+    ada = hasty_server.token("silent")
+    with_length = head(**ada, Content_Type="application/json", Content_Length="1000")
+    chunked = head(**ada, Content_Type="application/json", Transfer_Encoding="chunked")
+    with (
+        hasty_server.connect(with_length) as silent,
+        hasty_server.connect(with_length + b'{"leads"') as begun,
+        hasty_server.connect(chunked + b'8\r\n{"leads"\r\n') as in_chunks,
+        hasty_server.connect(with_length) as trickling,
+    ):
+        trickling.settimeout(0.05)
 
-            def is_answered() -> bool:
-                # Who has been shown out finds the door shut, and mostly the answer before it: what
-                # is sent to a shut door may take it away.
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    trickling.sendall(b" ")
-                try:
-                    return trickling.recv(12) in {b"HTTP/1.1 408", b""}
-                except TimeoutError:
-                    return False
-                except ConnectionResetError:
-                    return True
+        def is_answered() -> bool:
+            # Who has been shown out finds the door shut, and mostly the answer before it: what
+            # is sent to a shut door may take it away.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                trickling.sendall(b" ")
+            try:
+                return trickling.recv(12) in {b"HTTP/1.1 408", b""}
+            except TimeoutError:
+                return False
+            except ConnectionResetError:
+                return True
 
-            wait_until(is_answered)
-            assert [status(caller) for caller in (silent, begun, in_chunks)] == [408] * 3
-        assert server.ask("POST", "/ecgs", json={"leads": []}, headers=ada).is_success
+        wait_until(is_answered)
+        assert [status(caller) for caller in (silent, begun, in_chunks)] == [408] * 3
+    assert hasty_server.ask("POST", "/ecgs", json={"leads": []}, headers=ada).is_success
 
 
 @needs_a_hasty_server
-def test_who_waits_for_us_for_longer_than_we_would_is_answered(
-    redis_url: str, tmp_path: Path
-) -> None:
-    url = f"sqlite:///{tmp_path / 'isoline.db'}"
-    with HastyServer(tmp_path, database_url=url, redis_url=redis_url) as server:
-        ada = {**server.token("ada"), "Content-Type": "application/json"}
-        connection = http.client.HTTPConnection("127.0.0.1", server._port, timeout=20)
-        with contextlib.closing(connection):
-            answered = []
-            # The second one on the connection of the first.
-            for _ in range(2):
-                connection.request(
-                    "POST", "/ecgs", body='{"leads": []}', headers={**ada, "Prefer": "wait=3"}
-                )
-                used = connection.sock
-                answer = connection.getresponse()
-                answered.append((answer.status, answer.headers["Preference-Applied"], used))
-                answer.read()
-        assert answered == [(201, "wait=3", answered[0][2])] * 2
+def test_who_waits_for_us_for_longer_than_we_would_is_answered(hasty_server: HastyServer) -> None:
+    ada = {**hasty_server.token("patient"), "Content-Type": "application/json"}
+    connection = http.client.HTTPConnection("127.0.0.1", hasty_server._port, timeout=20)
+    with contextlib.closing(connection):
+        answered = []
+        # The second one on the connection of the first.
+        for _ in range(2):
+            connection.request(
+                "POST", "/ecgs", body='{"leads": []}', headers={**ada, "Prefer": "wait=3"}
+            )
+            used = connection.sock
+            answer = connection.getresponse()
+            answered.append((answer.status, answer.headers["Preference-Applied"], used))
+            answer.read()
+    assert answered == [(201, "wait=3", answered[0][2])] * 2
 
 
 def test_a_body_that_ends_before_its_length_is_400(server: Server, ada: dict[str, str]) -> None:
