@@ -8,11 +8,13 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Literal
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.constrain import Constrain
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -137,6 +139,25 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:.0f} {task.fields['what']}/s")
 
 
+class _Bar(Progress):
+    """One that leaves room for what a terminal writes at Ctrl-C.
+
+    On a full line that would go to the next, and the last bar stand below the one before.
+    """
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        for bar in super().get_renderables():
+            yield _Narrower(bar)
+
+
+@dataclass(frozen=True)
+class _Narrower:
+    shown: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Constrain(self.shown, options.max_width - len("^C"))
+
+
 @contextmanager
 def progress(*, is_wanted: bool = True) -> Iterator[Progress]:
     """A bar with rate and time left, on standard error, when that is a terminal."""
@@ -152,5 +173,5 @@ def progress(*, is_wanted: bool = True) -> Iterator[Progress]:
     )
     is_shown = is_wanted and console.is_terminal
     # Data that is printed meanwhile goes where it should, and not to the bar.
-    with Progress(*columns, console=console, disable=not is_shown, redirect_stdout=False) as shown:
+    with _Bar(*columns, console=console, disable=not is_shown, redirect_stdout=False) as shown:
         yield shown

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def begin(url: str, key: str) -> None:
     file = _file(url, key)
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file.write_bytes(msgspec.json.encode(_Begun(url, key, datetime.now(UTC))))
+        # With the key whoever opens the batch could add to it; nobody else's business it is anyway.
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as kept:
+            kept.write(msgspec.json.encode(_Begun(url, key, datetime.now(UTC))))
 
 
 def end(url: str, key: str) -> None:

@@ -319,6 +319,9 @@ def test_interrupted_it_says_how_to_go_on_and_does(
         # Cut, and not taken for the end.
         assert next(client.batches()).status == "receiving"
         assert next(client.batches()).counts.rejected == 0
+        # What goes on with it is its owner's business.
+        [kept] = (tmp_path / "config" / "isoline" / "unfinished").iterdir()
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
         earlier = next(client.batches()).id
     # Another batch is not begun without a word about this one.
     np.save(tmp_path / "other.npy", np.array([1, -1]))
@@ -479,12 +482,24 @@ def test_a_bar_on_a_terminal_and_none_elsewhere(
     assert [json.loads(line)["status"] for line in printed.splitlines()] == ["finished"] * 3
 
 
-def on_a_terminal(environ: dict[str, str], command: list[str]) -> tuple[str, bytes]:
+def test_a_bar_leaves_room_for_what_a_terminal_writes_at_ctrl_c(
+    environ: dict[str, str], archive: Path
+) -> None:
+    command = ["batch", "submit", str(archive), "--new"]
+    shown, _ = on_a_terminal(environ, command, columns=60)
+    bars = [line for line in re.split("[\r\n]+", shown) if line.startswith("sending")]
+    assert bars
+    assert max(map(len, bars)) <= 60 - len("^C")
+
+
+def on_a_terminal(
+    environ: dict[str, str], command: list[str], columns: int = 120
+) -> tuple[str, bytes]:
     """What standard error shows when it is a terminal; and standard output, which is a pipe."""
     terminal, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "isoline", *command],
-        env={**environ, "TERM": "xterm-256color", "COLUMNS": "120"},
+        env={**environ, "TERM": "xterm-256color", "COLUMNS": f"{columns}"},
         stdout=subprocess.PIPE,
         stderr=theirs,
     )
