@@ -18,7 +18,7 @@ from isoline.figures import Columns, columns_of, lead_rows
 from isoline.finding import Source, find_sources
 from isoline.options import FORM, SAMPLING_RATE, client_of
 from isoline.output import Form, progress, say, show
-from isoline.reading import Read, Remark, Unreadable, read_file
+from isoline.reading import LINES_OF_JSON, Read, Remark, Unreadable, read_file
 from isoline.screen import Row, typed
 from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED
 
@@ -66,8 +66,11 @@ def upload(
             task = bar.add_task("uploading", total=len(sources), what="done", note="")
             for source in sources:
                 try:
+                    number = 0
                     for line in read_file(source, fs):
-                        yield from _upload(client, written, source, line, wait_s, done)
+                        number += not isinstance(line, Remark)
+                        at = f"#{number}" if source.path.suffix.lower() in LINES_OF_JSON else ""
+                        yield from _upload(client, written, source, line, at, wait_s, done)
                 except (KeyboardInterrupt, IsolineError) as error:
                     # What has been uploaded is printed all the same.
                     stopped.append((source, error))
@@ -132,7 +135,13 @@ class _Done:
 
 
 def _upload(
-    client: Client, written: Written, source: Source, line: Read, wait_s: int, done: _Done
+    client: Client,
+    written: Written,
+    source: Source,
+    line: Read,
+    at: str,
+    wait_s: int,
+    done: _Done,
 ) -> Iterator[Row]:
     # As it is, but for bytes that are no text: no output could take those.
     name = str(source.path).encode("utf-8", "backslashreplace").decode()
@@ -147,6 +156,7 @@ def _upload(
         say(f"{name}: {line.reason}")
         done.failed.append(name)
         return
+    name += at
     try:
         accepted = client.upload(line, wait_s=wait_s, idempotency_key=new_key())
     except ProblemError as error:

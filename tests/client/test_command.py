@@ -120,12 +120,28 @@ def test_what_was_uploaded_and_is_not_finished_is_no_success(
     assert run("insights", ecg_id).returncode == 0
 
 
+def test_of_a_file_of_several_each_row_says_which_it_is(run: Run, tmp_path: Path) -> None:
+    several = tmp_path / "several.ndjson"
+    good, bad = '{"leads": [{"name": "I", "signal": [1, -1]}]}', "no JSON"
+    several.write_text(f"{good}\n{bad}\n{good}\n")
+    expected = [f"{several}#1", f"{several}#3"]
+    as_json = run("upload", several, "--json")
+    assert [json.loads(row)["file"] for row in as_json.stdout.splitlines()] == expected
+    table = csv.DictReader(io.StringIO(run("upload", several, "--csv").stdout))
+    assert [row["file"] for row in table] == expected
+    shown = run("upload", several).stdout.splitlines()
+    assert [row.split()[0] for row in shown[1:]] == expected
+    assert f"{several}#2: Line 2: It is no ECG in JSON" in as_json.stderr
+
+
 def test_one_bad_file_does_not_keep_the_others(run: Run, tmp_path: Path) -> None:
     np.save(tmp_path / "good.npy", np.array([1, -1]))
     (tmp_path / "bad.csv").write_text("I\n1\nx\n")
     done = run("upload", tmp_path / "bad.csv", tmp_path / "good.npy", tmp_path / "gone.npy")
     assert done.returncode == 3
-    assert "bad.csv: Column I holds something that is not a number." in done.stderr
+    assert (
+        "bad.csv: Line 3, column I: 'x' is not a number, and nothing stands for it." in done.stderr
+    )
     assert "gone.npy: There is no such file." in done.stderr
     assert "good.npy" in done.stdout
     assert "finished" in done.stdout
@@ -149,7 +165,7 @@ def test_what_is_no_recording_is_named_and_nothing_in_a_name_is_obeyed(
         "1 file is not in a format that is read here and was left out: .txt (1).\n" in done.stderr
     )
     assert "r.hea: There are control characters in it" in done.stderr
-    assert r"\x1b[31m.csv: Column \x1b[2J holds something that is not a number." in done.stderr
+    assert r"\x1b[31m.csv: Line 3, column \x1b[2J: 'x' is not a number" in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     done = run("upload", *sorted(folder.iterdir()), "--csv")
     assert done.returncode == 3
@@ -191,11 +207,13 @@ def test_a_name_that_no_line_can_have_and_a_file_with_nothing_in_it_are_named(
         ((deep if file == "deep" else folder) / f"{file}.csv").write_text("I\n1\n-1\n")
     (folder / "nothing.ndjson").touch()
     (folder / "blank.jsonl").write_text("\n \n")
+    (folder / "none.json").touch()
     done = run("batch", "submit", folder, "--watch", "--json")
     batch = json.loads(done.stdout)
     assert (done.returncode, batch["total"], batch["finished"]) == (3, 2, 2)
     assert done.stderr.splitlines() == [
         "blank.jsonl: It is empty.",
+        "none.json: It is empty.",
         "nothing.ndjson: It is empty.",
         r"same\udcff.csv: Written with escapes, another file's name is the same: call it "
         "something else.",
@@ -928,7 +946,7 @@ def test_names_are_shown_and_not_obeyed(run: Run, tmp_path: Path) -> None:
     for text in (shown.stdout, shown.stderr, run("batch", "submit", folder).stderr):
         assert all(letter.isprintable() for letter in text.replace("\n", ""))
     assert r"a\x1b[31m\u202e.csv" in shown.stdout
-    assert r"b\n\x9b31m.csv: Column I" in shown.stderr
+    assert r"b\n\x9b31m.csv: Line 3, column I" in shown.stderr
     # A name that is no text is told apart by its escapes.
     assert r"c\udcff.csv" in shown.stdout
     assert json.loads(run("upload", good, "--json").stdout)["file"] == str(good)

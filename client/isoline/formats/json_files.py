@@ -56,7 +56,10 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     """Read one recording, or one from each line; a line that is none does not end the others."""
     if path.suffix.lower() == ".json":
         check_text(path)
-        yield from _parse(path.read_bytes(), sampling_rate_hz, set())
+        text = path.read_bytes()
+        if not text.strip():
+            raise UnreadableFile("It is empty.")
+        yield from _parse(text, sampling_rate_hz, set())
         return
     told: set[str] = set()
     is_empty = True

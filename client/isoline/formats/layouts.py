@@ -100,6 +100,17 @@ def look_at(path: Path) -> Layout:
     return Layout(delimiter, decimal, remarks, headings, header)
 
 
+def cells_of(path: Path, layout: Layout, column: int) -> Iterator[tuple[int, str]]:
+    """The cells of a column of samples, each with the number of the line on which it ends."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for _ in range(layout.remarks):
+            file.readline()
+        rows = csv.reader(_lines(file), delimiter=layout.delimiter)
+        for row in itertools.islice(rows, layout.headings, None):
+            if column < len(row):
+                yield layout.remarks + rows.line_num, row[column]
+
+
 def _lines(file: Iterable[str]) -> Iterator[str]:
     """The lines of a table; one that was made for Windows twice has ends like CR CR LF."""
     before = ""

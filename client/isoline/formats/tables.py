@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from isoline.ecg import Ecg, Lead
 from isoline.errors import UnreadableFile
 from isoline.formats import Found
 from isoline.formats.bounds import check_text
-from isoline.formats.layouts import INDEX, LEAD, TIME, look_at
+from isoline.formats.layouts import INDEX, LEAD, TIME, Layout, cells_of, look_at
 from isoline.formats.times import clock, even_steps, is_ramp
 
 _UNITS_S = {"m": 1e-3, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "n": 1e-9, "s": 1.0}
 # Slower is no ECG: what has no unit is then something else than seconds.
 _LONGEST_STEP_S = 0.1
 _LONGEST_NAME = 255
+_LONGEST_SHOWN = 40
 # How often a lead may go up and never down; and how often where it stands as times often do: first
 # of several, and not in whole numbers.
 _MOST_RISES = 14
@@ -57,9 +59,15 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     if any(len(name) > _LONGEST_NAME for name in names):
         raise UnreadableFile("The name of a column is longer than any.")
     columns = [table[column].to_numpy() for column in table.columns]
+    written = list(names)
+
+    def check(name: str, samples: NDArray[Any]) -> None:
+        if not _are_numbers(samples):
+            raise UnreadableFile(_what_is_none(path, layout, name, written.index(name)))
+
     if has_header and len(columns) > 1 and INDEX.fullmatch(names[0]):
         # Numbers of rows, as spreadsheets, pandas and PhysioNet's tools write them: no signal.
-        _check_numbers(names[0], columns[0])
+        check(names[0], columns[0])
         if not (np.diff(columns[0]) == 1).all():
             raise UnreadableFile(f"Column 1 is called {names[0]!r}, and does not count the rows.")
         names, columns = names[1:], columns[1:]
@@ -73,7 +81,7 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
             columns[0], date = clock(columns[0], names[0])
             names[0] = "time (s)"
     for name, samples in zip(names, columns, strict=True):
-        _check_numbers(name, samples)
+        check(name, samples)
     rate_hz, first = _find_times(names, columns, has_header, sampling_rate_hz)
     leads, units = [], set()
     for number, (name, samples) in enumerate(zip(names[first:], columns[first:], strict=True)):
@@ -96,13 +104,29 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     yield None, Ecg(leads, date=date, sampling_rate=sampling_rate_hz or rate_hz, unit=unit)
 
 
-def _check_numbers(name: str, samples: NDArray[Any]) -> None:
-    if samples.dtype.kind not in "iuf":
-        raise UnreadableFile(f"Column {name} holds something that is not a number.")
-    if samples.dtype.kind == "f" and not np.isfinite(samples).all():
-        raise UnreadableFile(
-            f"Column {name} has gaps or what is not finite, and nothing stands for those."
-        )
+def _are_numbers(samples: NDArray[Any]) -> bool:
+    return samples.dtype.kind in "iu" or (
+        samples.dtype.kind == "f" and bool(np.isfinite(samples).all())
+    )
+
+
+def _what_is_none(path: Path, layout: Layout, name: str, column: int) -> str:
+    """A sentence on the first cell of a column that is no number."""
+    for line, cell in cells_of(path, layout, column):
+        if not _is_finite(cell.replace(layout.decimal, ".")):
+            name = name if layout.header else f"{column + 1}"
+            shown = cell if len(cell) <= _LONGEST_SHOWN else f"{cell[:_LONGEST_SHOWN]}…"
+            return (
+                f"Line {line}, column {name}: {shown!r} is not a number, and nothing stands for it."
+            )
+    return f"Column {name} holds something that is not a number."
+
+
+def _is_finite(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
 
 
 def _find_times(

@@ -284,11 +284,11 @@ def test_times_that_the_wfdb_tools_have_rounded(tmp_path: Path) -> None:
         (b"", "empty"),
         (b"\n", "empty"),
         (b"\x00\x01\x02", "no text"),
-        (b"I,II\n1,x\n", "not a number"),
+        (b"I,II\n1,x\n", "Line 2, column II: 'x' is not a number"),
         (b"I,II\n1\n", "Line 2 has 1 columns, the first one 2."),
         (b"I,II\n1,2\n0,5,6\n", "Line 3 has 3 columns"),
         (b"1,2\n0,5,6\n", "Line 2 has 3 columns"),
-        (b"I,II\n1,\n", "gaps"),
+        (b"I,II\n1,\n", "Line 2, column II: '' is not a number, and nothing stands for it."),
         (b"I,I\n1,2\n", "the same name"),
         (b"sample,I\n0,5\n2,6\n", "does not count the rows"),
         # Units below the header: only those that are known, and one for all.
@@ -303,12 +303,15 @@ def test_times_that_the_wfdb_tools_have_rounded(tmp_path: Path) -> None:
         (b"'I','II'\n'mV','mV'\n", "only a header"),
         (b"I,II\n'mV','mV'\n5,1\n'mV','mV'\n", "not a number"),
         (b"'time','I'\n'hh:mm:ss','mV'\n'0:00',5\n'0:01',6\n", "not a number"),
+        (b'# a remark\n\nI;II\n1,5;2\n"a\nb";3\n', r"Line 6, column I: 'a\nb' is not a number"),
+        (b"index,time (ms),I\n0,0,1\n1,2,x\n", "Line 3, column I: 'x' is not a number"),
+        (b"7,9\n3,4\n5," + b"x" * 99, f"Line 3, column 1: '{'x' * 40}…' is not a number"),
         (b"# a remark\n", "empty"),
         (b"# a remark\nI,II\n1\n", "Line 3 has 1 columns"),
         (b"# time (ms),I\n0,5\n2.5,6\n9,7\n", "do not go up evenly"),
         # Nothing says that these are no milliseconds.
         (b"0,5\n2.5,6\n5,7\n", "goes up in steps of 2.5"),
-        (b"I\nnan\n1\n", "gaps"),
+        (b"I\nnan\n1\n", "Line 2, column I: 'nan' is not a number"),
         (b"time,I\n0,1\n1,2\n5,3\n", "do not go up evenly"),
         (b"I\n\xff\xfe\n", "no text in UTF-8"),
         (b"time (s)\n1\n2\n", "no signal"),
@@ -339,7 +342,7 @@ def test_json_in_the_form_of_an_upload(tmp_path: Path) -> None:
     assert (name, ecg.sampling_rate, ecg.gain, signals(ecg)) == ("a", 500, 200, [[1, 2.5]])
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"leads": [{"name": 1}]}', "\xff", "[" * 5000])
+@pytest.mark.parametrize("text", ["{", "[]", '{"leads": [{"name": 1}]}', "\xff", "[" * 5000])
 def test_json_that_is_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(text, encoding="latin-1")
