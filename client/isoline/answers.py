@@ -137,6 +137,12 @@ class Definition(Struct, kw_only=True):
     figures: list[str] = []
 
 
+class Catalogue(Struct, kw_only=True):
+    """All insights that there are."""
+
+    data: list[Definition]
+
+
 class Recomputation(Struct, kw_only=True):
     """How many finished ECGs have insights that are out of date, and what becomes of those."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -12,6 +11,7 @@ import msgspec
 from isoline.answers import (
     Accepted,
     Batch,
+    Catalogue,
     Credentials,
     Definition,
     EcgSummary,
@@ -21,7 +21,7 @@ from isoline.answers import (
     Recomputation,
     User,
 )
-from isoline.credentials import check_key, check_url, part_of_path
+from isoline.credentials import check_url, key_or_new, part_of_path
 from isoline.ecg import Ecg, encode
 from isoline.errors import NotFinished
 from isoline.frames import as_frame
@@ -29,7 +29,7 @@ from isoline.lines import Items
 from isoline.results import lines, table
 from isoline.retries import wait_until_ended
 from isoline.submission import submit
-from isoline.transport import Transport
+from isoline.transport import Transport, preference
 
 if TYPE_CHECKING:
     import pandas
@@ -115,15 +115,15 @@ class Client:
         body = ecg if isinstance(ecg, bytes) else encode(ecg)
         headers = {
             "Content-Type": JSON,
-            "Idempotency-Key": _key(idempotency_key),
-            **_preference(wait_s),
+            "Idempotency-Key": key_or_new(idempotency_key),
+            **preference(wait_s),
         }
         return self._transport.ask("POST", "/ecgs", Accepted, content=body, headers=headers)
 
     def insights(self, ecg_id: str, *, wait_s: int | None = None) -> Insights:
         """How far an ECG is, and its insights once it is finished."""
         return self._transport.ask(
-            "GET", f"/ecgs/{part_of_path(ecg_id)}/insights", Insights, headers=_preference(wait_s)
+            "GET", f"/ecgs/{part_of_path(ecg_id)}/insights", Insights, headers=preference(wait_s)
         )
 
     def wait(self, ecg_id: str, *, timeout_s: float = 60.0) -> Insights:
@@ -172,13 +172,13 @@ class Client:
         IsolineError : what the server refused. Every error carries `idempotency_key`, to go on
             with; of those that are not ours, such as Ctrl-C, a note says it.
         """
-        key = _key(idempotency_key)
+        key = key_or_new(idempotency_key)
         return submit(self._transport, items, key, compression, on_sent)
 
     def batch(self, batch_id: str, *, wait_s: int | None = None) -> Batch:
         """How far a batch is."""
         return self._transport.ask(
-            "GET", f"/batches/{part_of_path(batch_id)}", Batch, headers=_preference(wait_s)
+            "GET", f"/batches/{part_of_path(batch_id)}", Batch, headers=preference(wait_s)
         )
 
     def wait_for_batch(self, batch_id: str, *, timeout_s: float = 86_400.0) -> Batch:
@@ -221,14 +221,12 @@ class Client:
     ) -> Iterator[bytes]:
         """The same as a table: "insights" has a row for each lead, "errors" one for each line.
 
+        It comes in pieces: the header, and the rows of one line after the other.
+
         Parameters
         ----------
         columns : the `header_digest` of a header that you have: what goes on below it has none, and
             the pieces are one table.
-
-        Yields
-        ------
-        The header, and the rows of one line after the other.
 
         Raises
         ------
@@ -251,7 +249,7 @@ class Client:
 
     def catalogue(self) -> list[Definition]:
         """What is measured, and how it is defined."""
-        return self._transport.ask("GET", "/insights", _Catalogue).data
+        return self._transport.ask("GET", "/insights", Catalogue).data
 
     def ready(self) -> Readiness:
         """Whether everything is there; also when it is not."""
@@ -279,20 +277,3 @@ class Client:
     def erase_user(self, username: str) -> None:
         """Erase a user with everything of theirs, for the administrator."""
         self._transport.send("DELETE", f"/users/{part_of_path(username)}", timeout=None)
-
-
-class _Catalogue(msgspec.Struct):
-    data: list[Definition]
-
-
-def new_key() -> str:
-    """An Idempotency-Key that nobody has used."""
-    return uuid.uuid4().hex
-
-
-def _key(given: str | None) -> str:
-    return new_key() if given is None else check_key(given)
-
-
-def _preference(wait_s: int | None) -> dict[str, str]:
-    return {} if wait_s is None else {"Prefer": f"wait={wait_s}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from urllib.parse import quote
 from urllib.request import getproxies, proxy_bypass
 
@@ -53,6 +54,16 @@ def check_key(key: str) -> str:
     if not (key.isascii() and key.isprintable() and key == key.strip()):
         raise Unusable(f"{key!r} cannot be an Idempotency-Key: it is not printable ASCII.")
     return key
+
+
+def new_key() -> str:
+    """An Idempotency-Key that nobody has used."""
+    return uuid.uuid4().hex
+
+
+def key_or_new(given: str | None) -> str:
+    """An Idempotency-Key as it is given, or a new one; raises `Unusable`."""
+    return new_key() if given is None else check_key(given)
 
 
 def part_of_path(text: str) -> str:

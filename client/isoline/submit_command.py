@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 
 from isoline import unfinished
-from isoline.client import new_key
 from isoline.config import Access
+from isoline.credentials import new_key
 from isoline.errors import (
     BadRequest,
     Conflict,

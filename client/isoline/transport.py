@@ -225,3 +225,8 @@ def _error(response: httpx.Response) -> ProblemError | NotIsoline:
     if isinstance(error, Unavailable):
         error.retry_after_s = retry_after_s(response)
     return error
+
+
+def preference(wait_s: int | None) -> dict[str, str]:
+    """For how long an answer may be held back, as a header."""
+    return {} if wait_s is None else {"Prefer": f"wait={wait_s}"}

@@ -12,7 +12,8 @@ from typing import TypeAlias
 import click
 
 from isoline.answers import Insights
-from isoline.client import Client, new_key
+from isoline.client import Client
+from isoline.credentials import new_key
 from isoline.errors import IsolineError, ProblemError
 from isoline.figures import Columns, columns_of, lead_rows
 from isoline.finding import Source, find_sources
