@@ -177,7 +177,8 @@ def _give_name(unfinished: Path, path: Path) -> None:
 
 
 def _copy_to(source: Engine, target_url: str) -> dict[str, int]:
-    target = database.connect(target_url, pool_size=1)
+    # One side waits while the other is summed up.
+    target = database.connect(target_url, pool_size=1, idle_s=0)
     try:
         copied = copy(source, target)
         # What is in SQLite's log belongs into the file that is carried away.
@@ -196,7 +197,7 @@ def main(settings: Settings, target_text: str) -> int:
     if origin is not None and not origin.exists():
         raise NotCopied(f"There is no database to copy: {origin} is not there.")
     file = database.sqlite_file_of(target_url)
-    source = database.connect(settings.database_url, pool_size=1)
+    source = database.connect(settings.database_url, pool_size=1, idle_s=0)
     try:
         if file is None:
             copied = _copy_to(source, target_url)

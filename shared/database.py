@@ -50,7 +50,9 @@ def _now_postgresql(element: now_s, compiler: SQLCompiler, **kw: Any) -> str:
     return "extract(epoch FROM clock_timestamp())::double precision"
 
 
-def connect(url: str, *, patience_s: float = 5.0, pool_size: int = 16) -> Engine:
+def connect(
+    url: str, *, patience_s: float = 5.0, pool_size: int = 16, idle_s: float = 30.0
+) -> Engine:
     """Make an engine for SQLite or PostgreSQL.
 
     Parameters
@@ -60,6 +62,8 @@ def connect(url: str, *, patience_s: float = 5.0, pool_size: int = 16) -> Engine
         writer waits for the other threads of its process first, and then for other processes:
         twice that at most.
     pool_size : connections kept open; the same number again may be opened at a peak.
+    idle_s : seconds after which PostgreSQL takes back what a transaction holds in which nothing is
+        asked: whoever froze in it, or vanished, would keep others from its rows. 0: never.
     """
     # hide_parameters: an error must never print a name or a sample that was bound to a statement.
     options: dict[str, Any] = {
@@ -89,7 +93,8 @@ def connect(url: str, *, patience_s: float = 5.0, pool_size: int = 16) -> Engine
             "keepalives_interval": 2,
             "keepalives_count": 3,
             "tcp_user_timeout": 2 * milliseconds,
-            "options": f"-c lock_timeout={milliseconds} -c statement_timeout={3 * milliseconds}",
+            "options": f"-c lock_timeout={milliseconds} -c statement_timeout={3 * milliseconds} "
+            f"-c idle_in_transaction_session_timeout={int(idle_s * 1000)}",
         },
         **options,
     )

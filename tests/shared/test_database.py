@@ -48,6 +48,30 @@ def test_a_server_that_is_frozen_is_given_up_and_found_again() -> None:
         engine.dispose()
 
 
+def test_whoever_freezes_in_a_transaction_lets_go_of_what_it_holds(postgresql_url: str) -> None:
+    url = another_database(postgresql_url, "frozen_in_a_transaction")
+    frozen, others = database.connect(url, idle_s=0.5), database.connect(url, patience_s=10.0)
+    with database.transaction(others) as connection:
+        connection.exec_driver_sql("CREATE TABLE things (name TEXT)")
+        connection.exec_driver_sql("INSERT INTO things VALUES ('a row')")
+    write = text("UPDATE things SET name = 'written'")
+    written_by_others: list[bool] = []
+
+    def freeze() -> None:
+        with database.transaction(frozen) as held:
+            held.execute(write)
+            with database.transaction(others) as connection:
+                connection.execute(write)
+            written_by_others.append(True)
+            held.execute(write)
+
+    with pytest.raises(DatabaseUnavailable):
+        freeze()
+    assert written_by_others
+    for engine in (frozen, others):
+        engine.dispose()
+
+
 @pytest.mark.parametrize(
     ("by_default", "ours"), [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")]
 )
