@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import tempfile
 import threading
 import time
@@ -23,6 +22,7 @@ import psutil
 
 from bench.bulk import submit
 from bench.cases import make_body
+from bench.singles import quantile
 from tests.chaos.house import House
 from tests.parts import another_database, open_postgresql
 
@@ -123,9 +123,7 @@ class Watch:
 
 def quantiles(took_s: list[float]) -> str:
     """The median and the 99th percentile in milliseconds."""
-    ordered = sorted(took_s)
-    p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
-    return f"{1e3 * statistics.median(ordered):.1f} / {1e3 * p99:.1f} ms"
+    return f"{quantile(took_s, 0.5):.1f} / {quantile(took_s, 0.99):.1f} ms"
 
 
 def main() -> None:
