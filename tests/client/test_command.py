@@ -1053,6 +1053,36 @@ def test_a_wrong_command_line_is_two(run: Run, tmp_path: Path) -> None:
     assert "_isoline_completion" in run("completion", "bash").stdout
 
 
+def test_bash_completes_with_the_script(environ: dict[str, str], tmp_path: Path) -> None:
+    command = tmp_path / "isoline"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m isoline "$@"\n')
+    command.chmod(0o755)
+    program = """
+        eval "$(isoline completion bash)"
+        COMP_WORDS=(isoline batch s) COMP_CWORD=2
+        _isoline_completion isoline s batch
+        echo "${COMPREPLY[@]}"
+    """
+    done = subprocess.run(
+        ["bash", "--norc", "-c", program],
+        env={**environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("submit\n", "")
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_what_other_shells_ask_is_answered(run: Run, environ: dict[str, str], shell: str) -> None:
+    assert f"_ISOLINE_COMPLETE={shell}_complete" in run("completion", shell).stdout
+    asks = {"_ISOLINE_COMPLETE": f"{shell}_complete", "COMP_WORDS": "isoline batch s"}
+    last = {"COMP_CWORD": "2" if shell == "zsh" else "s"}
+    answered = run(environ={**environ, **asks, **last})
+    assert "submit" in answered.stdout
+    assert "watch" not in answered.stdout
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -305,7 +305,7 @@ def test_times_that_the_wfdb_tools_have_rounded(tmp_path: Path) -> None:
         (b"'time','I'\n'hh:mm:ss','mV'\n'0:00',5\n'0:01',6\n", "not a number"),
         (b'# a remark\n\nI;II\n1,5;2\n"a\nb";3\n', r"Line 6, column I: 'a\nb' is not a number"),
         (b"index,time (ms),I\n0,0,1\n1,2,x\n", "Line 3, column I: 'x' is not a number"),
-        (b"7,9\n3,4\n5," + b"x" * 99, f"Line 3, column 1: '{'x' * 40}…' is not a number"),
+        (b"7,9\n3,4\n5," + b"x" * 99, f"Line 3, column 2: '{'x' * 40}…' is not a number"),
         (b"# a remark\n", "empty"),
         (b"# a remark\nI,II\n1\n", "Line 3 has 1 columns"),
         (b"# time (ms),I\n0,5\n2.5,6\n9,7\n", "do not go up evenly"),
