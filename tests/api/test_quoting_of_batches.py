@@ -121,6 +121,10 @@ def unfit_after(cage: Cage) -> TestResponse:
     return cage.door.get(f"{batch(cage)}/errors?after={NAME}", headers=cage.user)
 
 
+def other_columns(cage: Cage) -> TestResponse:
+    return cage.door.get(f"{batch(cage)}/errors?format=csv&columns={NAME}", headers=cage.user)
+
+
 def unfit_page(cage: Cage) -> TestResponse:
     return cage.door.get(f"/batches?limit={NAME}&cursor={NAME}", headers=cage.user)
 
@@ -168,6 +172,7 @@ BATCH_REFUSALS: dict[Callable[[Cage], TestResponse], int] = {
     no_such_form: 406,
     taken_over: 409,
     cancelled: 409,
+    other_columns: 409,
     no_lines: 415,
     another_charset: 415,
     no_such_insight: 422,
