@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import sys
 import threading
 import time
 from collections import Counter
@@ -14,6 +15,9 @@ from typing import Self
 from sqlalchemy import create_engine, text
 
 from tests.parts import PostgreSql, Stack, free_port, open_valkey
+
+# So much of the log of a process that ended by itself is shown: its folder will be gone.
+LAST_WORDS = 4_000
 
 
 class House(Stack):
@@ -57,6 +61,8 @@ class House(Stack):
                 if code is not None and self._processes.get(name) is process:
                     if code != -signal.SIGKILL:
                         self.ended_by_themselves[f"{name} with {code}"] += 1
+                        last_words = self.log(name)[-LAST_WORDS:]
+                        print(f"{name} ended with {code}:\n{last_words}", file=sys.stderr)
                     self.start(name)
 
     def __exit__(self, *_: object) -> None:
