@@ -18,7 +18,7 @@ from shared.database import now_s, reading, transaction
 from shared.jobs import LEASE_S
 from shared.models import Batch, Ecg
 from shared.settings import Settings
-from tests.parts import Door, another_database, free_port
+from tests.parts import Door, another_database, free_port, wait_until
 from worker import claims, endings
 
 
@@ -195,6 +195,18 @@ def test_readiness_names_everything_there_is(door: Door, heartbeats: Broker) -> 
     assert answer.json["relay"] == "ok"
     assert answer.json["relay_heard_s_ago"] < 10
     assert answer.json["oldest_due_s"] is None
+
+
+@pytest.mark.parametrize("missing", ["worker", "bulk", "relay"])
+def test_without_one_of_those_who_bring_them_insights_may_not_come(
+    sqlite_door: Door, heartbeats: Broker, missing: Role
+) -> None:
+    roles: set[Role] = {"worker", "bulk", "relay"}
+    for role in roles - {missing}:
+        heartbeats.beat(role, "one")
+    assert sqlite_door.get("/health/ready").json["status"] == "degraded"
+    heartbeats.beat(missing, "one")
+    wait_until(lambda: sqlite_door.get("/health/ready").json["status"] == "ok", what="for it")
 
 
 def test_without_a_relay_insights_may_not_come(
