@@ -19,11 +19,11 @@ from api.places import Places
 from api.problems import MEDIA_TYPE
 from api.routes import refusals
 from api.routes.batches import batches
+from api.routes.catalogue import insights
 from api.routes.desk import Desk
 from api.routes.docs import docs
 from api.routes.ecgs import ecgs
 from api.routes.health import health
-from api.routes.insights import insights
 from api.routes.recompute import recompute
 from api.routes.users import users
 from api.waiting import WaitingRoom

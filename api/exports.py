@@ -18,7 +18,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from api.batches import batch_of, is_any_pending
 from api.catalogue import Definition, find_catalogue
-from api.insights import Finished, LeadInsights, Said
+from api.polls import Finished, LeadInsights, Said
 from api.problems import ANALYSIS_FAILED, Problem, make_problem
 from api.tables import Cell, as_csv
 from api.users import Caller

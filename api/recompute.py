@@ -24,9 +24,9 @@ from sqlalchemy import (
 
 from api.catalogue import NOT_PUBLISHED
 from api.faults import invalid
-from shared.catalogue import current_versions, stale_fingerprints
 from shared.database import now_s, reading, transaction
 from shared.errors import DependencyError, Fault
+from shared.fingerprints import current_versions, stale_fingerprints
 from shared.models import AuditEntry, Ecg
 from shared.states import IS_FINAL, IS_FRESH_REDO, IS_HELD, IS_NOT_REDONE, IS_RETRIED_REDO
 

@@ -21,8 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from shared.catalogue import fingerprint
 from shared.database import now_s, transaction
+from shared.fingerprints import fingerprint
 from shared.models import FAILED, FINISHED, PENDING, Ecg, Insights
 from shared.states import ATTEMPTS_MADE, IS_HELD, IS_PENDING
 from shared.tally import count_ended

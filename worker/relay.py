@@ -25,9 +25,9 @@ from sqlalchemy.exc import IntegrityError
 
 from shared import database, logs, sqlite_log
 from shared.broker import Broker
-from shared.catalogue import row_of
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseUnavailable, InsightsError, SettingsError
+from shared.fingerprints import row_of
 from shared.jobs import (
     BULK,
     IDS_PER_MESSAGE,

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request, url_for
 from msgspec import Raw
 
 import api.ecgs as acts
-import api.insights as polls
+from api import polls
 from api.openapi import Answer, Operation, promises
 from api.pages import Page, parse_paging
 from api.routes.desk import (

@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from api import open_batch, reception, uploads
 from api.erasure import erase_every
-from api.insights import _count_ahead, find_progress
+from api.polls import _count_ahead, find_progress
 from api.users import Caller
 from shared.database import reading, transaction
 from shared.jobs import LINES_PER_MESSAGE, SAMPLES_A_LEAD, WEIGHT_PER_MESSAGE

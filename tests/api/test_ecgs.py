@@ -261,7 +261,7 @@ def test_an_upload_whose_database_goes_away_while_it_waits_was_stored_all_the_sa
     def go_away(*_: object) -> None:
         raise DatabaseUnavailable("The database is not available.")
 
-    monkeypatch.setattr("api.insights.find_progress", go_away)
+    monkeypatch.setattr("api.polls.find_progress", go_away)
     response = door.post("/ecgs", json=SMALL, headers={**ada, "Prefer": "wait=10"})
     assert (response.status_code, response.json["status"]) == (201, "pending")
     assert door.rung == [response.json["id"]]

@@ -11,7 +11,7 @@ import pytest
 import redis
 from sqlalchemy import select, update
 
-from api import insights
+from api import polls
 from shared import database
 from shared.broker import Broker, Role
 from shared.database import now_s, reading, transaction
@@ -174,7 +174,7 @@ def test_what_no_worker_comes_for_waits_for_one_though_some_are_heard(
 def test_counting_stops_somewhere(
     door: Door, heartbeats: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(insights, "MOST_AHEAD", 3)
+    monkeypatch.setattr(polls, "MOST_AHEAD", 3)
     heartbeats.beat("worker", "a name")
     ada = door.user()
     ecg_ids = [door.upload(ada, [1]) for _ in range(6)]

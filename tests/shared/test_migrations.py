@@ -18,7 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, bindparam, event, insert, inspect, text, update
 from sqlalchemy.schema import CreateIndex
 
-from api import batches, ecgs, exports, insights, recompute
+from api import batches, ecgs, exports, polls, recompute
 from api.earlier import find_lines, find_names
 from api.health import find_readiness
 from api.ledger import Ledger
@@ -26,9 +26,9 @@ from api.pages import Paging
 from api.users import Caller
 from shared import database, database_examination, turns, waits
 from shared.broker import Broker
-from shared.catalogue import fingerprint
 from shared.database import now_s, reading, transaction
 from shared.errors import NotFound
+from shared.fingerprints import fingerprint
 from shared.migrations import revisions, schema
 from shared.models import (
     FAILED,
@@ -184,7 +184,7 @@ FIRST, NEXT = Paging(50, None), Paging(50, SOME_ID)
 
 def poll(engine: Engine) -> None:
     with pytest.raises(NotFound):
-        insights.find_progress(engine, ME, "0" * 8 + "-0000-0000-0000-" + "f" * 12)
+        polls.find_progress(engine, ME, "0" * 8 + "-0000-0000-0000-" + "f" * 12)
 
 
 def turn(engine: Engine) -> None:
