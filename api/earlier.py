@@ -12,7 +12,8 @@ from shared.database import reading
 from shared.models import Ecg, RejectedLine
 
 NAMES_AT_ONCE = 1_000
-# A name that more lines bear is a name of many.
+# Where the lines of a name stand is remembered when so many bear it: of fewer, a chunk reads no
+# more than it has lines.
 MANY = 64
 # So many names that are taken are remembered: more would only be looked for again.
 MOST_TAKEN = 10_000
@@ -22,7 +23,7 @@ class Earlier:
     """What there was when a request began, and what of it has come again since."""
 
     def __init__(self, engine: Engine, batch: Any) -> None:
-        """See `tick_off`.
+        """Remember how far the batch had come.
 
         Parameters
         ----------

@@ -17,17 +17,17 @@ from sqlalchemy import (
     Engine,
     and_,
     func,
-    insert,
     select,
     update,
 )
 
+from api.audit import write_down
 from api.catalogue import NOT_PUBLISHED
 from api.faults import invalid
 from shared.database import now_s, reading, transaction
 from shared.errors import DependencyError, Fault
 from shared.fingerprints import current_versions, stale_fingerprints
-from shared.models import AuditEntry, Ecg
+from shared.models import Ecg
 from shared.states import IS_FINAL, IS_FRESH_REDO, IS_HELD, IS_NOT_REDONE, IS_RETRIED_REDO
 
 # Others want to write, too: so many at a time, and no longer in one request.
@@ -94,8 +94,7 @@ def queue(engine: Engine, insight: str | None, *, request_id: str) -> Queued:
                 break
             some = ask_again(connection, Ecg.catalogue.in_(fingerprints))
             if some and not queued:
-                entry = {"act": "recompute", "username": insight or "*", "request_id": request_id}
-                connection.execute(insert(AuditEntry).values(**entry, at_s=now_s()))
+                write_down(connection, "recompute", insight or "*", request_id)
         queued += len(some)
         if len(some) < ROWS_AT_ONCE or time.monotonic() > end_s:
             break

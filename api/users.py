@@ -15,16 +15,16 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy import Engine, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from api.audit import write_down
 from api.erasure import erase_every
 from api.faults import invalid
 from api.moments import at
 from api.pages import Page, Paging, fetch_page
 from shared.database import now_s, reading, transaction
 from shared.errors import Fault, NotFound, Unauthenticated, UsernameTaken
-from shared.models import AuditEntry
 from shared.models import Ecg as EcgRow
 from shared.models import User as UserRow
 
@@ -94,7 +94,7 @@ def register(engine: Engine, registration: Registration, *, request_id: str) -> 
     try:
         with transaction(engine) as connection:
             connection.execute(insert(UserRow).values(**row, created_at_s=now_s()))
-            _write_down(connection, "register", registration.username, request_id)
+            write_down(connection, "register", registration.username, request_id)
     except IntegrityError:
         raise UsernameTaken("This username is taken.") from None
     return Credentials(registration.username, token)
@@ -118,7 +118,7 @@ def rotate_token(engine: Engine, username: str, *, request_id: str) -> Credentia
         )
         if changed.rowcount == 0:
             raise NotFound(NO_SUCH_USER)
-        _write_down(connection, "rotate_token", username, request_id)
+        write_down(connection, "rotate_token", username, request_id)
     return Credentials(username, token)
 
 
@@ -134,17 +134,11 @@ def erase(engine: Engine, username: str, *, request_id: str) -> None:
         user_id = connection.scalar(dead.values(token_sha256=secrets.token_bytes(32)))
         if user_id is None:
             raise NotFound(NO_SUCH_USER)
-        _write_down(connection, "erase", username, request_id)
+        write_down(connection, "erase", username, request_id)
     erase_every(engine, EcgRow.user_id == user_id)
     # What a request that had come in before has added meanwhile goes with its user.
     with transaction(engine) as connection:
         connection.execute(delete(UserRow).where(UserRow.id == user_id))
-
-
-def _write_down(connection: Connection, act: str, username: str, request_id: str) -> None:
-    """Leave an entry in the audit trail, committed or not together with the act itself."""
-    entry = {"act": act, "username": username, "request_id": request_id}
-    connection.execute(insert(AuditEntry).values(**entry, at_s=now_s()))
 
 
 def _check_askable(username: str) -> None:

@@ -11,8 +11,9 @@ from typing import Protocol, TypeVar
 import redis
 
 LONGEST_S = 20
-# Whoever waits is called when there is news, and looks by himself as well: a call may get lost. He
-# then notices it a share of what he has waited later, and spares the database.
+# Whoever waits for an ECG is called when there is news, and looks by himself as well: a call may
+# get lost. He then notices it a share of what he has waited later, and spares the database. Whoever
+# waits for a batch only looks: he would be called for each of its messages.
 SHORTEST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.1
 PAUSE_SHARE = 0.12
@@ -44,7 +45,7 @@ class WaitingRoom:
     """A bounded number of chairs: whoever finds none is answered at once."""
 
     def __init__(self, chairs: int, listen: Callable[[], Iterator[Sequence[str]]]) -> None:
-        """See `wait`.
+        """Set up the chairs; nobody listens before somebody waits.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The tables, without the indexes that answer for their states: those are in `shared.states`.
+"""The tables. Their partial indexes, unique ones too, are in `shared.states`.
 
 Times are seconds since 1970-01-01 UTC, by the database's own clock; only when a recording was made
 (`recorded_at_s`) is what its sender says.
@@ -216,5 +216,6 @@ class AuditEntry(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     at_s: Mapped[float] = mapped_column(Double)
     act: Mapped[str] = mapped_column(String(32))
+    # Or the insight that was recomputed.
     username: Mapped[str] = mapped_column(String(64))
     request_id: Mapped[str] = mapped_column(String(128))

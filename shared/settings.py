@@ -121,7 +121,7 @@ def database_url_of(text: str) -> str:
 
 
 def _api_processes() -> int:
-    """Two for five processors, and one where there are not so many.
+    """Two fifths as many as processors, rounded up.
 
     One holds its interpreter's lock for two fifths of the processor's time that a short ECG takes
     in all: with fewer, they would be what all others wait for (docs/scale.md).

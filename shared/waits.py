@@ -19,7 +19,7 @@ from shared.states import IS_FRESH, IS_FRESH_REDO, IS_HELD, IS_RETRIED, IS_RETRI
 LONG_S = 60.0
 # What is computed anew takes turns with batches, and may have to wait for theirs.
 STALLED_S = 300.0
-# As far as one counts in passing.
+# Nobody needs to know more exactly how many there are, and counting takes time.
 MOST_COUNTED = 100_000
 
 Since = Select[Any]
