@@ -25,6 +25,7 @@ from shared.signals import encode
 # database.
 MOST_BYTES = 2**21
 _NONE = array("I")
+_INSERT = insert(Ecg), insert(Signal), insert(RejectedLine)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class _Line:
     custom_id: str | None
     row: dict[str, Any]
     encoded: bytes
-    error: RequestError | None
+    problem: str | None
 
 
 class Chunk:
@@ -87,7 +88,11 @@ class Chunk:
 
     def reject(self, number: int, custom_id: str | None, error: RequestError) -> None:
         """Add a line that is no ecg, and why."""
-        self._lines.append(_Line(number, custom_id, {}, b"", error))
+        # Now, and not while others wait for the database.
+        self._lines.append(_Line(number, custom_id, {}, b"", self._problem(error)))
+
+    def _problem(self, error: RequestError) -> str:
+        return msgspec.json.encode(problem_of(error, self._request_id)).decode()
 
     def store(self, connection: Connection, earlier: Earlier, last_line: int) -> Stored:
         """Write the rows of what is new.
@@ -108,17 +113,17 @@ class Chunk:
         for line in self._lines:
             if earlier.tick_off(line.number, line.custom_id, brought.get(line.custom_id, _NONE)):
                 continue
-            error = line.error
-            if error is None and line.custom_id in taken:
-                error = invalid([Fault("/custom_id", "is that of an earlier line")])
+            problem = line.problem
+            if problem is None and line.custom_id in taken:
+                fault = Fault("/custom_id", "is that of an earlier line")
+                problem = self._problem(invalid([fault]))
             if line.custom_id is not None:
                 taken.add(line.custom_id)
             else:
                 unnamed += 1
             last_number, last_line = line.number, max(line.number, last_line + 1)
             where = {"batch_id": self._batch_id, "line": last_line, "custom_id": line.custom_id}
-            if error is not None:
-                problem = msgspec.json.encode(problem_of(error, self._request_id)).decode()
+            if problem is not None:
                 rejected.append({**where, "problem": problem})
                 continue
             row = {**line.row, **where, **times}
@@ -127,9 +132,9 @@ class Chunk:
             # Not rung for: whose turn it is, is another matter.
             rows.append({**row, "rung_at_s": 0.0})
             signals.append({"ecg_id": row["id"], "encoded": line.encoded})
-        for table, new in ((Ecg, rows), (Signal, signals), (RejectedLine, rejected)):
+        for statement, new in zip(_INSERT, (rows, signals, rejected), strict=True):
             if new:
-                connection.execute(insert(table), new)
+                connection.execute(statement, new)
         new_lines = len(rows) + len(rejected)
         known = len(self._lines) - new_lines
         return Stored(new_lines, len(rejected), unnamed, known, last_number, last_line)
