@@ -51,7 +51,7 @@ def create_app(
     settings: Settings,
     *,
     engine: Engine | None = None,
-    enqueue: Callable[[Sequence[str], str], None] | None = None,
+    ring: Callable[[Sequence[str], str], None] | None = None,
 ) -> Flask:
     """Make the WSGI application.
 
@@ -59,7 +59,7 @@ def create_app(
     ----------
     settings : with an admin token and a Redis URL.
     engine : a database of your own instead of the configured one.
-    enqueue : what to do with ids that have just been committed, and the name of the queue they are
+    ring : what to do with ids that have just been committed, and the name of the queue they are
         for, instead of ringing.
     """
     if settings.admin_token is None or settings.redis_url is None:
@@ -73,7 +73,7 @@ def create_app(
         settings=settings,
         engine=engine,
         ledger=Ledger(engine),
-        enqueue=enqueue or Bell(celery_app(settings.redis_url), broker).ring,
+        ring=ring or Bell(celery_app(settings.redis_url), broker).ring,
         broker=broker,
         budget=Budget(readers=READERS, most_bytes=2 * settings.max_upload_bytes),
         waiting_room=WaitingRoom(CHAIRS, broker.news),

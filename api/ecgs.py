@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -21,6 +21,7 @@ from api.uploads import Recording
 from api.users import WHO_ARE_YOU, Caller
 from shared.database import reading, transaction
 from shared.errors import Fault, IdempotencyConflict, NotFound, Unauthenticated
+from shared.jobs import INTERACTIVE
 from shared.models import FAILED, FINISHED, PENDING, RUNNING, User
 from shared.models import Ecg as EcgRow
 from shared.signals import encode
@@ -79,23 +80,20 @@ class Idempotency:
     body_sha256: bytes
 
 
-@dataclass(frozen=True)
-class Submitted:
-    """What became of an upload: the description, and whether it made a new row."""
-
-    ecg: Accepted
-    is_new: bool
-
-
 def submit(
     ledger: Ledger,
     caller: Caller,
     recording: Recording,
     *,
     request_id: str,
+    ring: Callable[[Sequence[str], str], None],
     idempotency: Idempotency | None = None,
-) -> Submitted:
-    """Store a recording as a pending ecg; when this returns, it is committed.
+) -> Accepted:
+    """Store a recording as a pending ecg; when this returns, it is committed, and rung for.
+
+    Parameters
+    ----------
+    ring : what to do with the id of a new one, and the name of the queue it is for.
 
     Raises
     ------
@@ -112,16 +110,19 @@ def submit(
     is_second_try = False
     while True:
         try:
-            return Submitted(_accepted(ledger.write(row, encoded)), is_new=True)
+            stored = ledger.write(row, encoded)
         except IntegrityError:
             # The unique constraint has decided who came first; a look-up before could not.
             first = _first_answer(ledger.engine, caller, idempotency)
             if first is not None:
-                return Submitted(first, is_new=False)
+                return first
             # Erased since then: its key is free again.
             if is_second_try:
                 raise
             is_second_try = True
+        else:
+            ring([stored["id"]], INTERACTIVE)
+            return _accepted(stored)
 
 
 def row_of(recording: Recording, caller: Caller, request_id: str) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def open_bench(folder: Path) -> Iterator[Bench]:
         engine = database.connect(settings.database_url)
         stack.callback(engine.dispose)
         upgrade(engine)
-        app = create_app(settings, engine=engine, enqueue=lambda ecg_ids, queue: None)
+        app = create_app(settings, engine=engine, ring=lambda ecg_ids, queue: None)
         token = register(engine, Registration("bench"), request_id="bench").token
         yield Bench(environ, url, engine, app, celery_app(url), Broker(url), token)
 

@@ -410,7 +410,7 @@ class Door:
         self.engine = engine
         self.rung: list[str] = []
         self.app: Flask = create_app(
-            settings, engine=engine, enqueue=lambda ecg_ids, queue: self.rung.extend(ecg_ids)
+            settings, engine=engine, ring=lambda ecg_ids, queue: self.rung.extend(ecg_ids)
         )
         self._client = self.app.test_client()
         if Door._promised is None:

@@ -79,7 +79,7 @@ def submit() -> Response:
             key=key,
             request_id=request_id(),
             most_bytes=at_desk.settings.max_upload_bytes,
-            ring=at_desk.enqueue,
+            ring=at_desk.ring,
             lane=at_desk.lane,
         )
         received = reception.take(lines, has_known_end=has_known_end)

@@ -35,7 +35,7 @@ class Desk:
     settings: Settings
     engine: Engine
     ledger: Ledger
-    enqueue: Callable[[Sequence[str], str], None]
+    ring: Callable[[Sequence[str], str], None]
     broker: Broker
     budget: Budget
     waiting_room: WaitingRoom

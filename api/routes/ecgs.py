@@ -31,7 +31,6 @@ from shared.errors import (
     InvalidRequest,
     NotFound,
 )
-from shared.jobs import INTERACTIVE
 
 ecgs = Blueprint("ecgs", __name__)
 
@@ -66,10 +65,7 @@ def submit() -> Response:
     progress: polls.Progress | None = None
     applied: dict[str, str] = {}
     with desk().lane.overtaking():
-        submitted = _store(who)
-        ecg = submitted.ecg
-        if submitted.is_new:
-            desk().enqueue([ecg.id], INTERACTIVE)
+        ecg = _store(who)
         # It is stored, and must not be called anything else because there is no news of it.
         with suppress(DependencyError, NotFound):
             progress, applied = _wait_for(who, ecg.id)
@@ -166,7 +162,7 @@ def find_insights(ecg_id: str) -> Response:
     return response
 
 
-def _store(who: Caller) -> acts.Submitted:
+def _store(who: Caller) -> acts.Accepted:
     # A function of its own: whoever waits afterwards must not hold the body in memory meanwhile.
     key = idempotency_key()
     with received_body() as body:
@@ -175,6 +171,7 @@ def _store(who: Caller) -> acts.Submitted:
             who,
             parse(body),
             request_id=request_id(),
+            ring=desk().ring,
             idempotency=acts.Idempotency(key, hashlib.sha256(body).digest()) if key else None,
         )
 

@@ -79,7 +79,7 @@ def test_an_upload_is_ahead_from_its_body_to_its_answer(
     def ring(ecg_ids: Sequence[str], queue: str) -> None:
         clear.append(desk_of(app).lane._is_clear())
 
-    app = create_app(settings, engine=sqlite_engine, enqueue=ring)
+    app = create_app(settings, engine=sqlite_engine, ring=ring)
     client = app.test_client()
     token = client.post("/users", json={"username": "ada"}, headers=ADMIN).json["token"]
     answer = client.post("/ecgs", json={"leads": []}, headers={"x-user-token": token})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,13 @@ def test_a_repeated_upload_whose_first_one_is_erased_at_that_moment_is_a_new_one
     assert second.json["id"] in door.rung
 
 
+def ring_in_vain(ecg_ids: Sequence[str], _: str) -> None:
+    pytest.fail(f"rung for {ecg_ids}, which nobody has stored")
+
+
 def test_somebody_erased_while_uploading_is_nobody(engine: Engine) -> None:
     with pytest.raises(Unauthenticated):
-        ecgs.submit(Ledger(engine), Caller(404), NOTHING, request_id="")
+        ecgs.submit(Ledger(engine), Caller(404), NOTHING, request_id="", ring=ring_in_vain)
 
 
 def test_a_clash_of_ids_is_not_taken_for_a_stranger(
@@ -60,5 +65,8 @@ def test_a_clash_of_ids_is_not_taken_for_a_stranger(
     for idempotency in (None, ecgs.Idempotency("one", b"")):
         with pytest.raises(IntegrityError):
             ecgs.submit(
-                Ledger(door.engine), Caller(1), NOTHING, request_id="", idempotency=idempotency
+                *(Ledger(door.engine), Caller(1), NOTHING),
+                request_id="",
+                ring=ring_in_vain,
+                idempotency=idempotency,
             )

@@ -123,7 +123,11 @@ def test_what_was_let_in_before_an_erasure_goes_with_its_user(
     def visited(engine: Engine) -> Iterator[Connection]:
         transactions.append(1)
         if len(transactions) == 3:
-            submit(Ledger(engine), authenticated, parse(b'{"leads": []}'), request_id="")
+            submit(
+                *(Ledger(engine), authenticated, parse(b'{"leads": []}')),
+                request_id="",
+                ring=lambda ecg_ids, queue: door.rung.extend(ecg_ids),
+            )
         with transaction(engine) as connection:
             yield connection
 
