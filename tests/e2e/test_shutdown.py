@@ -194,16 +194,12 @@ def test_a_worker_told_to_end_hands_back_at_once_what_no_child_has_begun(
 ) -> None:
     worker = psutil.Process(stack.process(name).pid)
 
-    def idle() -> list[psutil.Process]:
-        # Grown up: limited, as the last thing before they wait. Who is not yet would be replaced.
-        return [
-            child
-            for child in worker.children()
-            if child.rlimit(psutil.RLIMIT_DATA) != worker.rlimit(psutil.RLIMIT_DATA)
-            and child.status() == psutil.STATUS_SLEEPING
-        ]
+    def grown_up() -> list[psutil.Process]:
+        # Who has not told its parent after four seconds that it is up is replaced.
+        born_before_s = time.time() - 5.0
+        return [child for child in worker.children() if child.create_time() < born_before_s]
 
-    wait_until(lambda: len(idle()) == 2, what="for its children")
+    wait_until(lambda: len(grown_up()) == 2, what="for its children")
     children = worker.children()
     for child in children:
         child.suspend()
