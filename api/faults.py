@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
+from msgspec.structs import FieldInfo
 
 from api.json_text import check_text, decode
 from shared.errors import Fault, InvalidRequest
@@ -110,7 +111,7 @@ def examine(
         return [fault_of(error, pointer)], {}
     texts = {name: memoryview(value) for name, value in opened.items() if value is not UNSET}
     faults = []
-    for field in msgspec.structs.fields(kind):
+    for field in _fields(kind):
         name = field.encode_name
         here = f"{pointer}/{name}"
         if name not in texts:
@@ -125,7 +126,13 @@ def examine(
 
 
 @cache
+def _fields(kind: type[Struct]) -> tuple[FieldInfo, ...]:
+    """Once: msgspec compiles every annotation anew, and there may be thousands of leads."""
+    return msgspec.structs.fields(kind)
+
+
+@cache
 def _loosened(kind: type[Struct]) -> type[Struct]:
     """The same fields, none of them required, with every value left a text."""
-    names = [field.encode_name for field in msgspec.structs.fields(kind)]
+    names = [field.encode_name for field in _fields(kind)]
     return msgspec.defstruct("Loose", [(name, Raw | msgspec.UnsetType, UNSET) for name in names])
