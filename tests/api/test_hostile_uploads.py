@@ -66,8 +66,8 @@ def test_a_hostile_upload_is_refused_within_a_few_times_its_size(text: str) -> N
         with pytest.raises((InvalidRequest, MalformedRequest)):
             parse(body)
 
-    # All threads are counted: the least of three is not what another one did.
-    assert min(peak_of(refuse) for _ in range(3)) < 8 * SIZE
+    # All threads are counted: what another one did is not in each of three.
+    assert any(peak_of(refuse) < 8 * SIZE for _ in range(3))
 
 
 def peak_of(act: Callable[[], object]) -> int:
