@@ -19,10 +19,11 @@ from sqlalchemy.orm import InstrumentedAttribute
 from api.batches import batch_of, is_any_pending
 from api.catalogue import Definition, find_catalogue
 from api.polls import Finished, LeadInsights, Said
-from api.problems import ANALYSIS_FAILED, Problem, make_problem
+from api.problems import ANALYSIS_FAILED, Problem, make_problem, problem_of
 from api.tables import Cell, as_csv
 from api.users import Caller
 from shared.database import reading
+from shared.errors import DependencyError
 from shared.models import FAILED, FINISHED, Ecg, Insights, RejectedLine
 from shared.states import IS_OPEN_LINE
 
@@ -30,6 +31,7 @@ ROWS_AT_ONCE = 64
 PIECE = 64 * 1024
 
 Format = Literal["ndjson", "csv"]
+CUT = "The rest could not be read: ask again for what comes after the last line that has come."
 
 _IN_BATCH = ("line", "custom_id")
 
@@ -121,6 +123,17 @@ def export_errors(
     return _together(as_csv(header, columns, map(_error_cells, lines)))
 
 
+def cut_short(form: Format, request_id: str) -> bytes:
+    """What results end with that could not be read to their end, and that is none of them.
+
+    The status is sent long ago, and the server ends every body as if it were whole.
+    """
+    if form == "csv":
+        return f"cut,{CUT}\r\n".encode()
+    problem = problem_of(DependencyError(CUT), request_id)
+    return msgspec.json.encode(problem) + b"\n"
+
+
 def _find_end(engine: Engine, caller: Caller, batch_id: str, after: int) -> tuple[int, int]:
     """The first line that has not ended, or has not come; and how many before it have failed."""
     with reading(engine) as connection:
@@ -169,12 +182,17 @@ def _walk(
 def _together(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes in larger pieces: each costs a turn of the server."""
     gathered, size = [], 0
-    for piece in pieces:
-        gathered.append(piece)
-        size += len(piece)
-        if size > PIECE:
-            yield b"".join(gathered)
-            gathered, size = [], 0
+    try:
+        for piece in pieces:
+            gathered.append(piece)
+            size += len(piece)
+            if size > PIECE:
+                yield b"".join(gathered)
+                gathered, size = [], 0
+    except Exception:
+        # Pages are read whole: so are the lines that there are.
+        yield b"".join(gathered)
+        raise
     yield b"".join(gathered)
 
 

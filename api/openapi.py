@@ -214,7 +214,9 @@ def _describe(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
         response: dict[str, Any] = {"description": answer.description}
         if answer.content is not None:
             response["content"] = {
-                answer.media_type: _content(answer.media_type, schema_of[answer.content]),
+                answer.media_type: _content(
+                    answer.media_type, schema_of[answer.content], schema_of[Problem]
+                ),
                 **{also: {"schema": {"type": "string"}} for also in answer.also},
             }
         always = ("X-Request-ID", *answer.headers)
@@ -250,9 +252,12 @@ def _describe(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
     return described
 
 
-def _content(media_type: str, schema: Any) -> dict[str, Any]:
+def _content(media_type: str, schema: Any, schema_of_problem: Any = None) -> dict[str, Any]:
     """What is in a body; of a sequence, what is in each line."""
     if media_type == "application/json":
         return {"schema": schema}
+    if schema_of_problem is not None:
+        # How it ends when there is more that could not be read.
+        schema = {"anyOf": [schema, schema_of_problem]}
     # OpenAPI 3.2 calls it `itemSchema`; until then, a sequence is bytes to whoever knows no better.
     return {"schema": {"type": "string", "format": "binary"}, "x-itemSchema": schema}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import structlog
 from flask import Blueprint, Response, request, url_for
 from werkzeug.datastructures import MIMEAccept
 
@@ -40,6 +41,7 @@ from shared.errors import (
     Overloaded,
 )
 
+log = structlog.get_logger(__name__)
 batches = Blueprint("batches", __name__)
 
 NDJSON, CSV = LINES_OF_JSON[0], "text/csv"
@@ -171,7 +173,8 @@ def erase(batch_id: str) -> Response:
         {
             200: Answer(
                 "One line an ECG, or one row a lead, in the order of the lines, up to the first "
-                "one that has not ended.",
+                "one that has not ended. A last line that is a problem (in CSV a row that begins "
+                "with `cut`) says that the rest could not be read.",
                 exports.FinishedLine,
                 media_type=NDJSON,
                 also=[CSV],
@@ -192,7 +195,8 @@ def export_insights(batch_id: str) -> Response:
         "Take what was rejected or has failed of a batch",
         {
             200: Answer(
-                "In the order of the lines, up to the first one that has not ended.",
+                "In the order of the lines, up to the first one that has not ended, or, when the "
+                "rest could not be read, to a problem (in CSV a row that begins with `cut`).",
                 exports.ErrorLine,
                 media_type=NDJSON,
                 also=[CSV],
@@ -217,10 +221,20 @@ def _export(export: Callable[..., Iterator[bytes]], batch_id: str) -> Response:
     except BaseException:
         places.give_back(who.user_id)
         raise
+    pieces = _or_cut(pieces, form, request_id())
     response = Response(pieces, mimetype=NDJSON if form == "ndjson" else CSV)
     response.headers["Cache-Control"] = "no-store"
     response.call_on_close(lambda: places.give_back(who.user_id))
     return response
+
+
+def _or_cut(pieces: Iterator[bytes], form: exports.Format, request_id: str) -> Iterator[bytes]:
+    """The results; when they cannot be read to their end, that is said where they end."""
+    try:
+        yield from pieces
+    except Exception:
+        log.exception("results are cut", request_id=request_id)
+        yield exports.cut_short(form, request_id)
 
 
 def _after() -> int:

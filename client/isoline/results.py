@@ -14,6 +14,10 @@ from isoline.transport import Transport, decoded
 
 L = TypeVar("L", Insights, ErrorLine)
 
+# How results end that a server could not read to their end: a problem, or a row that is none.
+CUT_LINE, CUT_ROW = '{"type":', b"cut"
+CUT = "The server could not read the results to their end."
+
 
 def lines(transport: Transport, path: str, kind: type[L], after: int) -> Iterator[L]:
     """Line after line."""
@@ -24,6 +28,8 @@ def lines(transport: Transport, path: str, kind: type[L], after: int) -> Iterato
             params = {"format": "ndjson", "after": str(after)}
             with transport.streamed(path, params) as response:
                 for text in filter(None, response.iter_lines()):
+                    if text.startswith(CUT_LINE):
+                        raise Unavailable(CUT, status=503, kind="unavailable")
                     line = decoded(decoder, text, response)
                     after = line.line or after
                     patience.begin_anew()
@@ -52,6 +58,8 @@ def table(
             ) as response:
                 for row in rows_of(response.iter_bytes()):
                     first = row.partition(b",")[0]
+                    if first == CUT_ROW:
+                        raise Unavailable(CUT, status=503, kind="unavailable")
                     if not first.isdigit():
                         columns = header_digest(row)
                         yield row

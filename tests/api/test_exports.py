@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from sqlalchemy import Engine, delete, event, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from api import exports
 from api.routes import batches as routes
@@ -361,3 +362,32 @@ def test_ndjson_is_one_line_a_line_whatever_is_in_the_names(
     assert [json.loads(one) for one in answer.text.splitlines()] == found
     assert [one["custom_id"] for one in found] == UGLY
     assert [one["leads"][0]["name"] for one in found] == UGLY
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+def test_results_that_cannot_be_read_to_their_end_say_so_where_they_end(
+    door: Door, ada: dict[str, str], monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(exports, "ROWS_AT_ONCE", 2)
+    lines = [line(str(number), "I") for number in range(5)]
+    batch_id = door.submit(ada, *lines).json["id"]
+    door.work()
+    path = f"batches/{batch_id}/insights?format={form}"
+    whole = door.get(f"/{path}", headers=ada).data.splitlines()
+    pages: list[int] = []
+
+    def go_away(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        pages.append("insights.document" in statement)
+        if sum(pages) == 2:
+            raise OperationalError("", None, Exception("it went away"))
+
+    event.listen(door.engine, "before_cursor_execute", go_away)
+    answer = door.get(f"/{path}", headers=ada)
+    event.remove(door.engine, "before_cursor_execute", go_away)
+    *told, end = answer.data.splitlines()
+    assert told == whole[: 2 + (form == "csv")]
+    if form == "csv":
+        assert end.startswith(b"cut,The rest could not be read")
+    else:
+        assert json.loads(end)["type"] == "/problems/unavailable"
+        assert json.loads(end)["request_id"] == answer.headers["X-Request-ID"]

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 import isoline as package
-from api import problems
+from api import exports, problems
 from isoline import (
     Client,
     Ecg,
@@ -90,6 +90,17 @@ class Misbehaving(BaseHTTPRequestHandler):
             self._begin(200, LINES)
             self._chunk(LINE % 1)
             self._chunk((LINE % 2)[:20])
+            self.close_connection = True
+        elif how == "told":
+            self._begin(200, LINES)
+            self._chunk(LINE % 1)
+            self._chunk(exports.cut_short("ndjson", "id"))
+            self._chunk(b"")
+        elif how == "told table":
+            self._begin(200, {**LINES, "Content-Type": "text/csv", "Connection": "close"})
+            self._chunk(b"".join(ROWS[:3]))
+            self._chunk(exports.cut_short("csv", "id"))
+            self._chunk(b"")
             self.close_connection = True
         elif how == "lines":
             self._begin(200, LINES)
@@ -300,6 +311,15 @@ def test_results_go_on_after_the_last_line_that_has_come(isoline: Client) -> Non
     assert [line.line for line in isoline.batch_insights("b")] == [1, 2, 3]
     asked = [seen["path"].rpartition("after=")[2] for seen in Misbehaving.seen]
     assert asked == ["0", "1", "1"]
+
+
+def test_results_that_end_before_their_end_as_the_server_says_go_on(isoline: Client) -> None:
+    Misbehaving.script += ["told", "lines"]
+    assert [line.line for line in isoline.batch_insights("b")] == [1, 2, 3]
+    Misbehaving.script += ["told table", "table 999"]
+    assert b"".join(isoline.batch_csv("b")) == b"".join(ROWS)
+    asked = [seen["path"].partition("after=")[2].partition("&")[0] for seen in Misbehaving.seen]
+    assert asked == ["0", "1", "0", "0"]
 
 
 def test_a_table_goes_on_after_the_last_line_that_was_whole(isoline: Client) -> None:
