@@ -21,11 +21,18 @@ from api.chunks import Stored
 from api.ledger import Ledger
 from api.users import WHO_ARE_YOU, Caller
 from shared.database import now_s, reading
-from shared.errors import BatchCancelled, BatchTakenOver, RequestError, Unauthenticated
+from shared.errors import (
+    BatchCancelled,
+    BatchTakenOver,
+    NotFound,
+    RequestError,
+    Unauthenticated,
+)
 from shared.models import Batch, User
 from shared.tally import add_to_counts
 
 CANCELLED = "This batch was cancelled."
+ERASED = "This batch was erased while its lines came."
 TAKEN_OVER = "Another request with the same Idempotency-Key has taken over."
 
 _COLUMNS = (
@@ -93,7 +100,7 @@ class OpenBatch:
 
         Raises
         ------
-        BatchCancelled, BatchTakenOver, Unauthenticated : it is not this request's any more.
+        BatchCancelled, BatchTakenOver, NotFound, Unauthenticated : it is this request's no more.
         """
         more = {
             "new_lines": stored.lines,
@@ -117,10 +124,12 @@ class OpenBatch:
         with reading(self._ledger.engine) as connection:
             if connection.scalar(select(User.id).where(User.id == self._caller.user_id)) is None:
                 return Unauthenticated(WHO_ARE_YOU)
-            cancelled_at_s = connection.scalar(
+            batch = connection.execute(
                 select(Batch.cancelled_at_s).where(Batch.id == self.row.id)
-            )
-        if cancelled_at_s is not None:
+            ).one_or_none()
+        if batch is None:
+            return NotFound(ERASED)
+        if batch.cancelled_at_s is not None:
             return BatchCancelled(CANCELLED)
         return BatchTakenOver(TAKEN_OVER)
 

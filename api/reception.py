@@ -169,7 +169,8 @@ class Reception:
         return Chunk(self.batch_id, self._caller, self._request_id)
 
     def _add(self, line: Line, *, is_perhaps_cut: bool) -> None:
-        if line.number > MOST_LINES:
+        # Of all requests together, but for the chunk that is being filled.
+        if max(line.number, self._last_line) > MOST_LINES:
             raise TooLarge(f"A batch has no more than {MOST_LINES} lines.")
         try:
             if not is_perhaps_cut and self._earlier.recognise(line.number, line.text):

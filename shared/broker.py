@@ -12,7 +12,7 @@ from typing import Literal, cast
 
 import redis
 
-from shared.jobs import TAKEN
+from shared.jobs import BULK, INTERACTIVE, QUARANTINE, TAKEN
 
 # Workers and the API beat every two seconds, the relay every second: whoever has not been heard for
 # this long is not there.
@@ -28,6 +28,9 @@ STALE_S = 5.0
 ASKED_AFTER_S = 10
 
 Role = Literal["api", "worker", "bulk", "quarantine", "relay"]
+
+# Who eats from each queue.
+EATERS: dict[str, Role] = {INTERACTIVE: "worker", BULK: "bulk", QUARANTINE: "quarantine"}
 
 # A sorted set: "role:name", scored with the moment of its last beat by the clock of Redis.
 _HEARTBEATS = "isoline:heartbeats"

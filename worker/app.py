@@ -19,7 +19,7 @@ from celery.exceptions import CPendingDeprecationWarning
 from kombu.exceptions import OperationalError
 
 from shared import database, jobs, logs
-from shared.broker import Broker, Role
+from shared.broker import EATERS, Broker
 from shared.errors import DatabaseUnavailable
 from shared.settings import Settings
 from shared.turns import give_turn
@@ -29,12 +29,6 @@ from worker.insights import find_steps
 # What a process of the pool may allocate: a greedy analysis meets a MemoryError, and its
 # neighbours never learn of it. The largest upload may need nearly all of this.
 MOST_BYTES = 2**30
-
-ROLES: dict[str, Role] = {
-    jobs.INTERACTIVE: "worker",
-    jobs.BULK: "bulk",
-    jobs.QUARANTINE: "quarantine",
-}
 
 settings = Settings.from_environ(needs=["ISOLINE_REDIS_URL"])
 assert settings.redis_url is not None  # noqa: S101 - `needs` saw to it
@@ -154,7 +148,7 @@ def _own_queue() -> str:
 def _beat(sender: Any, **_: Any) -> None:
     name = str(sender.eventer.hostname)
     try:
-        broker.beat(ROLES[_own_queue()], name)
+        broker.beat(EATERS[_own_queue()], name)
     except redis.RedisError as error:
         log.warning("heartbeat not heard", error=type(error).__name__)
 
@@ -163,4 +157,4 @@ def _beat(sender: Any, **_: Any) -> None:
 def _say_goodbye(sender: Any, **_: Any) -> None:
     name = str(sender.hostname)
     with suppress(redis.RedisError):
-        broker.say_goodbye(ROLES[_own_queue()], name)
+        broker.say_goodbye(EATERS[_own_queue()], name)

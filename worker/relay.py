@@ -24,7 +24,7 @@ from sqlalchemy import Engine, Update, and_, delete, insert, not_, select
 from sqlalchemy.exc import IntegrityError
 
 from shared import database, logs, sqlite_log
-from shared.broker import Broker
+from shared.broker import EATERS, Broker
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseUnavailable, InsightsError, SettingsError
 from shared.fingerprints import row_of
@@ -154,8 +154,8 @@ class Relay:
                 rows,
                 self._broker.waiting(queue),
                 is_another=is_another,
-                # Lines and what is done again share a queue that is never empty while batches come.
-                is_eaten=queue == BULK and bool(roll and roll.online("bulk")),
+                # What is retried shares a queue that others may never leave empty.
+                is_eaten=rows is not IS_FRESH and bool(roll and roll.online(EATERS[queue])),
             )
             ring = partial(enqueue, self._app, queue=queue)
             rung += ring_again(self._engine, rows, ring, a_message, lost_after_s, self._owed)

@@ -77,7 +77,9 @@ def ring_again(
     for start in range(0, len(ecg_ids), a_message):
         some = ecg_ids[start : start + a_message]
         ring(some)
-        owed.append(update(Ecg).where(Ecg.id.in_(some), rows).values(rung_at_s=now_s()))
+        # A worker may have been quicker and given some back, to be rung for when they are due.
+        still_due = update(Ecg).where(Ecg.id.in_(some), rows, Ecg.due_at_s <= now_s())
+        owed.append(still_due.values(rung_at_s=now_s()))
         stamp(engine, owed)
     return len(ecg_ids)
 

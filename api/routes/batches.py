@@ -66,7 +66,7 @@ MOST_DIGITS = 9
         example='{"custom_id": "a", "leads": [{"name": "I", "signal": [1, 0, -1, 0, 1]}]}\n'
         '{"custom_id": "b", "leads": [{"name": "I", "signal": [1, 2, 3]}]}\n',
         parameters=["Idempotency-Key", "Content-Encoding"],
-        problems=[BatchCancelled, BatchTakenOver],
+        problems=[BatchCancelled, BatchTakenOver, NotFound],
     )
 )
 def submit() -> Response:

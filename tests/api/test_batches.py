@@ -602,6 +602,18 @@ def test_too_many_lines_are_refused_and_those_before_are_kept(
     assert (batch["status"], batch["counts"]["total"]) == ("receiving", 100)
 
 
+def test_too_many_lines_of_several_requests_are_refused(
+    door: Door, ada: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reception, "MOST_LINES", 100)
+    key = {"Idempotency-Key": "k"}
+    assert door.submit(ada, *(good(n) for n in range(80)), **key).status_code == 202
+    answer = door.submit(ada, *(good(n) for n in range(80, 180)), **key)
+    assert answer.status_code == 413
+    [batch] = door.get("/batches", headers=ada).json["data"]
+    assert batch["counts"]["total"] == 80 + LINES_PER_MESSAGE
+
+
 def test_a_user_who_is_erased_meanwhile_stores_nothing_more(door: Door) -> None:
     bob = door.user("bob")
     lines = [f"{good(n)}\n".encode() for n in range(2 * LINES_PER_MESSAGE)]

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from base64 import b64decode
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -37,10 +38,10 @@ from shared.states import IS_PENDING
 from shared.turns import LATE_AFTER_S, give_turn
 from tests.parts import Door, another_database, damage, free_port, told_by
 from worker import endings, relay
-from worker.claims import MAX_ATTEMPTS
+from worker.claims import MAX_ATTEMPTS, claim
 from worker.insights import catalogue
 from worker.relay import ROUNDS_A_TIDYING, Relay
-from worker.ringing import LOST_AFTER_S, presumed_lost_after_s
+from worker.ringing import LOST_AFTER_S, presumed_lost_after_s, ring_again
 
 
 def add_waiting(engine: Engine, number: int, *, rung_s_ago: float = 0.0) -> None:
@@ -512,3 +513,39 @@ def test_a_bell_among_the_messages_of_others_is_presumed_lost_sometime(engine: E
     for is_eaten, expected in ((False, None), (True, LATE_AFTER_S)):
         found = presumed_lost_after_s(engine, IS_PENDING, 3, is_another=False, is_eaten=is_eaten)
         assert found == expected
+
+
+@pytest.mark.parametrize("is_worker_there", [True, False])
+def test_what_is_retried_is_rung_for_though_the_queue_is_never_empty(
+    engine: Engine, redis_url: str, broker: redis.Redis, is_worker_there: bool
+) -> None:
+    add_waiting(engine, 1, rung_s_ago=3600)
+    with transaction(engine) as connection:
+        connection.execute(update(Ecg).values(attempts=1, due_at_s=now_s() - 3600))
+    if is_worker_there:
+        Broker(redis_url).beat("worker", "a name")
+    app = celery_app(redis_url)
+    rounds = Relay(engine, Broker(redis_url), app)
+    # To begin with it takes the broker for another one, and rings for all.
+    rounds.go_round()
+    broker.delete(INTERACTIVE)
+    for number in range(5):
+        enqueue(app, [f"of another {number}"])
+    with transaction(engine) as connection:
+        connection.execute(update(Ecg).values(rung_at_s=now_s() - 3600))
+    rounds.go_round()
+    assert broker.llen(INTERACTIVE) == 5 + is_worker_there
+
+
+def test_what_a_worker_has_given_back_before_the_stamp_is_rung_for_when_it_is_due(
+    engine: Engine,
+) -> None:
+    add_waiting(engine, 1, rung_s_ago=3600)
+
+    def be_quicker(ecg_ids: Sequence[str]) -> None:
+        [claimed] = claim(engine, ecg_ids, "a message")
+        endings.give_back(engine, claimed, "no")
+
+    ring_again(engine, IS_PENDING, be_quicker, 16, LOST_AFTER_S, [])
+    with reading(engine) as connection:
+        assert connection.scalar(select(Ecg.rung_at_s)) == 0.0
