@@ -55,12 +55,15 @@ def examine_broker(settings: Settings, advice_on_roles: str = "") -> Iterator[Fi
         heard = [f"{name} {span(s)} ago" for name, s in named.items()]
         names = f" ({', '.join(sorted(heard)[:4])})" if heard else ""
         says = f"{roll.online(role)} online{names}"
-        if roll.online(role):
-            yield Finding(_WORDS[role], says)
-            continue
-        frozen = " ".join(filter(None, map(_process_here, silent_s)))
+        silent = [name for name, s in silent_s.items() if s > HEARD_WITHIN_S]
+        frozen = " ".join(filter(None, map(_process_here, silent)))
         first = f"It is there, and says nothing: `kill -9 {frozen}`. " if frozen else ""
-        yield Finding(_WORDS[role], says, first + (advice_on_roles or advice))
+        if not roll.online(role):
+            yield Finding(_WORDS[role], says, first + (advice_on_roles or advice))
+        elif frozen:
+            yield Finding(_WORDS[role], f"{says}, and one is silent", first + REPLACED)
+        else:
+            yield Finding(_WORDS[role], says)
 
 
 def _process_here(name: str) -> str:
@@ -77,6 +80,7 @@ def _process_here(name: str) -> str:
     return pid if _MODULES.intersection(arguments) else ""
 
 
+REPLACED = "Another one is started in its place, where somebody sees to that."
 _WORDS: dict[Role, str] = {
     "api": "API",
     "worker": "workers",

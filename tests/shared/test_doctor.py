@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import socket
@@ -295,12 +296,17 @@ def test_who_is_frozen_is_to_be_killed_and_nobody_who_has_got_its_number(
             for member in (beat, anybody, f"{role}:somebody@somewhere"):
                 client.zincrby("isoline:heartbeats", -60, member)
             code, said = page(house, capsys)
+            # Beside one that is well, too.
+            client.zadd("isoline:heartbeats", {f"{role}:another": client.time()[0]})
+            code_beside, said_beside = page(house, capsys)
         finally:
             frozen.send_signal(signal.SIGCONT)
             frozen.terminate()
             frozen.wait(30)
-    assert code == 1
+    assert code == code_beside == 1
     assert f"It is there, and says nothing: `kill -9 {frozen.pid}`. " in said
+    assert re.search(r"1 online \(another \d s ago\), and one is silent", said_beside)
+    assert f"It is there, and says nothing: `kill -9 {frozen.pid}`. " in said_beside
 
 
 def test_who_died_long_ago_is_not_listed_beside_the_living(
