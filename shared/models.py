@@ -149,8 +149,8 @@ class Ecg(Base):
     rung_at_s: Mapped[float] = mapped_column(Double)
     # The worker at it may keep it until then; afterwards the relay takes it back.
     lease_until_s: Mapped[float | None] = mapped_column(Double)
-    # The delivery of a message through which that worker came by it, beginning with the message's id;
-    # when that is known to be lost, so is the row.
+    # Which delivery of a message that worker got it by, beginning with the id of the message; when
+    # that is known to be lost, so is the row.
     held_by: Mapped[str | None] = mapped_column(String(64))
     finished_at_s: Mapped[float | None] = mapped_column(Double)
     # Why it failed, in words a user understands. Of a finished ecg: why it could not be analysed

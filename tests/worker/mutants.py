@@ -158,6 +158,11 @@ MUTANTS = (
         "for batch_id, status in ended]",
     ),
     Mutant("a loss does not ask for the message", ", is_theirs), reason)", "), reason)"),
+    Mutant(
+        "a loss is asked for by the whole name",
+        "func.substr(Ecg.held_by, 1, len(name)) == name",
+        "Ecg.held_by == name",
+    ),
     Mutant("finishing leaves the status", "status=FINISHED, failure=None,", "failure=None,"),
     Mutant("finishing without the result", "connection.execute(_STORE, rows)", "(_STORE, rows)"),
     Mutant(

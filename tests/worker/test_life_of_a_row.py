@@ -41,6 +41,8 @@ from worker.clock import heed_the_clock
 JOBS = ("0" * 36, "1" * 36)
 BATCH = "a batch"
 MESSAGES = ("a message", "another")
+# What follows the message in the name of whoever got it; its loss is told by the message alone.
+DELIVERY = ":1"
 # Longer than a game takes.
 LONG_S = 3600.0
 
@@ -134,7 +136,7 @@ class LifeOfARow(RuleBasedStateMachine):
     @rule(target=claims, ecg_id=sampled_from(JOBS), message=sampled_from(MESSAGES))
     def deliver(self, ecg_id: str, message: str) -> Any:
         """A message arrives: for the first time, again, or long after its time."""
-        claims = acts.claim(self.engine, [ecg_id], message)
+        claims = acts.claim(self.engine, [ecg_id], message + DELIVERY)
         if not claims:
             assert not self._may_begin(ecg_id), "what waits was not given out"
             return multiple()
@@ -145,7 +147,7 @@ class LifeOfARow(RuleBasedStateMachine):
     def deliver_together(self, message: str) -> Any:
         """A message that names both: of them, what has been begun before is left for another."""
         expected = [i for i in JOBS if self._may_begin(i) and not self._attempts(i)]
-        claims = acts.claim(self.engine, JOBS, message)
+        claims = acts.claim(self.engine, JOBS, message + DELIVERY)
         assert [claim.ecg_id for claim in claims] == expected
         for claim in claims:
             self._begin(claim, message)
@@ -391,7 +393,7 @@ class LifeOfARow(RuleBasedStateMachine):
             row, holder = self.row(ecg_id), self.holder[ecg_id]
             is_first = holder is not None and ecg_id not in self.asked
             assert (row.status == RUNNING) == is_first
-            assert row.held_by == (self.message[ecg_id] if holder else None)
+            assert row.held_by == (self.message[ecg_id] + DELIVERY if holder else None)
             assert (row.lease_until_s is None) == (holder is None)
 
     @invariant()
