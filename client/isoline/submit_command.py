@@ -73,6 +73,9 @@ def submit(
     if not sources:
         raise IsolineError("There is no recording in it.")
     access = access_of(context)
+    if access.token is None:
+        # Before a server that may not even be there is waited for.
+        raise IsolineError(f"Nothing can be submitted. {access.advice(is_admin=False)}")
     is_own = key is not None
     if key is not None:
         to_go_on = "type the same command again"

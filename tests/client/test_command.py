@@ -464,6 +464,19 @@ def test_a_server_that_is_away_is_waited_for_and_then_it_says_how_to_go_on(
     assert "The address comes from --url" in said
 
 
+def test_without_a_token_nobody_waits_for_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "a.npy", np.array([1, -1]))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("ISOLINE_TOKEN", raising=False)
+    url = f"http://127.0.0.1:{free_port()}"
+    done = CliRunner().invoke(cli, ["--url", url, "batch", "submit", str(tmp_path / "a.npy")])
+    said = str(done.exception)
+    assert said.startswith("Nothing can be submitted. Your token is not known")
+    assert f"isoline\u00a0login\u00a0{url}" in said
+
+
 def test_interrupted_before_anything_was_sent_it_says_so_and_names_the_key(
     token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
