@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 from collections.abc import Iterator
@@ -21,6 +22,12 @@ from isoline.formats.bounds import check_samples
 # Names in a `.npz` that stand for what they say, and for no lead.
 _RATES = ("sampling_rate", "sampling_rate_hz", "fs")
 _NUMBERS = {*_RATES, "gain", "baseline"}
+# In how many bytes the length of the header is written, by version of the format.
+_BYTES_OF_LENGTH = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
+# That of an array of numbers takes a hundred or two.
+_LONGEST_HEADER = 2**16
+# What numpy writes. Of others zipfile unpacks, for one byte, whatever a few kilobytes stand for.
+_PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 
 def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
@@ -57,6 +64,8 @@ def _load_all(path: Path) -> dict[str, NDArray[Any]]:
             names = [member.filename.removesuffix(".npy") for member in members]
             if len(set(names)) < len(names):
                 raise UnreadableFile("Two of its arrays have the same name.")
+            if any(member.compress_type not in _PACKED for member in members):
+                raise UnreadableFile("It is compressed in a way that numpy does not write.")
             claimed = 0
             for member in members:
                 with archive.open(member) as file:
@@ -75,8 +84,20 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
     """Shape, whether it is in Fortran's order, and type; nothing but numbers is let through."""
     try:
         version = npy.read_magic(file)
+        if version not in _BYTES_OF_LENGTH:
+            major, minor = version
+            raise UnreadableFile(
+                f"It is written in version {major}.{minor} of numpy's format, which is not read."
+            )
+        length = file.read(_BYTES_OF_LENGTH[version])
+        # numpy would ask for memory for it first, and then look whether it is too long.
+        promised = int.from_bytes(length, "little")
+        if promised > _LONGEST_HEADER:
+            raise UnreadableFile(
+                f"Its header is {promised:,} bytes long, and {_LONGEST_HEADER:,} are the most."
+            )
         read_it = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, is_fortran, dtype = read_it(file)
+        shape, is_fortran, dtype = read_it(io.BytesIO(length + file.read(promised)))
     # What its header is written in is Python.
     except (ValueError, SyntaxError, TokenError):
         raise UnreadableFile("It is no array of numpy's.") from None

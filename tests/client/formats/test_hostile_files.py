@@ -94,6 +94,69 @@ def test_arrays_of_an_archive_are_added_up(tmp_path: Path) -> None:
         assert "too large for an upload: 41,943,040 samples" in refusal(path)
 
 
+def npy(header: str, *, version: int = 2, promised: int | None = None) -> bytes:
+    """An array as numpy writes it, which may promise a longer header than it has."""
+    length = len(header) if promised is None else promised
+    return (
+        b"\x93NUMPY" + bytes([version, 0]) + length.to_bytes(2 if version == 1 else 4, "little")
+    ) + header.encode()
+
+
+HEADER = "{'descr': '|i1', 'fortran_order': False, 'shape': (3,)}\n"
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_arrays_of_every_version(tmp_path: Path, version: int) -> None:
+    content = npy(HEADER, version=version) + bytes([1, 2, 3])
+    (tmp_path / "a.npy").write_bytes(content)
+    assert signals(outcome(tmp_path / "a.npy")) == [[1, 2, 3]]
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("I.npy", content)
+    assert signals(outcome(tmp_path / "a.npz")) == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize("version", [0, 4, 255])
+def test_arrays_of_no_version(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "a.npy"
+    path.write_bytes(npy(HEADER, version=version) + bytes([1, 2, 3]))
+    assert (
+        refusal(path)
+        == f"It is written in version {version}.0 of numpy's format, which is not read."
+    )
+
+
+@pytest.mark.parametrize("promised", [2**16 + 1, 2**28, 2**32 - 1])
+def test_a_header_longer_than_any_takes_no_memory(tmp_path: Path, promised: int) -> None:
+    path = tmp_path / "a.npy"
+    path.write_bytes(npy(HEADER, promised=promised))
+    sparse(path, promised + 2**20)
+    with little_memory():
+        assert refusal(path) == f"Its header is {promised:,} bytes long, and 65,536 are the most."
+
+
+def test_a_header_that_unpacks_to_gigabytes_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("I.npy", "w") as member,
+    ):
+        member.write(npy(HEADER, promised=2**31))
+        for _ in range(100):
+            member.write(b" " * 2**20)
+    assert path.stat().st_size < 2**17
+    with little_memory():
+        assert "Its header is 2,147,483,648 bytes long" in refusal(path)
+
+
+@pytest.mark.parametrize("packed", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_packed_as_numpy_never_does_takes_no_memory(tmp_path: Path, packed: int) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", packed) as archive:
+        archive.writestr("I.npy", npy(HEADER) + bytes(3 + 10 * 2**20))
+    with little_memory():
+        assert refusal(path) == "It is compressed in a way that numpy does not write."
+
+
 class Bomb:
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ("/tmp/isoline-was-here",)
