@@ -101,11 +101,11 @@ def _walk(folder: Path, left_out: Counter[str]) -> Iterator[tuple[str, Path]]:
         linked = [name for name in folders if (here / name).is_symlink()]
         left_out["links to folders"] += len(linked)
         files = [here / name for name in sorted(names) if not name.startswith(".")]
-        belonging = _belonging(files)
-        for file in files:
+        kinds = {file: _kind(file, root) for file in files}
+        belonging = _belonging(file for file, kind in kinds.items() if kind is None)
+        for file, kind in kinds.items():
             if _belongs(file, belonging):
                 continue
-            kind = _kind(file, root)
             if kind is None:
                 yield file.relative_to(folder).as_posix(), file
             else:

@@ -118,20 +118,23 @@ def named_files(path: Path) -> set[Path]:
     except (OSError, UnreadableFile):
         return set()
     files = {path.parent / one.file for one in header.signals}
-    for name, _ in header.segments or ():
-        segment = path.parent / f"{name}.hea"
-        # A segment that consists of segments, or of the record itself, is none.
-        files |= {segment, *(_files_of_segment(segment) if segment not in files else ())}
-    return files - {path}
+    for segment in {path.parent / f"{name}.hea" for name, _ in header.segments or ()}:
+        files |= _files_of_segment(segment)
+    return files
 
 
 def _files_of_segment(path: Path) -> set[Path]:
+    """A segment's header and samples; none of one that consists of segments, which no segment may.
+
+    So no two headers are part of each other, and what names parts is part of nothing.
+    """
     if not path.is_file():
         return set()
     try:
-        return {path.parent / one.file for one in parse(path).signals}
+        header = parse(path)
     except (OSError, UnreadableFile):
-        return set()
+        return {path}
+    return set() if header.segments else {path, *(path.parent / one.file for one in header.signals)}
 
 
 def _lines(path: Path) -> list[str]:
@@ -156,6 +159,10 @@ def _signal(line: str, number: int) -> Signal:
         raise UnreadableFile(
             f"The line of a signal in the header cannot be read, or points to what is no file "
             f"beside it: {line[:60]!r}."
+        )
+    if fields["file"].endswith(".hea"):
+        raise UnreadableFile(
+            f"A signal of it is said to stand in {fields['file']}, which is a header."
         )
     if int(fields["frame"] or 1) != 1:
         raise UnreadableFile("Its signals have different sampling rates.")

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from isoline.finding import Findings, find_sources
+from isoline.formats import read
 from isoline.reading import key_of
 
 
@@ -137,6 +138,44 @@ def test_a_header_that_is_none_ends_no_search(tmp_path: Path) -> None:
 def test_a_record_that_names_itself_is_not_lost(tmp_path: Path) -> None:
     record(tmp_path, "r", "r/1 1 250 2\nr 2\n")
     assert names(find_sources([tmp_path])) == ["r.hea"]
+
+
+def reasons(findings: Findings) -> list[str]:
+    """Of everything that is sent, why it cannot be read."""
+    return [str(found) for source in findings.sources for _, found in read(source.path)]
+
+
+def test_records_that_name_each_other_are_not_lost(tmp_path: Path) -> None:
+    for name, other in ("ab", "bc", "ca"):
+        record(tmp_path, name, f"{name}/1 1 250 10\n{other} 10\n")
+    found = find_sources([tmp_path])
+    assert names(found) == ["a.hea", "b.hea", "c.hea"]
+    assert reasons(found) == ["A segment consists of segments."] * 3
+    assert names(find_sources(sorted(tmp_path.iterdir()))) == names(found)
+
+
+def test_records_that_take_each_other_for_samples_are_not_lost(tmp_path: Path) -> None:
+    for name, other in ("ab", "ba"):
+        record(tmp_path, name, f"{name} 1 250 10\n{other}.hea 16 200 16 0 0 0 0 I\n")
+    found = find_sources([tmp_path])
+    assert names(found) == ["a.hea", "b.hea"]
+    assert reasons(found) == [
+        "A signal of it is said to stand in b.hea, which is a header.",
+        "A signal of it is said to stand in a.hea, which is a header.",
+    ]
+
+
+def test_segments_of_what_is_not_sent_are_sent(tmp_path: Path) -> None:
+    make(tmp_path, "in/r_1.dat", "out/none")
+    record(tmp_path / "in", "r_1", "r_1 1 250 2\nr_1.dat 16 200 16 0 0 0 0 I\n")
+    (tmp_path / "in" / "r.hea").symlink_to(record(tmp_path / "out", "r", "r/1 1 250 2\nr_1 2\n"))
+    found = find_sources([tmp_path / "in"])
+    assert names(found) == ["r_1.hea"]
+    assert found.left_out == {"links out of the folder": 1}
+    # Nor does a record take with it what only a part that cannot be one names.
+    record(tmp_path / "in", "s", "s/1 1 250 2\nt 2\n")
+    record(tmp_path / "in", "t", "t/1 1 250 2\nr_1 2\n")
+    assert names(find_sources([tmp_path / "in"])) == ["s.hea", "t.hea"]
 
 
 def test_a_folder_that_is_called_like_a_recording_is_walked(tmp_path: Path) -> None:

@@ -73,8 +73,9 @@ def test_a_letter_that_the_library_drops_hides_nothing(
         ("r 2 250 1\nr.dat 16 200\nr.dat 80 200\n", "differ in format"),
         ("r 2 250 1\nr.dat 16 200\nr.dat 16+2 200\n", "differ in format"),
         ("r 1 250 1\nr.dat 16 200\nr.dat 16 200\n", "describes 2"),
-        ("r 3 250 1\nr.dat 16 200\nr.hea 16 200\nr.dat 16 200\n", "do not stand together"),
-        ("r 2 250\nr.dat 16 200\nr.hea 16 200\n", "not of one length"),
+        ("r 3 250 1\nr.dat 16 200\nlong.dat 16 200\nr.dat 16 200\n", "do not stand together"),
+        ("r 2 250\nr.dat 16 200\nlong.dat 16 200\n", "not of one length"),
+        ("r 1 250\nr.hea 16 200\n", "which is a header"),
         ("r 1 250 2\n~ 16 200\n", "layout without samples"),
         ("r 1 250 2\nr.dat 16 nan/mV\n", "cannot be read"),
         ("r 1 250 2\nr.dat 16 inf\n", "cannot be read"),
@@ -95,6 +96,7 @@ def test_a_letter_that_the_library_drops_hides_nothing(
     ],
 )
 def test_what_cannot_be_true_is_one_sentence(tmp_path: Path, header: str, says: str) -> None:
+    (tmp_path / "long.dat").write_bytes(bytes(400))
     assert says in refusal(tmp_path, header)
 
 
