@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,13 +77,26 @@ def find_sources(paths: Iterable[Path]) -> Findings:
         belonging = _belonging(source.path for source in found)
         found = [source for source in found if not _belongs(source.path, belonging)]
     # The same file, named twice, is one.
-    sources = list({source.path.resolve(): source for source in found}.values())
-    if len({source.custom_id for source in sources}) < len(sources):
-        whole = [source.path.resolve() for source in sources]
-        common = os.path.commonpath([path.parent for path in whole])
-        sources = [Source(printable(path.relative_to(common).as_posix()), path) for path in whole]
-    findings.sources = sources
+    at = {source.path.parent.resolve() / source.path.name: source for source in found}
+    sent = {place: source for place, source in at.items() if not _is_another(place, at)}
+    if linked := len(at) - len(sent):
+        findings.left_out["links to files that are sent"] += linked
+    findings.sources = list(sent.values())
+    if len({source.custom_id for source in findings.sources}) < len(sent):
+        common = os.path.commonpath([place.parent for place in sent])
+        findings.sources = [
+            Source(printable(place.relative_to(common).as_posix()), place) for place in sent
+        ]
     return findings
+
+
+def _is_another(place: Path, places: Container[Path]) -> bool:
+    """Whether it is a link to a recording that is found under its own name."""
+    if not place.is_symlink():
+        return False
+    target = place.resolve()
+    # The same header in another folder is that of other samples.
+    return target in places and (place.suffix != _HEADER or target.parent == place.parent)
 
 
 def _walk(folder: Path, left_out: Counter[str]) -> Iterator[tuple[str, Path]]:
@@ -117,11 +130,12 @@ def _walk(folder: Path, left_out: Counter[str]) -> Iterator[tuple[str, Path]]:
 
 def _kind(file: Path, root: Path) -> str | None:
     """What a file is instead of a recording, or None when it looks like one."""
+    if not file.is_file():
+        # Nor is a link that leads to itself, which cannot be resolved.
+        return "no files"
     if file.is_symlink() and not file.resolve().is_relative_to(root):
         # Whoever made the folder has not necessarily the right to send what it points to.
         return "links out of the folder"
-    if not file.is_file():
-        return "no files"
     if file.suffix.lower() in MODULES:
         return None
     return printable(file.suffix.lower()) or _NO_ENDING

@@ -72,11 +72,45 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "in" / "b.csv").symlink_to(tmp_path / "out" / "secret.csv")
     (tmp_path / "in" / "c").symlink_to(tmp_path / "out" / "more")
     (tmp_path / "in" / "gone.csv").symlink_to(tmp_path / "in" / "nothing.csv")
+    (tmp_path / "in" / "loop.csv").symlink_to("loop.csv")
     found = find_sources([tmp_path / "in"])
     assert names(found) == ["a.csv"]
-    assert found.left_out == {"links out of the folder": 1, "links to folders": 1, "no files": 1}
+    assert found.left_out == {"links out of the folder": 1, "links to folders": 1, "no files": 2}
     # Who names it, means it.
     assert names(find_sources([tmp_path / "in" / "b.csv"])) == ["b.csv"]
+
+
+def test_links_to_what_is_sent_are_left_out_and_told(tmp_path: Path) -> None:
+    make(tmp_path, "c.csv", "in/c.csv")
+    for link in ("a.csv", "d.csv", "in/a.csv"):
+        (tmp_path / link).symlink_to(tmp_path / "c.csv")
+    found = find_sources([tmp_path])
+    assert names(found) == ["c.csv", "in/c.csv"]
+    assert found.summary() == "3 files were left out: links to files that are sent (3)."
+    # So with what was named; a link that was named alone is all that there is of its file.
+    found = find_sources([tmp_path / "c.csv", tmp_path / "d.csv", tmp_path / "in" / ".." / "c.csv"])
+    assert names(found) == ["c.csv"]
+    assert found.left_out == {"links to files that are sent": 1}
+    assert names(find_sources([tmp_path / "d.csv"])) == ["d.csv"]
+
+
+def test_links_to_what_is_not_sent_keep_their_names(tmp_path: Path) -> None:
+    make(tmp_path, ".store/1.csv", "x/r.csv", "y/r.csv")
+    for link in ("x/a.csv", "y/a.csv"):
+        (tmp_path / link).symlink_to(tmp_path / ".store" / "1.csv")
+    every = ["x/a.csv", "x/r.csv", "y/a.csv", "y/r.csv"]
+    assert names(find_sources([tmp_path])) == every
+    assert names(find_sources([tmp_path / name for name in every])) == every
+
+
+def test_a_linked_header_with_samples_of_its_own_is_another_record(tmp_path: Path) -> None:
+    make(tmp_path, "r.dat", "x/r.dat")
+    header = record(tmp_path, "r", "r 1 250 2\nr.dat 16 200 16 0 0 0 0 I\n")
+    (tmp_path / "s.hea").symlink_to(header)
+    (tmp_path / "x" / "r.hea").symlink_to(header)
+    found = find_sources([tmp_path])
+    assert names(found) == ["r.hea", "x/r.hea"]
+    assert found.left_out == {"links to files that are sent": 1}
 
 
 def test_folders_that_cannot_be_opened_are_told(tmp_path: Path) -> None:
