@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import Connection, Engine, bindparam, delete, select
 
 from api.erasure import erase_every, erase_some
 from api.moments import at
-from api.pages import ID, Page, Paging, fetch_page, newest_first
+from api.pages import ID, Page, Paging, fetch_page, id_before, newest_first
 from api.users import Caller
 from shared.database import now_s, reading, transaction
 from shared.errors import NotFound
@@ -81,9 +81,11 @@ def find_one(engine: Engine, caller: Caller, batch_id: str) -> Batch:
 
 def find_all(engine: Engine, caller: Caller, paging: Paging) -> Page[Batch]:
     """List this caller's batches, newest first."""
-    theirs = select(BatchRow.__table__).where(BatchRow.user_id == caller.user_id)
-    statement = newest_first(theirs, BatchRow.id, paging)
-    return fetch_page(engine, statement, paging, describe, lambda batch: batch.id)
+    asked = {"user_id": caller.user_id, "cursor": id_before(paging)}
+    return fetch_page(engine, _THEIRS, asked, paging, describe, lambda batch: batch.id)
+
+
+_THEIRS = newest_first(select(BatchRow.__table__).where(BatchRow.user_id == bindparam("user_id")))
 
 
 def cancel(engine: Engine, caller: Caller, batch_id: str) -> Batch:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from api.faults import invalid
 from api.ledger import Ledger
 from api.moments import at
-from api.pages import ID, Page, Paging, fetch_page, newest_first
+from api.pages import ID, Page, Paging, fetch_page, id_before, newest_first
 from api.uploads import Recording
 from api.users import WHO_ARE_YOU, Caller
 from shared.database import reading, transaction
@@ -178,17 +178,14 @@ def find_one(engine: Engine, caller: Caller, ecg_id: str) -> Ecg:
 
 def find_all(engine: Engine, caller: Caller, paging: Paging, status: str | None) -> Page[Ecg]:
     """List this caller's ecgs, newest first; raises `InvalidRequest` for an unknown status."""
-    theirs = _DESCRIPTION.where(EcgRow.user_id == caller.user_id)
-    statement = newest_first(theirs, EcgRow.id, paging)
-    if status is not None:
-        if status not in STATUSES:
-            raise invalid([Fault("/query/status", f"must be one of {', '.join(STATUSES)}")])
-        statement = statement.where(EcgRow.status.in_(STATUSES[status]))
+    asked = {"user_id": caller.user_id, "cursor": id_before(paging)}
+    if status not in _LISTS:
+        raise invalid([Fault("/query/status", f"must be one of {', '.join(STATUSES)}")])
 
     def read(row: Any) -> Ecg:
         return Ecg(**_description(row._asdict()))
 
-    return fetch_page(engine, statement, paging, read, lambda ecg: ecg.id)
+    return fetch_page(engine, _LISTS[status], asked, paging, read, lambda ecg: ecg.id)
 
 
 def erase(engine: Engine, caller: Caller, ecg_id: str) -> None:
@@ -237,6 +234,12 @@ _DESCRIPTION = select(
 # A list does without the leads: there may be ten thousand in each of its rows.
 _WITH_LEADS = _DESCRIPTION.add_columns(EcgRow.leads)
 _ONE = _WITH_LEADS.where(IS_THE_CALLERS)
+
+_THEIRS = _DESCRIPTION.where(EcgRow.user_id == bindparam("user_id"))
+_LISTS = {None: newest_first(_THEIRS)} | {
+    status: newest_first(*(_THEIRS.where(EcgRow.status == one) for one in stored))
+    for status, stored in STATUSES.items()
+}
 
 
 def _description(row: Mapping[str, Any]) -> dict[str, Any]:

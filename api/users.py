@@ -22,7 +22,7 @@ from api.audit import write_down
 from api.erasure import erase_every
 from api.faults import invalid
 from api.moments import at
-from api.pages import Page, Paging, fetch_page
+from api.pages import MOST_ROWS, Page, Paging, fetch_page
 from shared.database import now_s, reading, transaction
 from shared.errors import Fault, NotFound, Unauthenticated, UsernameTaken
 from shared.models import Ecg as EcgRow
@@ -149,11 +149,18 @@ def _check_askable(username: str) -> None:
 
 def find_all(engine: Engine, paging: Paging) -> Page[User]:
     """List the users by name, a page at a time."""
-    statement = select(UserRow.username, UserRow.created_at_s).order_by(UserRow.username)
-    if paging.cursor is not None:
-        statement = statement.where(UserRow.username > paging.cursor)
 
     def read(row: Any) -> User:
         return User(row.username, at(row.created_at_s))
 
-    return fetch_page(engine, statement, paging, read, lambda user: user.username)
+    # Every name comes after none.
+    asked = {"cursor": paging.cursor or ""}
+    return fetch_page(engine, _BY_NAME, asked, paging, read, lambda user: user.username)
+
+
+_BY_NAME = (
+    select(UserRow.username, UserRow.created_at_s)
+    .where(UserRow.username > bindparam("cursor"))
+    .order_by(UserRow.username)
+    .limit(MOST_ROWS)
+)

@@ -12,6 +12,7 @@ import pytest
 
 from shared.errors import DatabaseUnavailable
 from tests.parts import Door, wait_until
+from worker import claims
 
 SMALL = {"leads": [{"name": "I", "number_of_samples": 8, "signal": [1, 0, -1, 0, 1, 0, 0, 1]}]}
 
@@ -147,13 +148,17 @@ def test_two_identical_requests_at_the_same_instant_make_one_row(door: Door) -> 
     assert len(door.get("/ecgs", headers=ada).json["data"]) == 10
 
 
-def test_the_list_is_paged_newest_first_without_gap_or_double(door: Door) -> None:
+@pytest.mark.parametrize("narrowed", ["", "&status=pending"])
+def test_the_list_is_paged_newest_first_without_gap_or_double(door: Door, narrowed: str) -> None:
     ada, bob = door.user("ada"), door.user("bob")
     ids = [door.upload(ada, [n]) for n in range(7)]
     door.upload(bob, [1])
+    # What has begun is among what has not.
+    for ecg_id in ids[1::2]:
+        claims.claim(door.engine, [ecg_id], "a message")
     seen, cursor = [], ""
     while True:
-        page = door.get(f"/ecgs?limit=3{cursor}", headers=ada).json
+        page = door.get(f"/ecgs?limit=3{narrowed}{cursor}", headers=ada).json
         seen += [ecg["id"] for ecg in page["data"]]
         if page["next_cursor"] is None:
             break
