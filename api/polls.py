@@ -8,7 +8,17 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
-from sqlalchemy import Engine, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 
 from api.ecgs import IS_THE_CALLERS, Status, one_of
 from api.moments import at
@@ -199,18 +209,31 @@ def _count_ahead(engine: Engine, progress: Progress) -> int:
     if place.tries:
         return 0
     if not place.is_bulk:
-        ahead = [select(EcgRow.id).where(IS_FRESH, EcgRow.due_at_s < place.due_at_s)]
+        counts = [_FRESH_AHEAD]
     else:
         # Other users' lines take turns with these.
-        mine = select(EcgRow.id).where(IS_FRESH_BULK, EcgRow.user_id == place.user_id)
-        in_queue = mine.where(EcgRow.rung_at_s > 0)
-        if place.rung_at_s:
-            ahead = [in_queue.where(EcgRow.rung_at_s < place.rung_at_s)]
-        else:
-            ahead = [in_queue, mine.where(EcgRow.rung_at_s == 0, EcgRow.id < progress.ecg_id)]
+        counts = [_RUNG_AHEAD] if place.rung_at_s else [_RUNG, _UNRUNG_AHEAD]
+    asked = {
+        "due_at_s": place.due_at_s,
+        "user_id": place.user_id,
+        "rung_at_s": place.rung_at_s,
+        "ecg_id": progress.ecg_id,
+    }
     with reading(engine) as connection:
-        counts = [
-            connection.scalar(select(func.count()).select_from(rows.limit(MOST_AHEAD).subquery()))
-            for rows in ahead
-        ]
-    return min(sum(count or 0 for count in counts), MOST_AHEAD)
+        ahead = sum(connection.scalar(count, asked) or 0 for count in counts)
+    return min(ahead, MOST_AHEAD)
+
+
+def _count(*conditions: ColumnElement[bool]) -> Select[int]:
+    # Nothing of a row is asked for, so that none is fetched: the index alone tells how many.
+    rows: Select[int] = (
+        select(literal_column("1", Integer).label("one")).where(*conditions).limit(MOST_AHEAD)
+    )
+    return select(func.count()).select_from(rows.subquery())
+
+
+_FRESH_AHEAD = _count(IS_FRESH, EcgRow.due_at_s < bindparam("due_at_s"))
+_MINE = and_(IS_FRESH_BULK, EcgRow.user_id == bindparam("user_id"))
+_RUNG = _count(_MINE, EcgRow.rung_at_s > 0)
+_RUNG_AHEAD = _count(_MINE, EcgRow.rung_at_s > 0, EcgRow.rung_at_s < bindparam("rung_at_s"))
+_UNRUNG_AHEAD = _count(_MINE, EcgRow.rung_at_s == 0, EcgRow.id < bindparam("ecg_id"))

@@ -46,8 +46,8 @@ def store(folder: Path, stored: Sequence[str], document: bytes) -> None:
             yield (
                 ecg_id, 1, now_s, now_s, 0.0, LEADS, 12, 60_000, "bench",
                 "pending" if is_pending else "finished", 0 if is_pending else 1,
-                # Nobody is to work on them meanwhile.
-                now_s + 1e6, now_s, None if is_pending else now_s,
+                # Nobody is to work on them meanwhile; each has those before it ahead.
+                now_s + 1e6 + n, now_s, None if is_pending else now_s,
             )  # fmt: skip
 
     with closing(sqlite3.connect(folder / "isoline.db", timeout=60)) as database, database:
