@@ -15,11 +15,9 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import httpx
 
 from bench.tables import print_table
+from shared.broker import Broker, Role
 from tests.chaos.house import House
 from tests.parts import wait_until
 
@@ -49,8 +47,10 @@ def _cpu_s(program: str, environ: Mapping[str, str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _ready(house: House) -> dict[str, Any]:
-    return dict(httpx.get(f"{house.url}/health/ready").json())
+def is_heard(house: House, role: Role) -> bool:
+    """Whether anybody in this role was just heard, by somebody who remembers nothing."""
+    roll = Broker(house.redis_url).roll()
+    return bool(roll and roll.online(role))
 
 
 def main() -> None:
@@ -63,8 +63,8 @@ def main() -> None:
         with House(folder, f"sqlite:///{folder / 'isoline.db'}") as house:
             signs: dict[str, Callable[[], bool]] = {
                 "api": house.answers,
-                "worker": lambda: _ready(house)["workers_online"] == 1,
-                "relay": lambda: _ready(house)["relay"] == "ok",
+                "worker": partial(is_heard, house, "worker"),
+                "relay": partial(is_heard, house, "relay"),
             }
             rows = []
             for started, is_there in signs.items():
