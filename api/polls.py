@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Engine,
     Integer,
     Select,
@@ -125,10 +126,9 @@ class Progress:
         return self.ended is not None
 
 
-def find_progress(engine: Engine, caller: Caller, ecg_id: str) -> Progress:
+def find_progress(connection: Connection, caller: Caller, ecg_id: str) -> Progress:
     """How far the job of this ecg is; raises `NotFound`."""
-    with reading(engine) as connection:
-        row = one_of(connection, _PROGRESS, caller, ecg_id)
+    row = one_of(connection, _PROGRESS, caller, ecg_id)
     is_running = row.status == RUNNING
     place = Place(
         user_id=row.user_id,

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
-from sqlalchemy import Engine, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.audit import write_down
@@ -23,7 +23,7 @@ from api.erasure import erase_every
 from api.faults import invalid
 from api.moments import at
 from api.pages import MOST_ROWS, Page, Paging, fetch_page
-from shared.database import now_s, reading, transaction
+from shared.database import now_s, transaction
 from shared.errors import Fault, NotFound, Unauthenticated, UsernameTaken
 from shared.models import Ecg as EcgRow
 from shared.models import User as UserRow
@@ -72,11 +72,10 @@ def check_admin(token: str | None, admin_token: str) -> None:
         raise Unauthenticated("A valid admin token is needed here, as x-admin-token.")
 
 
-def authenticate(engine: Engine, token: str | None) -> Caller:
+def authenticate(connection: Connection, token: str | None) -> Caller:
     """Find out whose token this is; raises `Unauthenticated` when it is nobody's."""
     hashed = _sha256(token or "")
-    with reading(engine) as connection:
-        row = connection.execute(_WHOSE, {"hashed": hashed}).one_or_none()
+    row = connection.execute(_WHOSE, {"hashed": hashed}).one_or_none()
     if not hmac.compare_digest(hashed, row.token_sha256 if row else _NOBODY) or row is None:
         raise Unauthenticated(WHO_ARE_YOU)
     return Caller(row.id)

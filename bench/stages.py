@@ -111,7 +111,8 @@ def _ask(app: Flask, environ: dict[str, Any], status: int) -> bytes:
 def walk(bench: Bench, case: Case, watch: Watch) -> None:
     """Take uploads through the stages one by one, and once more as a whole."""
     engine, headers = bench.engine, [("x-user-token", bench.token)]
-    caller = authenticate(engine, bench.token)
+    with database.reading(engine) as connection:
+        caller = authenticate(connection, bench.token)
     ledger = Ledger(engine)
     for number in range(UPLOADS):
         body = case.body(number)

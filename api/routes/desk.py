@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import msgspec
 from flask import Flask, Response, current_app, g, request
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from api.bodies import Budget, Share, read_body, stream_body, turn_away
 from api.ecgs import KEY_PATTERN, LONGEST_KEY
@@ -22,6 +22,7 @@ from api.places import Places
 from api.users import Caller, authenticate, check_admin
 from api.waiting import N, WaitingRoom, parse_wait
 from shared.broker import Broker
+from shared.database import reading
 from shared.errors import MalformedRequest, Overloaded, UnsupportedMedia
 from shared.settings import Settings
 
@@ -56,11 +57,22 @@ def desk() -> Desk:
 
 def caller() -> Caller:
     """Whoever holds this request's user token; raises `Unauthenticated`."""
+    with reading_as_caller() as (_, who):
+        return who
+
+
+@contextmanager
+def reading_as_caller() -> Iterator[tuple[Connection, Caller]]:
+    """A connection for SELECTs, and who may ask; raises `Unauthenticated`, and what `reading` does.
+
+    To begin a reading takes longer than a question in it: a poll asks both of its questions in one.
+    """
     token = request.headers.get("x-user-token")
     if not token:
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
         token = credentials.strip() if scheme.lower() == "bearer" else None
-    return authenticate(desk().engine, token)
+    with reading(desk().engine) as connection:
+        yield connection, authenticate(connection, token)
 
 
 def require_admin() -> None:

@@ -18,6 +18,7 @@ from api.routes.desk import (
     desk,
     idempotency_key,
     nothing,
+    reading_as_caller,
     received_body,
     request_id,
     revalidated,
@@ -25,6 +26,7 @@ from api.routes.desk import (
 )
 from api.uploads import Upload, parse
 from api.users import Caller
+from shared.database import reading
 from shared.errors import (
     DependencyError,
     IdempotencyConflict,
@@ -149,10 +151,10 @@ def erase(ecg_id: str) -> Response:
     )
 )
 def find_insights(ecg_id: str) -> Response:
-    who = caller()
-    progress, applied = _wait_for(who, ecg_id)
-    if progress is None:
-        progress = polls.find_progress(desk().engine, who, ecg_id)
+    with reading_as_caller() as (connection, who):
+        progress = polls.find_progress(connection, who, ecg_id)
+    news, applied = _wait_for(who, ecg_id)
+    progress = news or progress
     if progress.ended is not None:
         response = revalidated(progress.ended.document)
     else:
@@ -178,4 +180,9 @@ def _store(who: Caller) -> acts.Accepted:
 
 def _wait_for(who: Caller, ecg_id: str) -> tuple[polls.Progress | None, dict[str, str]]:
     engine = desk().engine
-    return wait_for(ecg_id, lambda: polls.find_progress(engine, who, ecg_id))
+
+    def look() -> polls.Progress:
+        with reading(engine) as connection:
+            return polls.find_progress(connection, who, ecg_id)
+
+    return wait_for(ecg_id, look)

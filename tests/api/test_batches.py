@@ -535,7 +535,9 @@ def test_a_line_waits_in_its_own_queue(door: Door, ada: dict[str, str]) -> None:
     assert (answer["waiting_for"], answer["ahead"]) == ("worker", None)
 
     def ahead(ecg_id: str) -> int:
-        return _count_ahead(door.engine, find_progress(door.engine, Caller(1), ecg_id))
+        with reading(door.engine) as connection:
+            progress = find_progress(connection, Caller(1), ecg_id)
+        return _count_ahead(door.engine, progress)
 
     assert ahead(single) == 0
     assert ahead(lines[0]) == 0

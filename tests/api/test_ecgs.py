@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import Connection, event
 
 from shared.errors import DatabaseUnavailable
 from tests.parts import Door, wait_until
@@ -146,6 +147,20 @@ def test_two_identical_requests_at_the_same_instant_make_one_row(door: Door) -> 
             thread.join()
         assert len(set(answers)) == 1, answers
     assert len(door.get("/ecgs", headers=ada).json["data"]) == 10
+
+
+def test_who_polls_and_for_what_is_found_out_in_one_reading(door: Door) -> None:
+    ada = door.user()
+    ecg_id = door.upload(ada, [1])
+    door.work()
+    begun: list[Connection] = []
+    note = begun.append
+    event.listen(door.engine, "begin", note)
+    try:
+        assert door.get(f"/ecgs/{ecg_id}/insights", headers=ada).status_code == 200
+    finally:
+        event.remove(door.engine, "begin", note)
+    assert len(begun) == 1
 
 
 @pytest.mark.parametrize("narrowed", ["", "&status=pending"])

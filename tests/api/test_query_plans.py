@@ -102,8 +102,8 @@ def plans_of(
 
 def authenticate(engine: Engine) -> None:
     # Nobody here has a token that could be known; nobody is found the same way as somebody.
-    with pytest.raises(Unauthenticated):
-        users.authenticate(engine, "a token")
+    with reading(engine) as connection, pytest.raises(Unauthenticated):
+        users.authenticate(connection, "a token")
 
 
 def repeat(engine: Engine) -> None:

@@ -116,7 +116,8 @@ def test_what_was_let_in_before_an_erasure_goes_with_its_user(
 ) -> None:
     ada = door.user("ada")
     door.upload(ada, [1])
-    authenticated = authenticate(door.engine, ada["x-user-token"])
+    with reading(door.engine) as connection:
+        authenticated = authenticate(connection, ada["x-user-token"])
     transactions: list[int] = []
 
     @contextmanager

@@ -183,8 +183,8 @@ FIRST, NEXT = Paging(50, None), Paging(50, SOME_ID)
 
 
 def poll(engine: Engine) -> None:
-    with pytest.raises(NotFound):
-        polls.find_progress(engine, ME, "0" * 8 + "-0000-0000-0000-" + "f" * 12)
+    with reading(engine) as connection, pytest.raises(NotFound):
+        polls.find_progress(connection, ME, "0" * 8 + "-0000-0000-0000-" + "f" * 12)
 
 
 def turn(engine: Engine) -> None:
