@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, text
 from tests.parts import PostgreSql, Stack, free_port, open_valkey
 
 # So much of the log of a process that ended by itself is shown: its folder will be gone.
-LAST_WORDS = 4_000
+LAST_WORDS = 20_000
 
 
 class House(Stack):
