@@ -34,7 +34,7 @@ from shared.jobs import INTERACTIVE, celery_app, enqueue
 from shared.migrations.schema import upgrade
 from shared.settings import Settings
 from shared.signals import decode, encode
-from tests.parts import ADMIN_TOKEN, free_port, open_valkey
+from tests.parts import ADMIN_TOKEN, bring_to_their_end, free_port, open_valkey
 from worker import tasks
 from worker.claims import claim
 from worker.endings import finish
@@ -130,7 +130,7 @@ def walk(bench: Bench, case: Case, watch: Watch) -> None:
         with watch.stage("nothing claimed"):
             claim(engine, [], "bench")
         with watch.stage("claim"):
-            [claimed] = claim(engine, [row["id"]], "bench")
+            [claimed] = claim(engine, [row["id"]], "bench").claims
         with watch.stage("load"):
             blob = SampleStore(engine, [claimed]).take(claimed)
         with watch.stage("decode"):
@@ -151,7 +151,7 @@ def walk(bench: Bench, case: Case, watch: Watch) -> None:
         with watch.stage("upload"):
             ecg_id = msgspec.json.decode(_ask(bench.app, post, 201))["id"]
         with watch.stage("analyse"):
-            tasks.analyse(engine, [ecg_id], lambda _: None, message="bench")
+            bring_to_their_end(engine, [ecg_id], [])
         poll = EnvironBuilder(f"/ecgs/{ecg_id}/insights", headers=headers).get_environ()
         with watch.stage("poll"):
             _ask(bench.app, poll, 200)

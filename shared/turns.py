@@ -7,13 +7,11 @@ user are put at the end. What is to be analysed again takes turns with them, as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Engine,
     Select,
     and_,
     bindparam,
@@ -22,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from shared.database import now_s, transaction
+from shared.database import now_s
 from shared.jobs import LINES_PER_MESSAGE, WEIGHT_PER_MESSAGE, weight_of
 from shared.models import Ecg
 from shared.states import IS_FRESH_BULK, IS_FRESH_REDO
@@ -36,27 +34,6 @@ WEIGHT_IN_QUEUE = MESSAGES_IN_QUEUE * WEIGHT_PER_MESSAGE
 LATE_AFTER_S = 60.0
 # Whose turn it is when it is that of what is to be analysed again; no user is called that.
 REDO = 0
-
-
-def give_turn(
-    engine: Engine,
-    user_id: int,
-    ring: Callable[[Sequence[str]], None],
-    *,
-    lost_after_s: float = LATE_AFTER_S,
-) -> int:
-    """Have the next of a user's lines named by a message; return how many that names.
-
-    Parameters
-    ----------
-    ring : sends the message.
-    lost_after_s : as `take_turn` takes it.
-    """
-    with transaction(engine) as connection:
-        ecg_ids = take_turn(connection, user_id, lost_after_s=lost_after_s)
-    if ecg_ids:
-        ring(ecg_ids)
-    return len(ecg_ids)
 
 
 def take_turn(

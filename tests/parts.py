@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
@@ -36,12 +36,12 @@ from shared.database import connect
 from shared.jobs import INTERACTIVE, LINES_PER_MESSAGE
 from shared.migrations import schema
 from shared.settings import Settings
-from shared.turns import give_turn
 from worker import tasks
 
 HOUSE = Path(__file__).resolve().parent.parent
 ADMIN_TOKEN = "the-admin-token-of-the-tests"
 ADMIN = {"x-admin-token": ADMIN_TOKEN}
+MESSAGE = "the id of a message"
 
 
 def free_port() -> int:
@@ -400,6 +400,18 @@ class Stack:
             return False
 
 
+def bring_to_their_end(engine: Engine, ecg_ids: Sequence[Any], rung: list[str]) -> None:
+    """Do what a worker does with a message of these; what it rings for is added to the list."""
+    tasks.analyse(
+        engine,
+        ecg_ids,
+        rung.extend,
+        message=MESSAGE,
+        ring_next=rung.extend,
+        announce=lambda ecg_ids: None,
+    )
+
+
 class Door:
     """The API in this process, without a server: each answer is checked against /openapi.json."""
 
@@ -465,13 +477,4 @@ class Door:
         """Do everything that was rung for, as a worker would, in this process."""
         rung, self.rung[:] = list(self.rung), []
         for start in range(0, len(rung), LINES_PER_MESSAGE):
-            tasks.analyse(
-                self.engine,
-                rung[start : start + LINES_PER_MESSAGE],
-                self.rung.extend,
-                message="a message",
-                give_turn=self._give_turn,
-            )
-
-    def _give_turn(self, user_id: int) -> None:
-        give_turn(self.engine, user_id, self.rung.extend)
+            bring_to_their_end(self.engine, rung[start : start + LINES_PER_MESSAGE], self.rung)

@@ -22,7 +22,6 @@ from shared import database, jobs, logs
 from shared.broker import EATERS, Broker
 from shared.errors import DatabaseUnavailable
 from shared.settings import Settings
-from shared.turns import give_turn
 from worker import tasks
 from worker.insights import find_steps
 
@@ -49,7 +48,7 @@ def analyse(self: Task, ecg_ids: list[str]) -> None:
         ecg_ids,
         _ring_again,
         message=str(self.request.id),
-        give_turn=_give_turn,
+        ring_next=partial(_ring, queue=jobs.BULK),
         announce=_announce,
     )
 
@@ -64,12 +63,6 @@ def _ring(ecg_ids: Sequence[str], queue: str) -> None:
 
 def _ring_again(ecg_ids: Sequence[str]) -> None:
     _ring(ecg_ids, _own_queue())
-
-
-def _give_turn(user_id: int) -> None:
-    # When the database is away, the relay will give it.
-    with suppress(DatabaseUnavailable):
-        give_turn(engine, user_id, partial(_ring, queue=jobs.BULK))
 
 
 def _announce(ecg_ids: Sequence[str]) -> None:

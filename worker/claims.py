@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -28,7 +28,7 @@ from shared.database import now_s, transaction
 from shared.jobs import LEASE_S, weight_of
 from shared.models import RUNNING, Batch, Ecg
 from shared.states import ATTEMPTS_MADE, IS_HELD, IS_PENDING, IS_WAITING
-from shared.turns import REDO
+from shared.turns import REDO, take_turn
 
 MAX_ATTEMPTS = 5
 HOLDER_LENGTH = 64
@@ -47,10 +47,17 @@ class Claim:
     unit: str | None
     gain: float | None
     request_id: str
-    # Whose turn on the bulk queue this was; None for what was uploaded by itself.
-    turn_of: int | None
     # It has a document, to be replaced.
     is_redo: bool
+
+
+class Begun(NamedTuple):
+    """What a message has led to."""
+
+    # In the order in which they were named.
+    claims: list[Claim]
+    # What the next messages on the bulk queue are to name, since this one was taken from it.
+    turns: list[list[str]]
 
 
 class _Lead(msgspec.Struct):
@@ -84,19 +91,16 @@ HELD = update(Ecg).where(
 )
 
 
-def claim(engine: Engine, ecg_ids: Sequence[str], holder: str) -> list[Claim]:
+def claim(engine: Engine, ecg_ids: Sequence[str], holder: str) -> Begun:
     """Begin an attempt at each of these ecgs that waits for one and is due.
 
-    What has been begun before is claimed alone: it may have been what took the others along.
+    What has been begun before is claimed alone: it may have been what took the others along. Whose
+    batches they are of gets the next turn in the same transaction: a commit makes others wait.
 
     Parameters
     ----------
     holder : under which name they are held. It begins with the id of the message that named them,
         under which a loss would be reported.
-
-    Returns
-    -------
-    list of Claim : in the order in which they were named.
     """
     asked = {
         "ecg_ids": list(ecg_ids),
@@ -105,8 +109,10 @@ def claim(engine: Engine, ecg_ids: Sequence[str], holder: str) -> list[Claim]:
     }
     with transaction(engine) as connection:
         rows = connection.execute(_CLAIM, asked).all()
+        turns = [take_turn(connection, user_id) for user_id in _whose_turns(rows)]
     claims = {row.id: _claim_of(row) for row in rows}
-    return [claims[ecg_id] for ecg_id in dict.fromkeys(ecg_ids) if ecg_id in claims]
+    named = [claims[ecg_id] for ecg_id in dict.fromkeys(ecg_ids) if ecg_id in claims]
+    return Begun(named, [turn for turn in turns if turn])
 
 
 def _claim_of(row: Any) -> Claim:
@@ -121,15 +127,14 @@ def _claim_of(row: Any) -> Claim:
         unit=row.unit,
         gain=row.gain,
         request_id=row.request_id,
-        turn_of=_turn_of(row),
         is_redo=row.redo_after is not None,
     )
 
 
-def _turn_of(row: Any) -> int | None:
-    if row.redo_after is not None:
-        return REDO
-    return int(row.user_id) if row.batch_id else None
+def _whose_turns(rows: Sequence[Any]) -> set[int]:
+    """Whose turn on the bulk queue this was: nobody's for what was uploaded by itself."""
+    again = {REDO for row in rows if row.redo_after is not None}
+    return again | {row.user_id for row in rows if row.redo_after is None and row.batch_id}
 
 
 def fence(claims: Sequence[Claim]) -> dict[str, Any]:

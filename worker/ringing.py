@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Engine, Update, func, select, update
 from shared.database import now_s, reading, transaction
 from shared.models import Ecg
 from shared.states import IS_FRESH_BULK, IS_FRESH_REDO
-from shared.turns import LATE_AFTER_S, MESSAGES_IN_QUEUE, REDO, give_turn
+from shared.turns import LATE_AFTER_S, MESSAGES_IN_QUEUE, REDO, take_turn
 
 # A pending row's bell is presumed lost after this long when the queue is empty or the broker came
 # back as another; while workers still have a queue to eat, after `LATE_AFTER_S`.
@@ -116,6 +116,27 @@ def give_turns(
         for user_id in users:
             rung += give_turn(engine, user_id, ring, lost_after_s=lost_after_s)
     return rung
+
+
+def give_turn(
+    engine: Engine,
+    user_id: int,
+    ring: Callable[[Sequence[str]], None],
+    *,
+    lost_after_s: float = LATE_AFTER_S,
+) -> int:
+    """Have the next of a user's lines named by a message; return how many that names.
+
+    Parameters
+    ----------
+    ring : sends the message.
+    lost_after_s : as `take_turn` takes it.
+    """
+    with transaction(engine) as connection:
+        ecg_ids = take_turn(connection, user_id, lost_after_s=lost_after_s)
+    if ecg_ids:
+        ring(ecg_ids)
+    return len(ecg_ids)
 
 
 def _waiting_turns(engine: Engine) -> list[int]:

@@ -24,7 +24,7 @@ from shared.jobs import LINES_PER_MESSAGE
 from shared.models import FINISHED
 from shared.signals import decode
 from worker.analysis import analyse_ecg
-from worker.claims import Claim, claim
+from worker.claims import Begun, Claim, claim
 from worker.endings import OUR_FAULT, fail, finish, give_back, take_back
 from worker.sample_store import SampleStore
 
@@ -61,8 +61,8 @@ def analyse(
     ring_again: Callable[[Sequence[str]], None],
     *,
     message: str,
-    give_turn: Callable[[int], None] = lambda user_id: None,
-    announce: Callable[[Sequence[str]], None] = lambda ecg_ids: None,
+    ring_next: Callable[[Sequence[str]], None],
+    announce: Callable[[Sequence[str]], None],
 ) -> None:
     """Bring each of these ecgs to its end, if it still waits for that.
 
@@ -75,7 +75,7 @@ def analyse(
         never be claimed, and the relay rings for what it may have meant.
     ring_again : has them named by another message, at the end of the queue.
     message : the id of the message, under which the loss of this process would be reported.
-    give_turn : has the next lines of this user's batches named, at the end of the queue.
+    ring_next : has what is next on the bulk queue named, at its end.
     announce : tells whoever waits for these that there may be news.
 
     Nothing escapes: to Celery an error is a text to be logged, and a MemoryError the end of the
@@ -89,9 +89,9 @@ def analyse(
             return
         # Whatever else a message may hold is no id.
         named = [ecg_id for ecg_id in ecg_ids if isinstance(ecg_id, str) and "\0" not in ecg_id]
-        claims = _begin(engine, named, message, began_s)
-        for user_id in {claimed.turn_of for claimed in claims if claimed.turn_of is not None}:
-            give_turn(user_id)
+        claims, turns = _begin(engine, named, message, began_s)
+        for turn in turns:
+            ring_next(turn)
         _bring_to_their_end(engine, claims, end_s)
         if claims:
             announce([claimed.ecg_id for claimed in claims])
@@ -103,7 +103,7 @@ def analyse(
         log.exception("attempt broke off")
 
 
-def _begin(engine: Engine, ecg_ids: Sequence[str], message: str, began_s: float) -> list[Claim]:
+def _begin(engine: Engine, ecg_ids: Sequence[str], message: str, began_s: float) -> Begun:
     """Claim these, again and again for a while when the database is away."""
     tries = itertools.count()
     # What another one holds who was given a copy of the message is not to be taken back.
@@ -114,7 +114,7 @@ def _begin(engine: Engine, ecg_ids: Sequence[str], message: str, began_s: float)
         # wait for the end of its lease.
         take_back(engine, holder, ecg_ids, UNHEARD)
 
-    def try_to() -> list[Claim]:
+    def try_to() -> Begun:
         if next(tries):
             take_back_unheard()
         return claim(engine, ecg_ids, holder)

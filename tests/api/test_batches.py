@@ -293,7 +293,7 @@ def test_progress_never_falls_when_more_lines_come(door: Door, ada: dict[str, st
     batch_id = door.submit(ada, *lines, **{"Idempotency-Key": "k"}).json["id"]
     path = f"/batches/{batch_id}"
     first, door.rung[:] = door.rung[:1], door.rung[1:]
-    [claim] = claims.claim(door.engine, first, "a message")
+    [claim] = claims.claim(door.engine, first, "a message").claims
     assert endings.finish(door.engine, [(claim, b"{}")])
     said = [door.get(path, headers=ada).json["progress"]]
 
@@ -332,12 +332,12 @@ def test_cancelling_stops_what_has_not_begun_and_keeps_what_has_finished(
 ) -> None:
     batch_id = door.submit(ada, *(good(n) for n in range(100)), "bad").json["id"]
     first, door.rung[:] = door.rung[:10], []
-    [begun, *_] = claims.claim(door.engine, first[:1], "a message")
+    [begun, *_] = claims.claim(door.engine, first[:1], "a message").claims
     door.rung[:] = first[1:]
     door.work()
     cancelled = door.post(f"/batches/{batch_id}/cancel", headers=ada)
     assert cancelled.json["status"] == "cancelled"
-    assert claims.claim(door.engine, first, "another") == []
+    assert claims.claim(door.engine, first, "another").claims == []
     waiting = door.get("/ecgs?status=pending&limit=500", headers=ada).json["data"]
     assert len(waiting) == 91
     assert retire_cancelled(door.engine) == 90

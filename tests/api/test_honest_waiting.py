@@ -310,7 +310,7 @@ def test_all_times_are_the_databases_though_the_clocks_of_others_are_an_hour_off
     ada = door.user()
     door.upload(ada, [1])
     assert door.submit(ada, '{"leads": [{"name": "I", "signal": [1, -1]}]}').status_code == 202
-    failed, finished = claims.claim(door.engine, [*door.rung], "a message")
+    failed, finished = claims.claim(door.engine, [*door.rung], "a message").claims
     leases = select(Ecg.lease_until_s - now_s())
     with reading(door.engine) as connection:
         left_s = connection.scalars(leases).all()
@@ -319,7 +319,7 @@ def test_all_times_are_the_databases_though_the_clocks_of_others_are_an_hour_off
     endings.finish(door.engine, [(finished, b"{}")])
     endings.fail(door.engine, failed, "a reason")
     again = door.upload(ada, [1])
-    [claimed] = claims.claim(door.engine, [again], "another")
+    [claimed] = claims.claim(door.engine, [again], "another").claims
     endings.give_back(door.engine, claimed, "a reason")
     with reading(door.engine) as connection:
         now = connection.scalar(select(now_s())) or 0.0

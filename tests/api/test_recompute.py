@@ -13,11 +13,9 @@ from api import recompute
 from shared.database import now_s, reading, transaction
 from shared.models import AuditEntry, Catalogue, Ecg, Insights, Signal
 from shared.turns import REDO, take_turn
-from tests.parts import ADMIN, Door
+from tests.parts import ADMIN, Door, bring_to_their_end
 from worker import endings, relay, tasks
 from worker.insights import find_insights, find_steps, zero_crossings
-
-MESSAGE = "a message"
 
 
 def forget() -> None:
@@ -69,7 +67,7 @@ def redo(door: Door, ecg_ids: list[str] | None = None) -> list[str]:
     with transaction(door.engine) as connection:
         ecg_ids = ecg_ids or take_turn(connection, REDO)
         connection.execute(update(Ecg).values(due_at_s=0.0))
-    tasks.analyse(door.engine, ecg_ids, door.rung.extend, message=MESSAGE)
+    bring_to_their_end(door.engine, ecg_ids, door.rung)
     return ecg_ids
 
 

@@ -14,7 +14,7 @@ from shared.errors import DatabaseUnavailable
 from shared.migrations import schema
 from shared.models import PENDING, Ecg
 from shared.settings import Settings
-from tests.parts import Door, PostgreSql, another_database
+from tests.parts import Door, PostgreSql, another_database, bring_to_their_end
 from worker import claims, tasks
 
 
@@ -51,7 +51,7 @@ def test_a_claim_of_which_nobody_heard_is_taken_back_when_it_is_too_late_to_begi
     monkeypatch.setattr(tasks, "claim", claim_and_break)
     monkeypatch.setattr(tasks, "CLAIM_WITHIN_S", 1.0)
     again: list[str] = []
-    tasks.analyse(engine, [ecg_id], again.extend, message="the id of a message")
+    bring_to_their_end(engine, [ecg_id], again)
     back.join()
     with reading(engine) as connection:
         left = connection.execute(select(Ecg.status, Ecg.attempts, Ecg.held_by)).one()

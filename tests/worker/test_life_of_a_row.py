@@ -136,7 +136,7 @@ class LifeOfARow(RuleBasedStateMachine):
     @rule(target=claims, ecg_id=sampled_from(JOBS), message=sampled_from(MESSAGES))
     def deliver(self, ecg_id: str, message: str) -> Any:
         """A message arrives: for the first time, again, or long after its time."""
-        claims = acts.claim(self.engine, [ecg_id], message + DELIVERY)
+        claims = acts.claim(self.engine, [ecg_id], message + DELIVERY).claims
         if not claims:
             assert not self._may_begin(ecg_id), "what waits was not given out"
             return multiple()
@@ -147,7 +147,7 @@ class LifeOfARow(RuleBasedStateMachine):
     def deliver_together(self, message: str) -> Any:
         """A message that names both: of them, what has been begun before is left for another."""
         expected = [i for i in JOBS if self._may_begin(i) and not self._attempts(i)]
-        claims = acts.claim(self.engine, JOBS, message + DELIVERY)
+        claims = acts.claim(self.engine, JOBS, message + DELIVERY).claims
         assert [claim.ecg_id for claim in claims] == expected
         for claim in claims:
             self._begin(claim, message)

@@ -35,13 +35,13 @@ from shared.jobs import (
 )
 from shared.models import FAILED, FINISHED, PENDING, RUNNING, Batch, Ecg, InsightDefinition, User
 from shared.states import IS_PENDING
-from shared.turns import LATE_AFTER_S, give_turn
+from shared.turns import LATE_AFTER_S
 from tests.parts import Door, another_database, damage, free_port, told_by
 from worker import endings, relay
 from worker.claims import MAX_ATTEMPTS, claim
 from worker.insights import catalogue
 from worker.relay import ROUNDS_A_TIDYING, Relay
-from worker.ringing import LOST_AFTER_S, presumed_lost_after_s, ring_again
+from worker.ringing import LOST_AFTER_S, give_turn, presumed_lost_after_s, ring_again
 
 
 def add_waiting(engine: Engine, number: int, *, rung_s_ago: float = 0.0) -> None:
@@ -543,7 +543,7 @@ def test_what_a_worker_has_given_back_before_the_stamp_is_rung_for_when_it_is_du
     add_waiting(engine, 1, rung_s_ago=3600)
 
     def be_quicker(ecg_ids: Sequence[str]) -> None:
-        [claimed] = claim(engine, ecg_ids, "a message")
+        [claimed] = claim(engine, ecg_ids, "a message").claims
         endings.give_back(engine, claimed, "no")
 
     ring_again(engine, IS_PENDING, be_quicker, 16, LOST_AFTER_S, [])

@@ -39,7 +39,7 @@ def test_a_rest_doubles_with_each_attempt_and_is_drawn(
     for rest_s in rests_s:
         with transaction(door.engine) as connection:
             connection.execute(update(Ecg).values(due_at_s=0.0))
-        [claim] = claims.claim(door.engine, [ecg_id], "a message")
+        [claim] = claims.claim(door.engine, [ecg_id], "a message").claims
         before_s = clock_s(door.engine)
         assert endings.give_back(door.engine, claim, "reason")
         after_s = clock_s(door.engine)

@@ -12,22 +12,21 @@ from sqlalchemy import Engine, func, select, update
 
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseDamaged, DatabaseUnavailable
-from shared.jobs import LEASE_S
+from shared.jobs import LEASE_S, LINES_PER_MESSAGE
 from shared.models import FAILED, FINISHED, PENDING, RUNNING, Ecg, Insights, Signal
 from shared.states import IS_PENDING
-from tests.parts import Door, damage, told_by
+from shared.turns import LINES_IN_QUEUE
+from tests.parts import MESSAGE, Door, bring_to_their_end, damage, told_by
 from worker import analysis, claims, endings, ringing, tasks
 from worker.insights import Insight, Step
 from worker.sample_store import SampleStore
-
-MESSAGE = "the id of a message"
 
 
 def analyse(door: Door, ecg_ids: Any) -> None:
     """As a worker would that is handed this message; whatever is not due yet is due now."""
     with transaction(door.engine) as connection:
         connection.execute(update(Ecg).values(due_at_s=0.0))
-    tasks.analyse(door.engine, ecg_ids, door.rung.extend, message=MESSAGE)
+    bring_to_their_end(door.engine, ecg_ids, door.rung)
 
 
 def row(engine: Engine, ecg_id: str) -> Ecg:
@@ -51,7 +50,7 @@ def ecg_id(door: Door) -> str:
 
 
 def test_a_claim_counts_an_attempt_and_takes_a_lease(door: Door, ecg_id: str) -> None:
-    [claim] = claims.claim(door.engine, [ecg_id], MESSAGE)
+    [claim] = claims.claim(door.engine, [ecg_id], MESSAGE).claims
     assert (claim.attempt, claim.names) == (1, ["lead 0"])
     claimed = row(door.engine, ecg_id)
     assert claimed.status == RUNNING
@@ -63,12 +62,31 @@ def test_a_claim_counts_an_attempt_and_takes_a_lease(door: Door, ecg_id: str) ->
 
 
 def test_what_is_claimed_cannot_be_claimed_again(door: Door, ecg_id: str) -> None:
-    assert claims.claim(door.engine, [ecg_id], MESSAGE)
-    assert claims.claim(door.engine, [ecg_id], MESSAGE) == []
+    assert claims.claim(door.engine, [ecg_id], MESSAGE).claims
+    assert claims.claim(door.engine, [ecg_id], MESSAGE).claims == []
+
+
+def test_whoever_claims_lines_takes_the_next_turn_and_whoever_claims_uploads_takes_none(
+    door: Door,
+) -> None:
+    ada = door.user()
+    lines = [f'{{"leads": [{{"name": "I", "signal": [{n}]}}]}}' for n in range(LINES_IN_QUEUE + 5)]
+    assert door.submit(ada, *lines).status_code == 202
+    named = door.rung[:LINES_PER_MESSAGE]
+    single = door.upload(ada, [1])
+    assert claims.claim(door.engine, [single], MESSAGE).turns == []
+    begun = claims.claim(door.engine, named, MESSAGE)
+    assert [claim.ecg_id for claim in begun.claims] == named
+    # Whatever is sent of that: it is noted, in the transaction of the claim, that it rings.
+    [turn] = begun.turns
+    assert len(turn) == 5
+    assert not set(turn) & set(door.rung)
+    assert all(row(door.engine, ecg_id).rung_at_s > 0 for ecg_id in turn)
+    assert claims.claim(door.engine, named, MESSAGE) == ([], [])
 
 
 def test_an_unknown_id_is_no_claim(door: Door) -> None:
-    assert claims.claim(door.engine, ["no such id"], MESSAGE) == []
+    assert claims.claim(door.engine, ["no such id"], MESSAGE).claims == []
 
 
 def test_delivered_twice_is_stored_once(door: Door, ecg_id: str) -> None:
@@ -79,11 +97,11 @@ def test_delivered_twice_is_stored_once(door: Door, ecg_id: str) -> None:
 
 
 def test_a_late_result_changes_nothing(door: Door, ecg_id: str) -> None:
-    [late] = claims.claim(door.engine, [ecg_id], MESSAGE)
+    [late] = claims.claim(door.engine, [ecg_id], MESSAGE).claims
     set_row(door.engine, ecg_id, lease_until_s=0.0)
     assert endings.sweep(door.engine) == 1
     set_row(door.engine, ecg_id, due_at_s=0.0)
-    [prompt] = claims.claim(door.engine, [ecg_id], MESSAGE)
+    [prompt] = claims.claim(door.engine, [ecg_id], MESSAGE).claims
     assert prompt.attempt == 2
     assert not endings.finish(door.engine, [(late, b"late")])
     assert not endings.fail(door.engine, late, "late")
@@ -122,7 +140,7 @@ def test_a_fault_of_ours_is_tried_five_times_and_then_said(
         assert row(door.engine, ecg_id).attempts == attempt
     answer = door.get(f"/ecgs/{ecg_id}/insights", headers=ada).json
     assert (answer["status"], answer["detail"]) == (FAILED, tasks.TOO_MUCH)
-    assert claims.claim(door.engine, [ecg_id], MESSAGE) == []
+    assert claims.claim(door.engine, [ecg_id], MESSAGE).claims == []
 
 
 def test_neighbours_in_a_message_finish_whatever_happens_to_one(door: Door) -> None:
@@ -165,7 +183,7 @@ def test_after_the_last_attempt_a_lost_row_is_failed_with_its_reason(
     door: Door, ecg_id: str
 ) -> None:
     for _ in range(claims.MAX_ATTEMPTS):
-        assert claims.claim(door.engine, [ecg_id], MESSAGE)
+        assert claims.claim(door.engine, [ecg_id], MESSAGE).claims
         set_row(door.engine, ecg_id, lease_until_s=0.0)
         endings.sweep(door.engine)
         set_row(door.engine, ecg_id, due_at_s=0.0)
@@ -187,7 +205,7 @@ def test_the_relay_rings_only_for_rows_that_have_waited(door: Door, ecg_id: str)
 def test_an_erased_ecg_takes_its_samples_and_insights_along(door: Door) -> None:
     ada = door.user()
     ecg_id = door.upload(ada, [1])
-    [claim] = claims.claim(door.engine, [ecg_id], MESSAGE)
+    [claim] = claims.claim(door.engine, [ecg_id], MESSAGE).claims
     document = tasks.compute(claim, SampleStore(door.engine, [claim]).take(claim))
     door.delete(f"/ecgs/{ecg_id}", headers=ada)
     assert not endings.finish(door.engine, [(claim, document)])
@@ -336,7 +354,7 @@ def test_a_copy_of_a_message_to_which_the_database_is_away_takes_nothing_from_th
             return unharmed(*arguments)
 
         monkeypatch.setattr(tasks, "claim", claim)
-        tasks.analyse(door.engine, [ecg_id], door.rung.extend, message=MESSAGE)
+        analyse(door, [ecg_id])
         seen.append(row(door.engine, ecg_id).status)
 
     while_it_is_worked_on(monkeypatch, deliver_a_copy)
@@ -371,7 +389,7 @@ def test_a_database_that_stays_away_sends_the_rest_to_the_end_of_the_queue(
     monkeypatch.setattr(tasks, "claim", away)
     monkeypatch.setattr(tasks, "CLAIM_WITHIN_S", 0.1)
     again: list[str] = []
-    tasks.analyse(door.engine, [ecg_id, "another"], again.extend, message=MESSAGE)
+    bring_to_their_end(door.engine, [ecg_id, "another"], again)
     assert again == [ecg_id, "another"]
 
 
@@ -383,7 +401,7 @@ def test_a_database_that_is_damaged_is_waited_for_like_one_that_is_away(
     monkeypatch.setattr(tasks, "CLAIM_WITHIN_S", 0.1)
     monkeypatch.setattr(tasks, "ALL_WITHIN_S", 0.2)
     again: list[str] = []
-    tasks.analyse(sqlite_door.engine, [ecg_id], again.extend, message=MESSAGE)
+    bring_to_their_end(sqlite_door.engine, [ecg_id], again)
     assert again == [ecg_id]
     [told] = told_by("worker.tasks", caplog.records)
     assert (told["event"], told["error"]) == ("the database is away", "DatabaseDamaged")
