@@ -10,9 +10,9 @@ import msgspec
 from sqlalchemy import Connection, insert, select
 
 from api.earlier import Earlier
-from api.ecgs import row_of
 from api.faults import invalid
 from api.problems import problem_of
+from api.rows import due_now, row_of
 from api.uploads import Recording
 from api.users import Caller
 from shared.database import now_s
@@ -107,7 +107,6 @@ class Chunk:
         taken = earlier.taken(connection, names)
         brought = earlier.lines_of(connection, taken)
         now = connection.scalar(select(now_s()))
-        times = {"created_at_s": now, "due_at_s": now}
         rows, signals, rejected = [], [], []
         last_number = unnamed = 0
         for line in self._lines:
@@ -126,12 +125,9 @@ class Chunk:
             if problem is not None:
                 rejected.append({**where, "problem": problem})
                 continue
-            row = {**line.row, **where, **times}
-            if row["recorded_at_s"] is None:
-                row["recorded_at_s"] = now
             # Not rung for: whose turn it is, is another matter.
-            rows.append({**row, "rung_at_s": 0.0})
-            signals.append({"ecg_id": row["id"], "encoded": line.encoded})
+            rows.append(due_now({**line.row, **where}, now, rung_at_s=0.0))
+            signals.append({"ecg_id": line.row["id"], "encoded": line.encoded})
         for statement, new in zip(_INSERT, (rows, signals, rejected), strict=True):
             if new:
                 connection.execute(statement, new)

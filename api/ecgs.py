@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-import uuid_utils
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from sqlalchemy import Connection, Engine, and_, bindparam, delete, select
 from sqlalchemy.exc import IntegrityError
@@ -17,12 +16,13 @@ from api.faults import invalid
 from api.ledger import Ledger
 from api.moments import at
 from api.pages import ID, Page, Paging, fetch_page, id_before, newest_first
+from api.rows import LeadSummary, row_of
 from api.uploads import Recording
-from api.users import WHO_ARE_YOU, Caller
+from api.users import WHO_ARE_YOU, Caller, is_still_there
 from shared.database import reading, transaction
 from shared.errors import Fault, IdempotencyConflict, NotFound, Unauthenticated
 from shared.jobs import INTERACTIVE
-from shared.models import FAILED, FINISHED, PENDING, RUNNING, User
+from shared.models import FAILED, FINISHED, PENDING, RUNNING
 from shared.models import Ecg as EcgRow
 from shared.signals import encode
 from shared.tally import count_ended
@@ -35,13 +35,6 @@ Status = Literal["pending", "finished", "failed"]
 
 LONGEST_KEY = 255
 KEY_PATTERN = f"[!-~]{{1,{LONGEST_KEY}}}"
-
-
-class LeadSummary(Struct):
-    """A lead without its samples."""
-
-    name: str
-    number_of_samples: int
 
 
 class Ecg(Struct, kw_only=True):
@@ -125,35 +118,12 @@ def submit(
             return _accepted(stored)
 
 
-def row_of(recording: Recording, caller: Caller, request_id: str) -> dict[str, Any]:
-    """A new pending row, without its times."""
-    leads = [
-        LeadSummary(name, len(samples))
-        for name, samples in zip(recording.names, recording.leads, strict=True)
-    ]
-    return {
-        "id": str(uuid_utils.uuid7()),
-        "user_id": caller.user_id,
-        "recorded_at_s": recording.recorded_at_s,
-        "sampling_rate_hz": recording.sampling_rate_hz,
-        "unit": recording.unit,
-        "gain": recording.gain,
-        "baseline": recording.baseline,
-        "leads": msgspec.json.encode(leads).decode(),
-        "number_of_leads": len(leads),
-        "number_of_samples": sum(lead.number_of_samples for lead in leads),
-        "request_id": request_id,
-        "status": PENDING,
-        "attempts": 0,
-    }
-
-
 def _first_answer(
     engine: Engine, caller: Caller, idempotency: Idempotency | None
 ) -> Accepted | None:
     """What the upload that came first was answered; None when there is none."""
     with reading(engine) as connection:
-        if connection.scalar(select(User.id).where(User.id == caller.user_id)) is None:
+        if not is_still_there(connection, caller):
             raise Unauthenticated(WHO_ARE_YOU)
         if idempotency is None:
             return None

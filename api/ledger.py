@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from api.rows import due_now
 from shared.database import now_s, transaction
 from shared.errors import DatabaseUnavailable
 from shared.models import Ecg, Signal
@@ -132,7 +133,7 @@ class Ledger:
         try:
             with self.writing() as connection:
                 now = connection.scalar(_NOW)
-                rows = [_timed(entry.row, now) for entry in entries]
+                rows = [due_now(entry.row, now, rung_at_s=now) for entry in entries]
                 signals = [
                     {"ecg_id": entry.row["id"], "encoded": entry.encoded} for entry in entries
                 ]
@@ -149,10 +150,3 @@ class Ledger:
             for entry, row in zip(entries, rows, strict=True):
                 entry.row = row
                 entry.is_written = True
-
-
-def _timed(row: dict[str, Any], now: float | None) -> dict[str, Any]:
-    times = {"created_at_s": now, "due_at_s": now, "rung_at_s": now}
-    if row["recorded_at_s"] is None:
-        times["recorded_at_s"] = now
-    return {**row, **times}

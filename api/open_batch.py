@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.chunks import Stored
 from api.ledger import Ledger
-from api.users import WHO_ARE_YOU, Caller
+from api.users import WHO_ARE_YOU, Caller, is_still_there
 from shared.database import now_s, reading
 from shared.errors import (
     BatchCancelled,
@@ -28,7 +28,7 @@ from shared.errors import (
     RequestError,
     Unauthenticated,
 )
-from shared.models import Batch, User
+from shared.models import Batch
 from shared.tally import add_to_counts
 
 CANCELLED = "This batch was cancelled."
@@ -122,7 +122,7 @@ class OpenBatch:
     def why_lost(self) -> RequestError:
         """Why this request may feed it no more."""
         with reading(self._ledger.engine) as connection:
-            if connection.scalar(select(User.id).where(User.id == self._caller.user_id)) is None:
+            if not is_still_there(connection, self._caller):
                 return Unauthenticated(WHO_ARE_YOU)
             batch = connection.execute(
                 select(Batch.cancelled_at_s).where(Batch.id == self.row.id)

@@ -140,6 +140,12 @@ def erase(engine: Engine, username: str, *, request_id: str) -> None:
         connection.execute(delete(UserRow).where(UserRow.id == user_id))
 
 
+def is_still_there(connection: Connection, caller: Caller) -> bool:
+    """Whether a caller who was let in has not been erased since then."""
+    one = select(UserRow.id).where(UserRow.id == caller.user_id)
+    return connection.scalar(one) is not None
+
+
 def _check_askable(username: str) -> None:
     # PostgreSQL takes offence at NUL, and nobody is called that.
     if "\0" in username:

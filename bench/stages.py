@@ -22,8 +22,8 @@ from sqlalchemy import Engine
 from werkzeug.test import EnvironBuilder
 
 from api.app import create_app
-from api.ecgs import row_of
 from api.ledger import Ledger
+from api.rows import row_of
 from api.uploads import parse
 from api.users import Registration, authenticate, register
 from bench.cases import Case

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Engine, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from api import ledger as ledgers
-from api.ecgs import row_of
 from api.ledger import Ledger
 from api.lines import Line
 from api.reception import Reception
+from api.rows import row_of
 from api.uploads import parse
 from api.users import Caller
 from shared.database import connect, now_s, reading, transaction
