@@ -66,9 +66,12 @@ def encode(ecg: Ecg, custom_id: str | None = None) -> bytes:
 
     Raises
     ------
-    UnusableEcg : a signal holds something that is not a finite number, or has more than one
-        dimension, or there is a value of a kind that JSON has not.
+    UnusableEcg : a signal, or what is said of it, holds something that is not a finite number, a
+        signal has more than one dimension, there is a value of a kind that JSON has not, or what
+        is given is no `Ecg` of `Lead`s at all.
     """
+    if not isinstance(ecg, Ecg) or not all(isinstance(lead, Lead) for lead in ecg.leads):
+        raise UnusableEcg("An ECG is an isoline.Ecg, and each of its leads an isoline.Lead.")
     described: dict[str, Any] = {
         "custom_id": custom_id,
         "date": ecg.date,
@@ -78,6 +81,10 @@ def encode(ecg: Ecg, custom_id: str | None = None) -> bytes:
         "baseline": ecg.baseline,
     }
     known = {name: _plain(value) for name, value in described.items() if value is not None}
+    for name, value in known.items():
+        # JSON has no sign for it but null, and that would mean that nothing was said.
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UnusableEcg(f"{name} is {value}.")
     leads = [{"name": _plain(lead.name), "signal": _written(lead)} for lead in ecg.leads]
     try:
         return msgspec.json.encode({**known, "leads": leads})

@@ -313,6 +313,26 @@ def test_what_is_changed_is_another_batch_and_what_was_cancelled_says_so(
     assert (done.returncode, json.loads(done.stdout)["finished"]) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("closed", "code", "says"), [(">&-", 1, "closed"), ("2>&-", 3, "finished")]
+)
+def test_a_stream_that_is_closed_is_no_riddle(
+    environ: dict[str, str], archive: Path, closed: str, code: int, says: str
+) -> None:
+    typed = f'"$0" -m isoline batch submit "$1" --watch {closed}'
+    done = subprocess.run(
+        ["sh", "-c", typed, sys.executable, str(archive)],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == code
+    said = done.stdout + done.stderr
+    assert says in said
+    assert "Traceback" not in said
+
+
 def test_interrupted_it_says_how_to_go_on_and_does(
     environ: dict[str, str], run: Run, tmp_path: Path, stack: Stack, token: str
 ) -> None:

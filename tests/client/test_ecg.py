@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from isoline import Ecg, Lead
 from isoline.ecg import encode
+from isoline.errors import UnusableEcg
 
 NUMBERS = ["b", "B", "<i2", ">i2", "<u2", ">u4", "<i8", ">i8", "e", "<f4", ">f4", "<f8", ">f8"]
 
@@ -56,3 +58,17 @@ def test_single_values_of_numpy(kind: Any) -> None:
         **dict.fromkeys(("sampling_rate", "gain", "baseline"), 50),
         "leads": [{"name": "I", "signal": [1]}],
     }
+
+
+@pytest.mark.parametrize("name", ["sampling_rate", "gain", "baseline"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, np.float32("-inf")])
+def test_what_is_said_of_the_samples_is_finite_or_nothing(name: str, value: Any) -> None:
+    # As null it would be read as: nothing is known of it, and a baseline as 0.
+    with pytest.raises(UnusableEcg, match=f"{name} is"):
+        encode(Ecg([Lead("I", [1])], **{name: value}))
+
+
+@pytest.mark.parametrize("ecg", [{"leads": []}, Ecg([("I", [1])]), Ecg(["I"]), None])  # type: ignore[list-item]
+def test_what_is_no_ecg_is_refused_in_words(ecg: Any) -> None:
+    with pytest.raises(UnusableEcg, match=r"isoline\.Ecg"):
+        encode(ecg)

@@ -17,6 +17,9 @@ from isoline.errors import UnreadableFile
 _PER_MILLIVOLT = {"v": 1e-3, "mv": 1.0, "uv": 1e3, "µv": 1e3, "μv": 1e3, "nv": 1e6}
 # What an upload can carry, less what a subtraction may add.
 _LARGEST = 2**30
+# A header says with few decimals where zero is, and what is worked out from them is a little off:
+# whatever lies as near to a count is that count.
+_NEAR = 0.05
 
 
 def per_millivolt(unit: str) -> float | None:
@@ -61,7 +64,8 @@ def as_ecg(
     ]
     baselines = [_nearest_count(channel) for channel in channels]
     gains = [channel.gain for channel in channels]
-    if len(set(gains)) > 1:
+    # One that was divided out is not to the last bit what another is.
+    if len({gain and f"{gain:.9g}" for gain in gains}) > 1:
         return Ecg(
             [
                 Lead(one.name, _millivolts(one, baseline))
@@ -106,11 +110,15 @@ def _millivolts(channel: Channel, baseline: int) -> NDArray[np.float64]:
 
 
 def _nearest_count(channel: Channel) -> int:
-    """The count at which samples of zero stand, when the baseline itself lies between two.
+    """The count at which samples of zero stand.
 
-    Some writers round to the nearer one, others cut off. Where only one of the two occurs in the
-    lead, as in a recording that was coarser before it was converted, it is that one.
+    When the baseline itself lies between two, some writers round to the nearer one, others cut off.
+    Where only one of the two occurs in the lead, as in a recording that was coarser before it was
+    converted, it is that one.
     """
+    nearest = round(channel.baseline)
+    if abs(channel.baseline - nearest) < _NEAR:
+        return nearest
     below, above = math.floor(channel.baseline), math.ceil(channel.baseline)
     occurs = [count for count in (below, above) if (channel.counts == count).any()]
-    return occurs[0] if len(occurs) == 1 else round(channel.baseline)
+    return occurs[0] if len(occurs) == 1 else nearest

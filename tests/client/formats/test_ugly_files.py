@@ -145,6 +145,41 @@ def test_counts_of_edf_stay_counts(tmp_path: Path) -> None:
     assert [lead.name for lead in ecg.leads] == ["I", "II"]
 
 
+@pytest.mark.parametrize("counts_a_millivolt", [200, 250, 409.6, 500, 1000, 2000])
+@pytest.mark.parametrize(("low", "high"), [(-2048, 2047), (0, 4095), (-8192, 8191)])
+def test_zero_that_lies_on_a_count_is_that_count_also_in_a_lead_without_it(
+    tmp_path: Path, low: int, high: int, counts_a_millivolt: float
+) -> None:
+    # None of them is zero, and its neighbours occur: one of them alone in the first lead.
+    counts = np.array([3, -1, 5, -1, 3, -3, -1, -5] * 5, np.int16)
+    zero = 0 if low else 2048
+    # Eight characters, as in the header.
+    ends = [float(f"{(end - zero) / counts_a_millivolt:.6f}"[:8]) for end in (low, high)]
+    leads = [
+        edfio.EdfSignal.from_digital(
+            signs * counts + np.int16(zero),
+            10,
+            label=f"lead {number}",
+            digital_range=(low, high),
+            physical_dimension="mV",
+            physical_range=(ends[0], ends[1]),
+        )
+        for number, signs in enumerate((1, -1))
+    ]
+    ecg = recording(edf(tmp_path / "a.edf", *leads))
+    zeroed = [np.array(one) - ecg.baseline for one in signals(ecg)]
+    crossings = [np.count_nonzero(np.diff(np.sign(one))) for one in zeroed]
+    assert crossings == [np.count_nonzero(np.diff(np.sign(counts)))] * 2
+
+
+def test_gains_that_differ_in_the_last_bit_alone_leave_counts_what_they_are(
+    tmp_path: Path,
+) -> None:
+    header = "r 2 250 2\nr.dat 16 1000 16 0 0 0 0 I\nr.dat 16 1000.0000000001 16 0 0 0 0 II\n"
+    ecg = recording(wfdb_record(tmp_path, header, [1, -1, 2, -2]))
+    assert (ecg.gain, ecg.unit, signals(ecg)) == (1000, "adc", [[1, 2], [-1, -2]])
+
+
 def test_what_is_no_voltage_is_left_out_beside_what_is(tmp_path: Path) -> None:
     breath = edf_lead("Resp", [1] * 5, 5, physical_dimension="l")
     assert len(recording(edf(tmp_path / "a.edf", edf_lead("I", [1] * 10), breath)).leads) == 1
