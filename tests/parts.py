@@ -9,7 +9,6 @@ import logging
 import os
 import random
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -137,10 +136,13 @@ class PostgreSql:
         self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
 
     def crash(self) -> None:
-        """End it at once, without a word to anybody; what it had committed it must find again."""
+        """Kill it with all its processes; what it had committed it must find again."""
         postmaster = psutil.Process(self._server.get_pid())
-        postmaster.send_signal(signal.SIGQUIT)
-        postmaster.wait(10)
+        # First the one that would take the death of another for a reason to begin anew.
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=10)
 
     def start(self) -> None:
         """Start it again, at the same URL."""
