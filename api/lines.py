@@ -11,6 +11,8 @@ from api.bodies import Share
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Twenty million of them are 19 KB of gzip, and no bound holds for them: they must cost nothing.
 _EMPTY_LINES = re.compile(rb"\s*\n")
+# What may stand around the text of a line, and is none of it.
+_MOST_AROUND = len(BYTE_ORDER_MARK) + len(b"\r")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ def split(parts: Iterable[bytes], share: Share, *, most_bytes: int) -> Iterator[
     ----------
     parts : the stream, in pieces of any size.
     share : the part of the budget that grows with the line that is being read.
-    most_bytes : bound of a line.
+    most_bytes : bound of a line's text, however the stream is cut.
     """
     number, begun = 1, _Beginning(share, most_bytes)
     for part in parts:
@@ -60,6 +62,7 @@ class _Beginning:
         self._most_bytes = most_bytes
         self._pieces: list[bytes] = []
         self._size = 0
+        self._is_blank = True
 
     @property
     def is_empty(self) -> bool:
@@ -67,7 +70,8 @@ class _Beginning:
 
     def add(self, piece: bytes) -> None:
         self._size += len(piece)
-        if self._size <= self._most_bytes:
+        self._is_blank = self._is_blank and (not piece or piece.isspace())
+        if self._size <= self._most_bytes + _MOST_AROUND:
             self._share.grow(len(piece))
             self._pieces.append(piece)
         elif self._pieces:
@@ -75,15 +79,16 @@ class _Beginning:
             self._pieces.clear()
 
     def finish(self, number: int, *, is_whole: bool) -> Iterator[Line]:
-        is_too_long = self._size > self._most_bytes
-        text = b"".join(self._pieces)
+        held = b"".join(self._pieces)
         self._pieces.clear()
-        if number == 1:
-            text = text.removeprefix(BYTE_ORDER_MARK)
-        if is_too_long:
-            yield Line(number, None, is_whole)
-        else:
-            if text.strip():
-                yield Line(number, text.rstrip(b"\r"), is_whole)
-            self._share.shrink(self._size)
-        self._size = 0
+        if not self._is_blank:
+            text = held.removeprefix(BYTE_ORDER_MARK) if number == 1 else held
+            text = text.rstrip(b"\r")
+            is_too_long = len(held) < self._size or len(text) > self._most_bytes
+            if is_too_long:
+                yield Line(number, None, is_whole)
+            elif text.strip():
+                # A mark alone is no line either.
+                yield Line(number, text, is_whole)
+        self._share.shrink(len(held))
+        self._size, self._is_blank = 0, True

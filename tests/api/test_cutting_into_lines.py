@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from api.bodies import Budget
-from api.lines import Line, split
+from api.lines import BYTE_ORDER_MARK, Line, split
 
 
 def lines(parts: Iterable[bytes], most_bytes: int = 1000) -> list[Line]:
@@ -33,6 +33,33 @@ def test_however_it_is_cut_the_lines_are_the_same() -> None:
         cuts = sorted(chance.choices(range(len(body) + 1), k=5))
         parts = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
         assert lines(parts) == expected, (body, cuts)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+@pytest.mark.parametrize("before", [b"", BYTE_ORDER_MARK, b"\n"])
+@pytest.mark.parametrize("over", [-1, 0, 1])
+def test_the_bound_of_a_line_is_exact_however_it_is_cut(
+    before: bytes, end: bytes, over: int
+) -> None:
+    most = 30
+    text = b"x" * (most + over)
+    first = Line(1 + before.count(b"\n"), text if over <= 0 else None, is_whole=bool(end))
+    body, expected = before + text + end, [first]
+    if end:
+        body += b"next"
+        expected.append(Line(first.number + 1, b"next", is_whole=False))
+    for size in range(1, len(body) + 1):
+        parts = [body[at : at + size] for at in range(0, len(body), size)]
+        assert lines(parts, most) == expected, size
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1])
+def test_an_empty_line_is_none_however_long_it_is(over: int) -> None:
+    most = 30
+    body = b" " * (most + over) + b"\r\nnext\n" + b" " * (most + over)
+    for size in range(1, len(body) + 1):
+        parts = [body[at : at + size] for at in range(0, len(body), size)]
+        assert lines(parts, most) == [Line(2, b"next", True)], size
 
 
 @pytest.mark.parametrize("empty", [b"\n", b"\r\n", b" \n", b"\t \r\n"])
