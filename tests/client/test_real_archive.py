@@ -1,8 +1,12 @@
-"""All real recordings beside the checkout, as one batch, against a count by numpy alone."""
+"""All real recordings beside the checkout, as the command submits them, against numpy's count."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +16,7 @@ from numpy.typing import NDArray
 
 from isoline import Client, Insights
 from isoline.finding import find_sources
-from isoline.reading import read_lines
-from tests.parts import HOUSE
+from tests.parts import HOUSE, Stack
 
 DATA = HOUSE.parent / "shared" / "data"
 
@@ -52,18 +55,29 @@ def expected(header: Path) -> dict[str, int]:
 @pytest.mark.skipif(
     not DATA.is_dir(), reason="the folder of real recordings is not beside the checkout"
 )
-def test_every_lead_of_every_recording_is_counted_as_numpy_counts_it(isoline: Client) -> None:
-    sources = find_sources([DATA]).sources
-
-    def fail(found: object) -> None:
-        pytest.fail(str(found))
-
-    batch = isoline.submit_batch(lambda: read_lines(sources, None, fail, fail, lambda: None))
-    batch = isoline.wait_for_batch(batch.id, timeout_s=120)
-    assert batch.counts.finished == batch.counts.total == len(sources)
+def test_every_lead_of_every_recording_is_counted_as_numpy_counts_it(
+    isoline: Client, stack: Stack, token: str, tmp_path: Path
+) -> None:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(HOUSE / "client"),
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "ISOLINE_URL": stack.url,
+        "ISOLINE_TOKEN": token,
+    }
+    command = [sys.executable, "-m", "isoline", "batch", "submit", str(DATA), "--watch", "--json"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=110)
+    # All are read, though not everything there is a recording.
+    assert done.returncode == 0, done.stderr
+    assert "left out" in done.stderr
+    submitted = json.loads(done.stdout)
+    assert submitted["status"] == "finished"
+    assert submitted["finished"] == submitted["total"] == len(find_sources([DATA]).sources)
+    lines = list(isoline.batch_insights(submitted["id"]))
+    assert len(lines) == submitted["total"]
     found = {
         line.custom_id or "": {lead.name: lead.number_of_zero_crossings for lead in line.leads}
-        for line in isoline.batch_insights(batch.id)
+        for line in lines
     }
     headers = {
         name: DATA / name for name in found if re.match(r"(mitdb|cpsc2018|nstdb)/.*hea", name)
@@ -72,7 +86,7 @@ def test_every_lead_of_every_recording_is_counted_as_numpy_counts_it(isoline: Cl
     assert {name: found[name] for name in headers} == {
         name: expected(header) for name, header in headers.items()
     }
-    forms = {Path(line.custom_id or "").name: line for line in isoline.batch_insights(batch.id)}
+    forms = {Path(line.custom_id or "").name: line for line in lines}
     header = said(forms["A0001.hea"])
     assert len(header) > 300
     for name in ("A0001.edf", "A0001.csv"):
