@@ -16,7 +16,7 @@ token=$(curl -fsS {users} -H "x-admin-token: {admin_token}" \\
   | sed 's/.*"token": *"\\([^"]*\\)".*/\\1/')
 curl -sS {ecgs} -H "x-user-token: $token" -H 'Prefer: wait=5' \\
   -H 'content-type: application/json' \\
-  -d '{{"leads": [{{"name": "I", "signal": [1, 0, -1, 0, 1, 0, 0, 1]}}]}}'; echo"""
+  -d '{{"leads": [{{"name": "I", "signal": [1, 0, -1, 0, 1, 0, 0, 1]}}]}}'"""
 
 
 def snippet(url: str, admin_token_file: Path | None) -> str:

@@ -202,6 +202,10 @@ class Contract:
         """Fail unless status, headers and body are promised for this request."""
         assert headers["X-Request-ID"]
         media_type = headers.get("Content-Type", "").partition(";")[0]
+        if body and media_type in {"application/json", "application/problem+json"}:
+            # A line of its own: in a terminal the prompt stands below it.
+            assert body.endswith(b"\n")
+            assert body.count(b"\n") == 1
         operation = self._find(method, path.partition("?")[0])
         if operation is None:
             # What no operation answers is a page for people, or a problem.

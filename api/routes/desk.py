@@ -164,10 +164,10 @@ def wait_for(of: str, look: Callable[[], N]) -> tuple[N | None, dict[str, str]]:
     return news, {"Preference-Applied": f"wait={seconds}"} if news else {}
 
 
-def answer(content: Any, status: int = 200) -> Response:
-    """Write a struct, or JSON that is ready-made."""
+def answer(content: Any, status: int = 200, *, media_type: str = "application/json") -> Response:
+    """Write a struct, or JSON that is ready-made, as a line: a prompt stands below it."""
     data = content if isinstance(content, bytes) else msgspec.json.encode(content)
-    return Response(data, status, mimetype="application/json")
+    return Response(data + b"\n", status, mimetype=media_type)
 
 
 def nothing() -> Response:

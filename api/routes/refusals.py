@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-import msgspec
 import structlog
 from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
@@ -19,6 +18,7 @@ from api.problems import (
     make_problem,
     problem_of,
 )
+from api.routes.desk import answer
 from shared import errors
 
 log = structlog.get_logger(__name__)
@@ -70,4 +70,4 @@ def _answer_kind(kind: Kind, detail: str) -> Response:
 
 
 def _answer(problem: Problem) -> Response:
-    return Response(msgspec.json.encode(problem), problem.status, mimetype=MEDIA_TYPE)
+    return answer(problem, problem.status, media_type=MEDIA_TYPE)

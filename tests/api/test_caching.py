@@ -28,6 +28,22 @@ def test_an_unchanged_answer_is_304(door: Door, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", KEPT)
+def test_who_asks_for_the_head_alone_gets_that_of_the_whole_answer(
+    sqlite_door: Door, path: str
+) -> None:
+    ada = sqlite_door.user()
+    path = path.format(sqlite_door.upload(ada, [1, -1]))
+    sqlite_door.work()
+    whole = sqlite_door.get(path, headers=ada)
+    assert whole.data.endswith(b"}\n")
+    assert whole.headers["Content-Length"] == str(len(whole.data))
+    head = sqlite_door.ask("HEAD", path, headers=ada)
+    assert head.data == b""
+    for name in ("ETag", "Content-Length", "Content-Type"):
+        assert head.headers[name] == whole.headers[name]
+
+
+@pytest.mark.parametrize("path", KEPT)
 def test_a_changed_answer_has_another_tag(door: Door, path: str) -> None:
     ada = door.user()
     path = path.format(door.upload(ada, [1, -1]))
