@@ -35,6 +35,7 @@ def occupy(folder: Path) -> Iterator[int]:
     ------
     SettingsError : Isoline runs here already, or the folder is no place for secrets.
     """
+    made = _missing(folder)
     try:
         _make_private(folder)
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -46,6 +47,7 @@ def occupy(folder: Path) -> Iterator[int]:
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         yield lock
     finally:
+        _unmake(made, folder)
         os.close(lock)
 
 
@@ -76,6 +78,19 @@ def _make_private(folder: Path) -> None:
                 "choose a folder of Isoline's own with ISOLINE_DATA_DIR."
             )
         folder.chmod(0o700)
+
+
+def _missing(folder: Path) -> list[Path]:
+    """The folder and those around it, as far as they are still to be made."""
+    return [one for one in (folder, *folder.parents) if not one.exists()]
+
+
+def _unmake(made: list[Path], folder: Path) -> None:
+    """After a start that was refused leave no more behind than there was before."""
+    if made and os.listdir(folder) == [LOCK]:
+        (folder / LOCK).unlink()
+        for one in made:
+            one.rmdir()
 
 
 def _take(lock: int, folder: Path) -> None:

@@ -50,6 +50,21 @@ def test_a_folder_with_nothing_but_a_backup_is_taken_and_closed(tmp_path: Path) 
         assert mode_of(tmp_path) == 0o700
 
 
+def test_a_start_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="taken"), occupy(tmp_path / "deep down" / "data"):
+        raise SettingsError("The port is taken.")
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_was_there_before_a_start_or_came_by_it_stays(tmp_path: Path) -> None:
+    with occupy(tmp_path):
+        pass
+    assert os.listdir(tmp_path) == [LOCK]
+    with occupy(tmp_path / "data"):
+        (tmp_path / "data" / "admin_token").touch()
+    assert sorted(os.listdir(tmp_path / "data")) == ["admin_token", LOCK]
+
+
 def test_what_is_no_folder_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="cannot hold"), occupy(tmp_path / "file"):
