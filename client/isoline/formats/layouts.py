@@ -25,6 +25,7 @@ LEAD = re.compile(
 _CLOCK = re.compile(r"(?:hh?:)?mm?:ss(?:[.,]\w+)?", re.I)
 _REMARK = "#"
 _MOST_COLUMNS = 512
+_LONGEST_SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,11 @@ def look_at(path: Path) -> Layout:
                 decimal = ","
             number += 1
     if not number:
-        raise UnreadableFile("There are no samples in it, only a header.")
+        word = next(cell for cell in cells if not _is_number(cell, has_comma))
+        raise UnreadableFile(
+            f"There are no samples in it: line {remarks + 1} is taken for a header, since "
+            f"{word[:_LONGEST_SHOWN]!r} is not a number, and none stand below it."
+        )
     if len(cells) > max(number + 1, _MOST_COLUMNS):
         raise UnreadableFile("It has more columns than rows, and a lead is a column.")
     if header is None and _counts(cells):

@@ -363,7 +363,8 @@ RAMP = range(20)
     ("text", "says"),
     [
         ("I;II\n1,5;2.5\n", "not a number"),
-        ("I,II\n", "only a header"),
+        ("I,II\n", "no samples in it: line 1 is taken for a header, since 'I' is not a number"),
+        ("# of Monday\n1,x\n", "line 2 is taken for a header, since 'x' is not a number"),
         ("I\ninf\n", "'inf' is not a number"),
         ("I\n1e999\n", "'1e999' is not a number"),
         ("I\n99999999999999999999\n", "not a number"),

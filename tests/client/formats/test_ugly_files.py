@@ -335,7 +335,7 @@ def test_times_that_the_wfdb_tools_have_rounded(tmp_path: Path) -> None:
         (b"'I','II'\n'mV','uV'\n5,1\n6,2\n", "in different units"),
         (b"I (mV),II (uV)\n5,1\n6,2\n", "in different units"),
         (b"'I','II'\n'mV'\n5,1\n6,2\n", "Line 2 has 1 columns"),
-        (b"'I','II'\n'mV','mV'\n", "only a header"),
+        (b"'I','II'\n'mV','mV'\n", "line 1 is taken for a header, since \"'I'\" is not a number"),
         (b"I,II\n'mV','mV'\n5,1\n'mV','mV'\n", "not a number"),
         (b"'time','I'\n'hh:mm:ss','mV'\n'0:00',5\n'0:01',6\n", "not a number"),
         (b'# a remark\n\nI;II\n1,5;2\n"a\nb";3\n', r"Line 6, column I: 'a\nb' is not a number"),
