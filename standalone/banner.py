@@ -53,6 +53,8 @@ def exports(settings: Settings) -> str:
     chosen = {
         "ISOLINE_HOST": settings.host != usual.host and settings.host,
         "ISOLINE_PORT": settings.port != usual.port and str(settings.port),
+        "ISOLINE_FLOWER_PORT": settings.flower_port != usual.flower_port
+        and str(settings.flower_port),
         "ISOLINE_DATA_DIR": settings.data_dir != usual.data_dir and str(settings.data_dir),
     }
     secret = {

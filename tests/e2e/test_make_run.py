@@ -119,7 +119,8 @@ def test_the_banner_says_where_everything_is_and_no_secret(run: Run) -> None:
     assert f"http://127.0.0.1:{run.flower_port}" in said
     assert "Not a medical device" in said
     assert f"{run.port} --admin --token-stdin < '{run.data / 'admin_token'}'\n" in said
-    assert f"export ISOLINE_PORT={run.port} ISOLINE_DATA_DIR='{run.data}'\n" in said
+    ports = f"ISOLINE_PORT={run.port} ISOLINE_FLOWER_PORT={run.flower_port}"
+    assert f"export {ports} ISOLINE_DATA_DIR='{run.data}'\n" in said
     assert "Traceback" not in said
     for name in ("admin_token", "flower_password", "redis_password"):
         file = run.data / name

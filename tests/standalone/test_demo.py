@@ -107,7 +107,12 @@ def test_the_banner_names_secrets_and_shows_none(tmp_path: Path) -> None:
 
 def test_the_banner_has_for_another_terminal_what_was_chosen_in_this_one(tmp_path: Path) -> None:
     folder = tmp_path / "a 'quoted' folder"
-    chosen = {"ISOLINE_PORT": "8001", "ISOLINE_HOST": "0.0.0.0", "ISOLINE_DATA_DIR": str(folder)}
+    chosen = {
+        "ISOLINE_PORT": "8001",
+        "ISOLINE_FLOWER_PORT": "5556",
+        "ISOLINE_HOST": "0.0.0.0",
+        "ISOLINE_DATA_DIR": str(folder),
+    }
     command = exports(Settings.from_environ(chosen))
     done = subprocess.run(
         ["sh", "-c", f"{command}; env"], env={}, capture_output=True, text=True, check=True
