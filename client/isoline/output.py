@@ -23,7 +23,6 @@ from rich.progress import (
     Task,
     TaskProgressColumn,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
@@ -132,11 +131,30 @@ def batch_row(batch: Batch) -> Row:
 
 
 class _Rate(ProgressColumn):
-    """How many a second, lately, and what has become of those."""
+    """How many a second, and what has become of those: as the server says, of what it does."""
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
+        own = task.finished_speed or task.speed
+        speed = task.fields.get("rate_per_s", own)
         return Text("" if speed is None else f"{speed:.0f} {task.fields['what']}/s")
+
+
+class _TimeLeft(ProgressColumn):
+    """How long the rest takes: as the server says, of what it does."""
+
+    # More often it would only flicker.
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        left_s = 0.0 if task.finished else task.fields.get("eta_s", task.time_remaining)
+        if task.total is None:
+            return Text("")
+        if left_s is None:
+            return Text("--:--", style="progress.remaining")
+        minutes, seconds = divmod(int(left_s), 60)
+        hours, minutes = divmod(minutes, 60)
+        whole = f"{hours}:" if hours else ""
+        return Text(f"{whole}{minutes:02}:{seconds:02}", style="progress.remaining")
 
 
 class _Bar(Progress):
@@ -168,7 +186,7 @@ def progress(*, is_wanted: bool = True) -> Iterator[Progress]:
         TaskProgressColumn(),
         MofNCompleteColumn(),
         _Rate(),
-        TimeRemainingColumn(compact=True),
+        _TimeLeft(),
         TextColumn("{task.fields[note]}"),
     )
     is_shown = is_wanted and console.is_terminal

@@ -41,7 +41,14 @@ def watch(context: click.Context, found: Batch) -> Batch:
                 note = f"{wrong} without insights" if wrong else ""
                 if found.status == "receiving" and not counts.pending:
                     note = "waiting for lines"
-                bar.update(task, total=coming, completed=counts.total - counts.pending, note=note)
+                bar.update(
+                    task,
+                    total=coming,
+                    completed=counts.total - counts.pending,
+                    rate_per_s=found.rate_per_s,
+                    eta_s=found.eta_s,
+                    note=note,
+                )
                 if found.has_ended:
                     return found
                 stillness.look(found, client, access)
