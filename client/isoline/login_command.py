@@ -10,6 +10,7 @@ from isoline import config
 from isoline.config import Access, Given, Kept
 from isoline.errors import IsolineError, Unauthenticated, Unusable
 from isoline.output import say
+from isoline.screen import typed
 
 
 @click.command(epilog="Example: isoline login http://localhost:8000")
@@ -33,12 +34,12 @@ def login(given: Given, url: str | None, admin: bool, token_stdin: bool) -> None
     url = (url or access.url).strip().rstrip("/")
     if token_stdin:
         token = sys.stdin.readline().strip()
-        if not token:
-            raise IsolineError("There was no token on standard input.")
     elif known and url == access.url and (is_given or _opens(url, known, admin)):
         token = known
     else:
-        token = click.prompt("Token", hide_input=True, err=True).strip()
+        token = _ask()
+    if not token:
+        raise IsolineError(f"There was no token on standard input. {_advice(admin)}")
     # Whoever has typed it wrong should learn it now.
     _try(url, token, admin)
     if kept.url != url:
@@ -53,6 +54,27 @@ def login(given: Given, url: str | None, admin: bool, token_stdin: bool) -> None
         f"{url} knows this token as {whose}. "
         f"Kept in {config.path()}, which only you can read (mode 0600)."
     )
+
+
+def _ask() -> str:
+    """What is typed, or stands on standard input where there is no terminal; nothing at its end."""
+    try:
+        token: str = click.prompt("Token", hide_input=True, err=True)
+    except click.Abort as abort:
+        # Ctrl-C is another one.
+        if isinstance(abort.__context__, EOFError):
+            return ""
+        raise
+    return token.strip()
+
+
+def _advice(admin: bool) -> str:
+    """How one comes by a token."""
+    if admin:
+        pipe = typed("isoline login --admin --token-stdin < FILE")
+        return f"The administrator's is in admin_token, in the data folder of the server: {pipe}"
+    pipe = typed("isoline users rotate NAME | isoline login --token-stdin")
+    return f"Where you have none any more, the administrator makes another: {pipe}"
 
 
 def _opens(url: str, token: str, admin: bool) -> bool:

@@ -647,6 +647,9 @@ def test_a_kept_token_that_is_dead_is_asked_for_anew(
         # What lives is not asked for.
         assert log_in("nothing of this is read").returncode == 0
         living = admin.rotate_token("erna").token
+    missing = log_in("")
+    assert missing.returncode == 1
+    assert "no token on standard input" in missing.stderr
     wrong = log_in("a-wrong-one")
     assert wrong.returncode == 1
     assert json.loads(kept.read_text())["token"] == dead
@@ -710,7 +713,12 @@ def test_a_damaged_login_is_named_and_made_anew(
     assert made.returncode == 0
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert run("batch", "list", environ=bare).returncode == 0
-    assert run("login", "--token-stdin", input="\n", environ=bare).returncode == 1
+    refused = run("login", "--token-stdin", input="\n", environ=bare)
+    assert refused.returncode == 1
+    assert "no token on standard input" in refused.stderr
+    assert "isoline users rotate NAME | isoline login --token-stdin" in refused.stderr
+    refused = run("login", "--admin", "--token-stdin", input="", environ=bare)
+    assert "isoline login --admin --token-stdin < FILE" in refused.stderr
     kept.unlink()
     kept.mkdir()
     refused = run("login", stack.url, "--token-stdin", input=f"{token}\n", environ=bare)
