@@ -28,7 +28,7 @@ _FOR_ALL = {401, 502, 503, 504}
 
 
 @click.command(epilog="Example: isoline upload records/100.hea holter.edf")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--wait",
     "wait_s",
