@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 from kombu.transport import redis
+from redis.exceptions import ConnectionError as BrokerGone
 from redis.exceptions import ResponseError
 
 # What would have a worker do anything but look at rows, at once and within its own limits. None of
@@ -77,6 +78,10 @@ class Channel(redis.Channel):
         # Kombu makes one for every message and every event, which costs more than sending it.
         if asynchronous:
             return super()._create_client(asynchronous)
+        if self.connection.client is None:
+            # Kombu closes a channel whose broker is gone a second time, its connection taken apart.
+            # What was taken stays where it is noted; Celery is told what it knows how to outlive.
+            raise BrokerGone("The connection has been given up.")
         if self._kept is None or self._kept.connection_pool is not self.pool:
             self._kept = super()._create_client()
         return self._kept
