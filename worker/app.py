@@ -96,6 +96,7 @@ def _put_up_the_letterbox(conf: Any, options: dict[str, Any], **_: Any) -> None:
     # For workers alone: Flower knows the page of a broker by the name of its transport.
     conf.broker_transport = "worker.letterbox:Transport"
     conf.worker_consumer = "worker.consumer:Consumer"
+    conf.worker_pool = "worker.pool:TaskPool"
     taken = jobs.TAKEN[queues[0]]
     conf.broker_transport_options = {
         **conf.broker_transport_options,

@@ -1,4 +1,4 @@
-"""How a worker ends that is told to, and no other: nobody waits for what it took and has not begun.
+"""How a worker ends that is told to: nobody waits for what it took and has not begun.
 
 Celery goes on taking messages until it notices, and hands back what no child has begun when
 everything else has ended, a second or two later. It also forgets that at once: a child that was
@@ -6,8 +6,6 @@ given some of it, and gets to it, stays for half a minute until somebody hears t
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import structlog
 from celery.worker import state
@@ -19,16 +17,6 @@ log = structlog.get_logger(__name__)
 
 class Consumer(CelerysConsumer):  # type: ignore[misc]
     """Celery's, which hands back before it waits for what was begun."""
-
-    def loop_args(self) -> Any:
-        """What the loop is begun with, and, after a broker was away, a pool without dead children.
-
-        Celery would listen for the end of one that has ended meanwhile, find nothing to listen to,
-        and give the whole worker up. The first time it looks by itself whether all have started.
-        """
-        if self.restart_count:
-            self.pool.maintain_pool()
-        return super().loop_args()
 
     def close(self) -> None:
         """Take no more, and hand back what was taken and not begun.

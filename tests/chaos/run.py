@@ -65,12 +65,12 @@ class Outcome:
     def is_good(self) -> bool:
         """Whether nothing was lost, doubled, wrong or failed without being poison.
 
-        Nor may an upload have been kept waiting, or a fault not have been done. A process that
-        ended although nobody killed it is named, shown with its last words, and started again, as a
-        supervisor would: a worker of Celery's gives up now and then when broker and children go.
+        Nor may an upload have been kept waiting, a fault not have been done, or a process have
+        ended that nobody killed, although it was started again, as a supervisor would.
         """
         is_whole = self.lost == self.duplicated == self.wrong == self.failed == 0
-        return is_whole and not self.not_done and max(self.took_s) <= LONGEST_UPLOAD_S
+        is_proof = not self.not_done and not self.ended_by_themselves
+        return is_whole and is_proof and max(self.took_s) <= LONGEST_UPLOAD_S
 
     def table(self, database: str) -> str:
         """The outcome for people."""

@@ -47,8 +47,9 @@ def test_nobody_may_be_kept_waiting() -> None:
     assert not replace(GOOD, took_s=[0.1, 30.1]).is_good
 
 
-def test_whoever_ends_whom_nobody_killed_is_named() -> None:
+def test_whoever_ends_whom_nobody_killed_is_one_too_many_and_named() -> None:
     outcome = replace(GOOD, ended_by_themselves=Counter({"relay with 1": 1}))
+    assert not outcome.is_good
     assert "| processes that ended by themselves | relay with 1 1 |" in outcome.table("sqlite")
 
 

@@ -5,6 +5,7 @@ On one database: what is done without a broker is done before, or beside, what i
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,12 +15,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 import redis
 
 from tests.chaos.house import House
 from tests.e2e.muting_proxy import MutingProxy
-from tests.e2e.test_away import all_finished, upload
+from tests.e2e.test_away import SMALL, all_finished, upload
 from tests.parts import wait_until
 
 # Enough for a hundredth of them to be some.
@@ -99,6 +101,48 @@ def test_uploads_do_not_wait_on_lines_to_the_broker_that_went_dead(tmp_path: Pat
         # By those who were there, on new lines: nobody had to be started again.
         assert {name: house.process(name).pid for name in house.MODULES} == processes
         wait_until(lambda: is_ready(isoline), 30, "for everybody to be heard again")
+
+
+def test_a_worker_all_of_whose_children_died_survives_that_its_broker_goes_away(
+    tmp_path: Path,
+) -> None:
+    with ExitStack() as stack:
+        house = House(tmp_path, f"sqlite:///{tmp_path / 'isoline.db'}")
+        # The more end at once, the more surely some of them are taken for their successors.
+        house.environ["ISOLINE_WORKERS"] = "4"
+        stack.enter_context(house)
+        isoline = stack.enter_context(house.client())
+        isoline.headers["x-user-token"] = house.register(isoline, "ada")
+        assert_all_are_at_work(isoline)
+        workers = [psutil.Process(house.process(name).pid) for name in ("worker", "bulk")]
+        for worker in workers:
+            lose_all_children(worker)
+        house.kill_the_broker()
+        house.bring_back_the_broker()
+        assert_all_are_at_work(isoline)
+        # By those who were there: nobody had to be started again.
+        assert all(worker.is_running() for worker in workers)
+        assert not house.ended_by_themselves
+
+
+def assert_all_are_at_work(isoline: httpx.Client) -> None:
+    """Upload one ECG, and a batch of one, and wait for the insights of both."""
+    ecg_ids, _ = upload(isoline, 1)
+    ndjson = {"Content-Type": "application/x-ndjson"}
+    batch = isoline.post("/batches", content=json.dumps(SMALL), headers=ndjson).headers["Location"]
+    wait_until(lambda: all_finished(isoline, ecg_ids), 60, "for the worker")
+    wait_until(lambda: isoline.get(batch).json()["counts"]["finished"] == 1, 60, "for the other")
+
+
+def lose_all_children(worker: psutil.Process) -> None:
+    """Kill a pool so that its parent hears of all ends at once; wait for the successors."""
+    lost = wait_until(lambda: len(worker.children()) == 4 and worker.children())
+    worker.suspend()
+    for child in lost:
+        child.kill()
+    wait_until(lambda: all(child.status() == psutil.STATUS_ZOMBIE for child in lost))
+    worker.resume()
+    wait_until(lambda: len(set(worker.children()) - set(lost)) == 4, what="for others")
 
 
 def is_ready(isoline: httpx.Client) -> dict[str, Any] | None:
