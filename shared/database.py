@@ -115,9 +115,12 @@ def _prepare_postgresql(engine: Engine, patience_s: float) -> None:
     class Impatient(psycopg.Connection[Any]):
         # A server that is frozen holds its end of the connection and never says a word: it keeps to
         # none of the bounds that it was told.
+        # A migration, which is none of a user's questions, sets it to None.
+        longest_s: float | None = 4 * patience_s
+
         def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
             # In autocommit nothing is asked but whether it is there, which takes no time.
-            longest_s = patience_s if self.autocommit else 4 * patience_s
+            longest_s = patience_s if self.autocommit else self.longest_s
             try:
                 return super().wait(gen, interval, timeout or longest_s)
             except psycopg.errors._WaitTimeout:

@@ -16,6 +16,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, bindparam, event, insert, inspect, text, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex
 
 from api import batches, ecgs, exports, polls, recompute
@@ -43,7 +44,7 @@ from shared.models import (
 )
 from shared.settings import Settings
 from shared.states import IS_FRESH, IS_RETRIED, IS_RETRIED_REDO
-from tests.parts import free_port
+from tests.parts import another_database, free_port
 from worker import claims, endings, ringing
 
 
@@ -71,6 +72,28 @@ def test_every_step_can_be_taken_back_and_again(engine: Engine) -> None:
     schema.upgrade(engine)
     schema.upgrade(engine)
     test_models_and_migrations_are_equal(engine)
+
+
+def test_a_step_may_take_longer_than_any_question_of_the_house(postgresql_url: str) -> None:
+    url = another_database(postgresql_url, "a_long_step")
+    # Neither it nor its server waits for longer than two seconds for an answer.
+    impatient = database.connect(url, patience_s=0.5, pool_size=1)
+    with impatient.begin() as connection:
+        connection.exec_driver_sql(
+            """CREATE FUNCTION take_long() RETURNS event_trigger LANGUAGE plpgsql
+            AS $$ BEGIN PERFORM pg_sleep(3); DROP EVENT TRIGGER long; END $$"""
+        )
+        connection.exec_driver_sql(
+            """CREATE EVENT TRIGGER long ON ddl_command_start
+            WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION take_long()"""
+        )
+    schema.upgrade(impatient)
+    with impatient.connect() as connection:
+        assert revisions.current_revision(connection) == revisions.newest_revision()
+        # For everybody else it is as it was.
+        with pytest.raises(OperationalError, match="statement timeout"):
+            connection.exec_driver_sql("SELECT pg_sleep(3)")
+    impatient.dispose()
 
 
 def test_sqlite_is_durable_and_forgets_what_is_erased(sqlite_engine: Engine) -> None:
