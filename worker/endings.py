@@ -125,7 +125,7 @@ def take_back(engine: Engine, holder: str, ecg_ids: Sequence[str], reason: str) 
 
     Parameters
     ----------
-    holder : under which name, or how that begins: with the id of a message.
+    holder : under which name, or how that begins: with the id of a message, and a colon.
     ecg_ids : what the message named.
     reason : why it failed, if that was the last attempt.
 

@@ -194,7 +194,8 @@ def mourn(
 
     What it did not hold, since it was lost too early, is named by another message.
     """
-    held = take_back(engine, message, ecg_ids, reason)
+    # Whichever delivery of it that was. Without the colon an empty id is how all others begin.
+    held = take_back(engine, f"{message}:", ecg_ids, reason)
     log.error("a process was lost", ecg_ids=held, reason=reason)
     if spared := [ecg_id for ecg_id in ecg_ids if ecg_id not in held]:
         ring_again(spared)

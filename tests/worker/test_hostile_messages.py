@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import select
 
+from shared.database import reading
 from shared.jobs import INTERACTIVE, LINES_PER_MESSAGE, TAKEN
-from tests.parts import Stack, wait_until
+from shared.models import Ecg
+from tests.parts import Door, Stack, wait_until
+from worker.claims import claim
+from worker.tasks import mourn
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +147,23 @@ def test_what_is_wrong_with_a_message_is_logged_without_quoting_it(
     lives(stack, ada)
     assert "canary-in-a-message" not in stack.log("worker")
     assert stack.log("worker").count("message thrown away") >= 3
+
+
+@pytest.mark.parametrize("message", ["", "0", "x" * 64, "y" * 300])
+def test_whoever_is_lost_with_a_hostile_message_loses_nothing_of_others(
+    door: Door, message: str
+) -> None:
+    ada = door.user()
+    theirs, its = door.upload(ada, [1.0]), door.upload(ada, [2.0])
+    claim(door.engine, [theirs], "01a21830-6035-7601-bdc5-061d89e32cec:a delivery")
+    # It names both, and came too late for the one.
+    claim(door.engine, [theirs, its], f"{message}:a delivery")
+    rung: list[str] = []
+    mourn(door.engine, message, [theirs, its], "lost", rung.extend)
+    with reading(door.engine) as connection:
+        held = connection.scalars(select(Ecg.id).where(Ecg.held_by.is_not(None))).all()
+    assert held == [theirs]
+    assert rung == [theirs]
 
 
 @pytest.fixture(scope="module", autouse=True)
