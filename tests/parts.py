@@ -135,9 +135,13 @@ class PostgreSql:
         self._server = get_server(folder, cleanup_mode="stop")
         self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
 
+    def postmaster(self) -> psutil.Process:
+        """The process that has started all others of it."""
+        return psutil.Process(self._server.get_pid())
+
     def crash(self) -> None:
         """Kill it with all its processes; what it had committed it must find again."""
-        postmaster = psutil.Process(self._server.get_pid())
+        postmaster = self.postmaster()
         # First the one that would take the death of another for a reason to begin anew.
         processes = [postmaster, *postmaster.children(recursive=True)]
         for process in processes:
