@@ -39,6 +39,18 @@ _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 
 
+class Server(Granian):  # type: ignore[misc, valid-type]
+    """granian's, which may be told to end more than once."""
+
+    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+        """Have the main thread end, which waits for this."""
+        # It is the main thread that does this, wherever it is: as it wakes up from the first signal
+        # it holds the lock of the event that it has waited for, and the second one, setting that
+        # event again, would wait for the lock for ever.
+        if not self.interrupt_signal:
+            super().signal_handler_interrupt(*args, **kwargs)
+
+
 def load(_target: str) -> Callable[..., Any]:
     """What granian calls in the process that will serve."""
     _give_memory_back()
@@ -104,7 +116,7 @@ if __name__ == "__main__":
     # Forked with its parent's handlers, a worker that is told to end while it still imports would
     # not hear it, and its parent would wait for requests that there are none of.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-    Granian(
+    Server(
         "api.wsgi:application",
         address=settings.host,
         port=settings.port,
