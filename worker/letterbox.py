@@ -75,13 +75,14 @@ class Channel(redis.Channel):
             super()._queue_bind(exchange, routing_key, pattern, queue)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
+        if self.connection is None or self.connection.client is None:
+            # Kombu closes a channel whose broker is gone a second time, its connection taken apart,
+            # and a child may say that it is done even later. What was taken stays where it is
+            # noted; Celery is told what it knows how to outlive.
+            raise BrokerGone("The connection has been given up.")
         # Kombu makes one for every message and every event, which costs more than sending it.
         if asynchronous:
             return super()._create_client(asynchronous)
-        if self.connection.client is None:
-            # Kombu closes a channel whose broker is gone a second time, its connection taken apart.
-            # What was taken stays where it is noted; Celery is told what it knows how to outlive.
-            raise BrokerGone("The connection has been given up.")
         if self._kept is None or self._kept.connection_pool is not self.pool:
             self._kept = super()._create_client()
         return self._kept
