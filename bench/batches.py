@@ -159,8 +159,10 @@ def main() -> None:
                         pool.submit(submit, house.url, user, clients.bodies, lines)
                         for user in users
                     ]
-                    took_s = [one.result() for one in sent]
-            taken_in, finished = (lines * asked.users / max(of) for of in zip(*took_s, strict=True))
+                    batches = [one.result() for one in sent]
+            taken_in_s = max(batch.taken_in_s for batch in batches)
+            taken_in = lines * asked.users / taken_in_s
+            finished = lines * asked.users / max(batch.finished_s for batch in batches)
             clients.http.close()
     print(f"| what | {asked.users} × {lines:,} lines |\n|---|---|")
     print(f"| single uploads, {CONNECTIONS} connections: to finished | {singles:.0f}/s |")
@@ -171,7 +173,6 @@ def main() -> None:
     for process, peak_mb in alone.peak_mb.items():
         print(f"| {process}: largest process, peak | {peak_mb:.0f} MB |")
     # Lines come at an even pace: a quarter of the time is a quarter of the lines.
-    taken_in_s = max(of for of, _ in took_s)
     last = f"{alone.curve_mb[-1][1]:.0f}"
     weights = [
         next((f"{mb:.0f}" for at_s, mb in alone.curve_mb if at_s >= part * taken_in_s), last)

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import psutil
 
+from bench import postgresql
 from bench.load import request
 from standalone.synthetic import BASELINE, SAMPLING_RATE_HZ, make_ecg
 from tests.chaos.house import House
@@ -103,9 +104,10 @@ class Stand:
     parts: Callable[[], dict[str, int]]
     """Process ids of its parts, by name; a part's children count with it."""
     stored_bytes: Callable[[], int]
-    """How large its SQLite database is; 0 where it has none."""
+    """How large its database is; 0 where it has none."""
     headers: dict[str, str] = field(default_factory=dict)
-    reads_gzip: bool = False
+    is_isoline: bool = False
+    """Whether it reads gzip, takes batches, and says what still waits."""
 
     def upload(self, case: Case, number: int, prefer: str = "") -> bytes:
         """The request that uploads."""
@@ -146,25 +148,28 @@ def _size_of(file: Path) -> Callable[[], int]:
 
 @contextmanager
 def open_isoline(
-    folder: Path, database_url: str = "", *, kind: Callable[[Path, str], House] = House
+    folder: Path, postgresql_url: str = "", *, kind: Callable[[Path, str], House] = House
 ) -> Iterator[Stand]:
-    """Isoline as in production: API, workers, relay, Valkey; SQLite unless told otherwise."""
+    """Isoline as in production: API, workers, relay, Valkey; on SQLite, or PostgreSQL, which is
+    then one of its parts."""
     folder.mkdir(parents=True, exist_ok=True)
-    with kind(folder, database_url or f"sqlite:///{folder / 'isoline.db'}") as house:
+    file = folder / "isoline.db"
+    server = {"postgresql": postgresql.server_of(postgresql_url)} if postgresql_url else {}
+    with kind(folder, postgresql_url or f"sqlite:///{file}") as house:
         with httpx.Client(base_url=house.url, timeout=60) as http:
             token = house.register(http, "bench")
 
         def pids() -> dict[str, int]:
             found = {name: house.process(name).pid for name in house.MODULES}
-            return {**found, "broker": house.broker.pid}
+            return {**found, "broker": house.broker.pid, **server}
 
         yield Stand(
-            "isoline",
+            "isoline, PostgreSQL" if postgresql_url else "isoline",
             int(house.url.rpartition(":")[2]),
             pids,
-            (lambda: 0) if database_url else _size_of(folder / "isoline.db"),
+            postgresql.size_of(postgresql_url) if postgresql_url else _size_of(file),
             {"x-user-token": token},
-            reads_gzip=True,
+            is_isoline=True,
         )
 
 

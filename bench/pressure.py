@@ -47,6 +47,9 @@ def weighing(stand: Stand) -> Iterator[dict[str, list[float]]]:
     def weigh() -> None:
         while not is_over.wait(0.25):
             for name, pid in stand.parts().items():
+                # Of PostgreSQL each connection would count what all of them share.
+                if name == "postgresql":
+                    continue
                 parent = psutil.Process(pid)
                 family = [parent, *parent.children(recursive=True)]
                 size = sum(one.memory_info().rss for one in family if one.is_running()) / 1e6

@@ -58,9 +58,8 @@ def measure(layout: Layout, url: str, case: Case, seconds: float, rounds: int) -
         stack.enter_context(house)
         with httpx.Client(base_url=house.url, timeout=60) as http:
             headers = {"x-user-token": house.register(http, "bench")}
-        door = Stand(
-            "isoline", int(house.url.rpartition(":")[2]), dict, lambda: 0, headers, reads_gzip=True
-        )
+        port = int(house.url.rpartition(":")[2])
+        door = Stand("isoline", port, dict, lambda: 0, headers, is_isoline=True)
         doors = [door]
         for _ in range(layout.apis - 1):
             port = free_port()

@@ -149,7 +149,7 @@ async def forget(stand: Stand) -> None:
 
 async def settle(stand: Stand) -> None:
     """Wait until nothing waits any more, where the program can say so."""
-    if stand.name != "isoline":
+    if not stand.is_isoline:
         return
     asked = request("GET", "/ecgs?status=pending&limit=1", stand.headers)
     async with connections(stand.port, 1) as [connection]:
