@@ -98,7 +98,7 @@ def main() -> None:
         default=PARTS,
         help="only these: " + " ".join(PARTS),
     )
-    parser.add_argument("--stored", nargs="*", type=int, default=[10**3, 10**4, 10**5, 10**6])
+    parser.add_argument("--stored", nargs="*", type=int, default=bench.polls.STORED)
     parser.add_argument("--to", type=Path, default=Path("bench.json"))
     asked = parser.parse_args()
     found: dict[str, Any] = {"machine": machine()}
@@ -153,7 +153,7 @@ def main() -> None:
     if "polls" in asked.parts:
         show(
             "polls",
-            f"Polls, 8 connections (memory: {memory_serves_with()})",
+            f"{bench.polls.TITLE} (memory: {memory_serves_with()})",
             bench.polls.measure(asked.stored, asked.seconds),
         )
     if "curves" in asked.parts:
@@ -164,6 +164,8 @@ def main() -> None:
                 f"Cost by lines of a batch ({name})",
                 curves.by_lines(all_cases[name]),
             )
+        stored = curves.by_stored(all_cases["P12"], asked.stored)
+        show("by stored", curves.TITLE_OF_STORED, stored)
     if "locks" in asked.parts:
         show("locks", "SQLite's write lock, P12, 8 connections", waits(all_cases["P12"]))
     print(f"\nAll figures are in {asked.to}.")

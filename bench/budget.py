@@ -93,9 +93,7 @@ def _push_ms(bench: Bench) -> float:
 
 
 def _select_ms(bench: Bench) -> float:
-    file = bench.engine.url.database
-    assert file is not None
-    with closing(sqlite3.connect(file)) as connection:
+    with closing(sqlite3.connect(bench.file)) as connection:
         [ecg_id] = connection.execute("SELECT max(ecg_id) FROM signals").fetchone()
         statement = "SELECT encoded FROM signals WHERE ecg_id = ?"
         return timed(lambda: connection.execute(statement, [ecg_id]).fetchone())

@@ -69,6 +69,7 @@ class Watch:
 class Bench:
     """The parts in this process that an upload goes through, and what processes of others need."""
 
+    file: Path
     environ: dict[str, str]
     redis_url: str
     engine: Engine
@@ -97,7 +98,9 @@ def open_bench(folder: Path) -> Iterator[Bench]:
         upgrade(engine)
         app = create_app(settings, engine=engine, ring=lambda ecg_ids, queue: None)
         token = register(engine, Registration("bench"), request_id="bench").token
-        yield Bench(environ, url, engine, app, celery_app(url), Broker(url), token)
+        yield Bench(
+            folder / "isoline.db", environ, url, engine, app, celery_app(url), Broker(url), token
+        )
 
 
 def _ask(app: Flask, environ: dict[str, Any], status: int) -> bytes:
@@ -108,13 +111,13 @@ def _ask(app: Flask, environ: dict[str, Any], status: int) -> bytes:
     return body
 
 
-def walk(bench: Bench, case: Case, watch: Watch) -> None:
-    """Take uploads through the stages one by one, and once more as a whole."""
+def walk(bench: Bench, case: Case, watch: Watch, uploads: int = UPLOADS) -> None:
+    """Take so many uploads through the stages one by one, and once more as a whole."""
     engine, headers = bench.engine, [("x-user-token", bench.token)]
     with database.reading(engine) as connection:
         caller = authenticate(connection, bench.token)
     ledger = Ledger(engine)
-    for number in range(UPLOADS):
+    for number in range(uploads):
         body = case.body(number)
         with watch.stage("parse, check"):
             recording = parse(body)
