@@ -13,11 +13,15 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.cases import Case, cases, open_isoline
+from bench.bulk import submit
+from bench.cases import Case, Stand, cases, open_isoline
 from bench.singles import quantile, rate
 from bench.tables import print_table
 from bench.watched import RECORD
@@ -31,7 +35,18 @@ SECONDS = 5.0
 # Twice what the log may hold, and some more.
 LOG_BYTES = 2_300_000_000
 COMMIT_BYTES = 2_000_000
-WHO = {"API": "api", "worker": "worker", "relay": "worker.relay"}
+# More than are taken in while single uploads come.
+LINES = 4_000
+BEGUN_WITHIN_S = 2.0
+TAKEN_IN = "API, a batch's lines"
+# And the file that each leaves its records in.
+WHO = {
+    "API": "api",
+    TAKEN_IN: "api",
+    "worker": "worker",
+    "bulk worker": "worker-bulk",
+    "relay": "worker.relay",
+}
 
 
 class WatchedHouse(House):
@@ -47,33 +62,55 @@ class WatchedHouse(House):
 
 
 def waits(case: Case) -> list[dict[str, Any]]:
-    """A row for each process that writes while single uploads come over eight connections."""
-    with (
-        tempfile.TemporaryDirectory(prefix="isoline-bench-") as name,
-        open_isoline(Path(name), kind=WatchedHouse) as stand,
-    ):
-        files = {who: Path(name) / module for who, module in WHO.items()}
-        asyncio.run(rate(stand, case, CONNECTIONS, 0.5))
-        for file in files.values():
-            os.truncate(file, 0)
-        run = asyncio.run(rate(stand, case, CONNECTIONS, SECONDS))
-        records = {who: list(RECORD.iter_unpack(file.read_bytes())) for who, file in files.items()}
-    took_s = run.ecgs / run.a_second
+    """A row for each who writes while single uploads come over eight connections, and once more
+    while a batch is taken in beside them."""
     rows = []
-    for who, of in records.items():
-        turns_s, begins_s, _ = zip(*of, strict=True)
-        held_s = [whole - turn - begin for turn, begin, whole in of]
-        rows.append(
-            {
-                "who": who,
-                "transactions an ECG": round(len(of) / run.ecgs, 2),
-                "waits for its own threads, p50 / p99 / max ms": _spread(turns_s),
-                "BEGIN IMMEDIATE, p50 / p99 / max ms": _spread(begins_s),
-                "holds the lock, p50 / p99 / max ms": _spread(held_s),
-                "of the time": f"{sum(held_s) / took_s:.0%}",
-            }
-        )
+    for beside in ("nothing", "a batch"):
+        with ExitStack() as stack:
+            name = stack.enter_context(tempfile.TemporaryDirectory(prefix="isoline-bench-"))
+            stand = stack.enter_context(open_isoline(Path(name), kind=WatchedHouse))
+            asyncio.run(rate(stand, case, CONNECTIONS, 0.5))
+            if beside == "a batch":
+                stack.enter_context(_batch(stand, case))
+            files = [Path(name) / module for module in dict.fromkeys(WHO.values())]
+            for file in files:
+                os.truncate(file, 0)
+            run = asyncio.run(rate(stand, case, CONNECTIONS, SECONDS))
+            records = {file.name: list(RECORD.iter_unpack(file.read_bytes())) for file in files}
+        for who, module in WHO.items():
+            is_of_a_batch = who == TAKEN_IN
+            if of := [
+                times for *times, of_a_batch in records[module] if of_a_batch == is_of_a_batch
+            ]:
+                row = {"beside": beside, "who": who}
+                rows.append({**row, **_row(of, run.ecgs / run.a_second)})
     return rows
+
+
+@contextmanager
+def _batch(stand: Stand, case: Case) -> Iterator[None]:
+    """Have a process of its own send a batch, which outlasts what is done meanwhile."""
+    url = f"http://127.0.0.1:{stand.port}"
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        sent = pool.submit(submit, url, stand.headers, case.bodies, LINES)
+        time.sleep(BEGUN_WITHIN_S)
+        yield
+        assert not sent.done(), "The batch ended before what was to be measured beside it."
+        sent.result()
+
+
+def _row(of: Sequence[Sequence[float]], took_s: float) -> dict[str, Any]:
+    turns_s, begins_s, works_s, commits_s = zip(*of, strict=True)
+    held_s = [work + commit for work, commit in zip(works_s, commits_s, strict=True)]
+    return {
+        "transactions a second": round(len(of) / took_s, 1),
+        "waits for its own threads, p50 / p99 / max ms": _spread(turns_s),
+        "BEGIN IMMEDIATE, p50 / p99 / max ms": _spread(begins_s),
+        "holds the lock, p50 / p99 / max ms": _spread(held_s),
+        # SQLite lets go of its lock before the thread has Python's again, which shows here.
+        "of which COMMIT, until its thread goes on": _spread(commits_s),
+        "of the time": f"{sum(held_s) / took_s:.0%}",
+    }
 
 
 def beyond_the_log() -> list[dict[str, Any]]:

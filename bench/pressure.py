@@ -118,7 +118,7 @@ async def press(
     ended_s = time.perf_counter() - met["drained_s"]
     await until_normal(stand, case, NORMAL * before_ms / 1e3)
     normal_s = time.perf_counter() - ended_s
-    await settle(stand)
+    await settle(stand, case)
     settled_s = time.perf_counter() - ended_s
     after_ms = quantile(await to_201(stand, case), 0.5)
     idle_after_s = await idle(stand, case, UPLOADS)

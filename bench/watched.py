@@ -20,8 +20,10 @@ from sqlalchemy import Connection, Engine
 
 from shared import database
 
-# Seconds: of waiting for other threads, of BEGIN IMMEDIATE, and of the whole transaction.
-RECORD = struct.Struct("<3d")
+# Seconds: of waiting for other threads, of BEGIN IMMEDIATE, of what is then done, and of COMMIT
+# until its thread goes on; and whether it is for lines of a batch that are taken in.
+RECORD = struct.Struct("<4d?")
+RECEPTION = str(Path("api", "reception.py"))
 
 
 def watch(file: Path) -> None:
@@ -48,12 +50,22 @@ def watch(file: Path) -> None:
         began_s = time.perf_counter()
         with transaction(engine) as connection:
             yield connection
-        whole_s = time.perf_counter() - began_s
-        os.write(descriptor, RECORD.pack(here.turn_s, here.begin_s, whole_s))
+            done_s = time.perf_counter()
+        commit_s = time.perf_counter() - done_s
+        work_s = done_s - began_s - here.turn_s - here.begin_s
+        record = RECORD.pack(here.turn_s, here.begin_s, work_s, commit_s, _is_of_a_batch())
+        os.write(descriptor, record)
 
     database._begin_sqlite = watched_begin
     database._turn = watched_turn
     database.transaction = watched_transaction
+
+
+def _is_of_a_batch() -> bool:
+    frame = sys._getframe().f_back
+    while frame is not None and not frame.f_code.co_filename.endswith(RECEPTION):
+        frame = frame.f_back
+    return frame is not None
 
 
 if __name__ == "__main__":
