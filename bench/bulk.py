@@ -17,7 +17,7 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 def rate(stand: Stand, case: Case, lines: int) -> Run:
     """Send so many lines, until all insights have been read; its upload is that of the whole."""
     url = f"http://127.0.0.1:{stand.port}"
-    cpu_before, bytes_before = stand.cpu_s(), stand.stored_bytes()
+    cpu_before, bytes_before, log_before = stand.cpu_s(), stand.stored_bytes(), stand.logged_bytes()
     batch = submit(url, stand.headers, case.bodies, lines)
     began_s = time.perf_counter()
     read_all(url, stand.headers, batch.id, lines)
@@ -33,6 +33,7 @@ def rate(stand: Stand, case: Case, lines: int) -> Run:
         1e3 * batch.taken_in_s,
         {name: 1e3 * (cpu_after[name] - cpu_before[name]) / lines for name in cpu_after},
         (stand.stored_bytes() - bytes_before) / lines,
+        (stand.logged_bytes() - log_before) / lines,
     )
 
 

@@ -106,6 +106,8 @@ class Stand:
     stored_bytes: Callable[[], int]
     """How large its database is; 0 where it has none."""
     headers: dict[str, str] = field(default_factory=dict)
+    logged_bytes: Callable[[], int] = lambda: 0
+    """How much PostgreSQL has written into its log."""
     is_isoline: bool = False
     """Whether it reads gzip, takes batches, and says what still waits."""
 
@@ -169,6 +171,7 @@ def open_isoline(
             pids,
             postgresql.size_of(postgresql_url) if postgresql_url else _size_of(file),
             {"x-user-token": token},
+            postgresql.log_of(postgresql_url) if postgresql_url else lambda: 0,
             is_isoline=True,
         )
 

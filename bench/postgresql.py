@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import LiteralString
 
 import psutil
 import psycopg
@@ -17,12 +18,16 @@ def server_of(url: str) -> int:
 
 
 def size_of(url: str) -> Callable[[], int]:
-    """The files of a database, without the server's log, which is cut off again and again."""
+    """The files of a database, without the server's log."""
+    return lambda: _number(url, "SELECT pg_database_size(current_database())")
 
-    def count() -> int:
-        with psycopg.connect(plain_url(url)) as connection:
-            found = connection.execute("SELECT pg_database_size(current_database())")
-            [[size]] = found.fetchall()
-            return int(size)
 
-    return count
+def log_of(url: str) -> Callable[[], int]:
+    """All that the server has ever written into its log, most of which is cut off by now."""
+    return lambda: _number(url, "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')")
+
+
+def _number(url: str, question: LiteralString) -> int:
+    with psycopg.connect(plain_url(url)) as connection:
+        [[number]] = connection.execute(question).fetchall()
+        return int(number)

@@ -87,6 +87,8 @@ def costs(runs: Sequence[singles.Run]) -> list[dict[str, Any]]:
             row["CPU ms"] = round(sum(run.cpu_ms.values()), 2)
             row["of which"] = {part: round(ms, 2) for part, ms in run.cpu_ms.items() if ms >= 0.005}
             row["bytes stored"] = round(run.stored_bytes)
+            if run.logged_bytes:
+                row["bytes of PostgreSQL's log"] = round(run.logged_bytes)
             rows.append(row)
     return rows
 

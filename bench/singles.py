@@ -30,6 +30,7 @@ class Run:
     upload_p99_ms: float
     cpu_ms: dict[str, float]
     stored_bytes: float
+    logged_bytes: float
 
     def as_json(self) -> dict[str, Any]:
         """For the file."""
@@ -44,7 +45,7 @@ def quantile(took_s: Sequence[float], share: float) -> float:
 
 async def rate(stand: Stand, case: Case, number: int, seconds: float) -> Run:
     """Upload for so long over so many connections, then ask for each until all are finished."""
-    cpu_before, bytes_before = stand.cpu_s(), stand.stored_bytes()
+    cpu_before, bytes_before, log_before = stand.cpu_s(), stand.stored_bytes(), stand.logged_bytes()
     began_s = time.perf_counter()
     tally, _ = await closed_loop(stand.port, number, seconds, lambda n: stand.upload(case, n))
     assert all(reply.status == 201 for reply in tally.replies), tally.replies[-1].body[:200]
@@ -70,6 +71,7 @@ async def rate(stand: Stand, case: Case, number: int, seconds: float) -> Run:
         quantile(took, 0.99),
         {name: 1e3 * (cpu_after[name] - cpu_before[name]) / len(ids) for name in cpu_after},
         (stand.stored_bytes() - bytes_before) / len(ids),
+        (stand.logged_bytes() - log_before) / len(ids),
     )
 
 

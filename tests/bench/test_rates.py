@@ -10,7 +10,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 def run(stand: str, case: str, connections: int, a_second: float, cpu_ms: float = 1.0) -> Run:
     """One load on one program."""
-    return Run(stand, case, connections, 100, a_second, 1.0, 2.0, {"api": cpu_ms}, 10.0)
+    return Run(stand, case, connections, 100, a_second, 1.0, 2.0, {"api": cpu_ms}, 10.0, 0.0)
 
 
 def test_a_program_without_batches_is_beside_a_bulk_with_its_single_uploads() -> None:
