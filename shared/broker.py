@@ -17,6 +17,8 @@ from shared.jobs import BULK, INTERACTIVE, QUARANTINE, TAKEN
 # Workers and the API beat every two seconds, the relay every second: whoever has not been heard for
 # this long is not there.
 HEARD_WITHIN_S = 10.0
+# A beat that is so far ahead is from before the clock was set back.
+CLOCK_TURNED_S = 1.0
 # Whoever has been silent for this long is forgotten.
 FORGOTTEN_AFTER_S = 86_400.0
 # How old an answer may be before somebody asks again, since a poll must not cost a round trip to
@@ -151,6 +153,9 @@ class Broker:
                 list[tuple[str, float]], self._redis.zrange(_HEARTBEATS, 0, -1, withscores=True)
             )
             for member, beat_s in beats:
+                # The clock was set back, and whoever lives is heard again in a moment.
+                if beat_s > now_s + CLOCK_TURNED_S:
+                    continue
                 role, _, name = member.partition(":")
                 silent_s.setdefault(role, {})[name] = max(0.0, now_s - beat_s)
         except redis.RedisError:

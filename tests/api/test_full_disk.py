@@ -7,36 +7,17 @@ import random
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Engine, event, func, select
+from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from shared import database
 from shared.database import reading
 from shared.models import Ecg, RejectedLine, Signal
 from shared.settings import Settings
-from tests.parts import Door
+from tests.parts import Disk, Door
 
 CHANCE = random.Random(1)
 SIGNAL = [CHANCE.randrange(2**31) for _ in range(20_000)]
 BODY = {"leads": [{"name": "I", "signal": SIGNAL}]}
-
-
-class Disk:
-    """A limit of SQLite's own, which answers like a disk without room: SQLITE_FULL."""
-
-    def __init__(self, engine: Engine) -> None:
-        with engine.connect() as connection:
-            self._most_pages = connection.exec_driver_sql("PRAGMA page_count").scalar() or 0
-        engine.dispose()
-        self.engine = database.connect(str(engine.url))
-        event.listen(self.engine, "connect", self._limit)
-
-    def _limit(self, connection: object, _: object) -> None:
-        connection.execute(f"PRAGMA max_page_count = {self._most_pages}")  # type: ignore[attr-defined]
-
-    def make_room(self) -> None:
-        self._most_pages = 2**30
-        self.engine.dispose()
 
 
 def upload(door: Door, user: dict[str, str]) -> TestResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import threading
 import time
@@ -186,6 +187,16 @@ def test_a_job_in_flight_is_brought_to_its_end_by_a_worker_told_to_end(
         assert not waiting.all()
     assert attempts == (3 if name == "quarantine" else 1) + (left == "pending")
     engine.dispose()
+
+
+def test_a_worker_whose_terminal_was_closed_ends_as_if_it_had_been_told_to(
+    stack: Stack, redis_url: str
+) -> None:
+    wait_until(lambda: heard(redis_url, "worker") == 1, what="for the worker")
+    worker = stack.process("worker")
+    worker.send_signal(signal.SIGHUP)
+    assert worker.wait(20) == 0
+    stack.start("worker")
 
 
 @pytest.mark.parametrize(("name", "queue"), [("worker", INTERACTIVE), ("bulk", BULK)])

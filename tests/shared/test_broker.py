@@ -71,3 +71,14 @@ def test_an_answer_is_remembered_for_seconds_and_no_longer(
         assert online(heard) is None
         answered.set()
         assert first.result() == 2
+
+
+def test_whoever_died_before_the_clock_was_set_back_is_not_taken_for_alive(
+    heard: Broker, redis_url: str
+) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        [(name, beat_s)] = client.zrange("isoline:heartbeats", 0, -1, withscores=True)
+        client.zadd("isoline:heartbeats", {name: beat_s + 3600})
+    assert online(heard) == 0
+    Broker(redis_url).beat("worker", "a name")
+    assert online(Broker(redis_url)) == 1

@@ -96,6 +96,16 @@ def test_a_step_may_take_longer_than_any_question_of_the_house(postgresql_url: s
     impatient.dispose()
 
 
+def test_postgresql_does_not_try_to_compress_what_is_compressed(postgresql_url: str) -> None:
+    engine = database.connect(postgresql_url)
+    schema.upgrade(engine)
+    storage = "SELECT attstorage FROM pg_attribute WHERE attrelid = 'signals'::regclass"
+    with engine.connect() as connection:
+        of = connection.exec_driver_sql(f"{storage} AND attname = 'encoded'").scalar()
+    assert of in ("e", b"e")
+    engine.dispose()
+
+
 def test_sqlite_is_durable_and_forgets_what_is_erased(sqlite_engine: Engine) -> None:
     with sqlite_engine.connect() as connection:
         values = {

@@ -16,7 +16,7 @@ from shared.jobs import LEASE_S, LINES_PER_MESSAGE
 from shared.models import FAILED, FINISHED, PENDING, RUNNING, Ecg, Insights, Signal
 from shared.states import IS_PENDING
 from shared.turns import LINES_IN_QUEUE
-from tests.parts import MESSAGE, Door, bring_to_their_end, damage, told_by
+from tests.parts import MESSAGE, Disk, Door, bring_to_their_end, damage, told_by
 from worker import analysis, claims, endings, ringing, tasks
 from worker.insights import Insight, Step
 from worker.sample_store import SampleStore
@@ -83,6 +83,27 @@ def test_whoever_claims_lines_takes_the_next_turn_and_whoever_claims_uploads_tak
     assert not set(turn) & set(door.rung)
     assert all(row(door.engine, ecg_id).rung_at_s > 0 for ecg_id in turn)
     assert claims.claim(door.engine, named, MESSAGE) == ([], [])
+
+
+def test_what_came_to_nothing_is_begun_again_only_where_its_document_would_fit(
+    sqlite_door: Door,
+) -> None:
+    ecg_id = sqlite_door.upload(sqlite_door.user(), [1, 0, -1])
+    full = Disk(sqlite_door.engine)
+    # A claim fits into the pages that are there, and a document may not.
+    assert claims.claim(full.engine, [ecg_id], MESSAGE).claims
+    set_row(full.engine, ecg_id, lease_until_s=0.0)
+    assert endings.sweep(full.engine) == 1
+    set_row(full.engine, ecg_id, due_at_s=0.0)
+    for _ in range(claims.MAX_ATTEMPTS):
+        with pytest.raises(DatabaseUnavailable):
+            claims.claim(full.engine, [ecg_id], MESSAGE)
+    left = row(full.engine, ecg_id)
+    assert (left.status, left.attempts) == (PENDING, 1)
+    full.make_room()
+    assert claims.claim(full.engine, [ecg_id], MESSAGE).claims[0].attempt == 2
+    assert documents(full.engine) == 0
+    full.engine.dispose()
 
 
 def test_an_unknown_id_is_no_claim(door: Door) -> None:
