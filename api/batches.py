@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 from sqlalchemy import Connection, Engine, bindparam, delete, select
 
-from api.erasure import erase_every, erase_some
+from api.erasure import erase_every, erase_rejected, erase_some
 from api.moments import at
 from api.pages import ID, Page, Paging, fetch_page, id_before, newest_first
 from api.users import Caller
@@ -107,6 +107,7 @@ def erase(engine: Engine, caller: Caller, batch_id: str) -> None:
     cancel(engine, caller, batch_id)
     its_lines = EcgRow.batch_id == batch_id
     erase_every(engine, its_lines)
+    erase_rejected(engine, batch_id)
     with transaction(engine) as connection:
         # The batch first: a request that still brings lines finds that it has none any more, and
         # those that came a moment ago are not left behind where nobody would find them.

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from sqlalchemy import Connection, Engine, and_, bindparam, delete, select
 from sqlalchemy.exc import IntegrityError
 
+from api.erasure import wait_no_more
 from api.faults import invalid
 from api.ledger import Ledger
 from api.moments import at
@@ -25,7 +26,6 @@ from shared.jobs import INTERACTIVE
 from shared.models import FAILED, FINISHED, PENDING, RUNNING
 from shared.models import Ecg as EcgRow
 from shared.signals import encode
-from shared.tally import count_ended
 
 NO_SUCH_ECG = "There is no such ECG."
 # To the outside a job that has begun is as pending as one that has not.
@@ -162,10 +162,7 @@ def erase(engine: Engine, caller: Caller, ecg_id: str) -> None:
     """Erase an ecg with its samples and insights; a job in flight finishes into nothing."""
     statement = delete(EcgRow).where(IS_THE_CALLERS).returning(EcgRow.batch_id, EcgRow.status)
     with transaction(engine) as connection:
-        erased = one_of(connection, statement, caller, ecg_id)
-        if erased.status in {PENDING, RUNNING}:
-            # Its batch does not wait for it any more.
-            count_ended(connection, [(erased.batch_id, FAILED)])
+        wait_no_more(connection, [one_of(connection, statement, caller, ecg_id)])
 
 
 def one_of(connection: Connection, statement: Any, caller: Caller, ecg_id: str) -> Any:

@@ -151,7 +151,9 @@ def _open(ledger: Ledger, caller: Caller, key: str | None) -> Any:
         with ledger.writing() as connection:
             return connection.execute(new).one()
     except IntegrityError:
-        pass
+        if key is None:
+            # Nothing was unique but its id: its user has been erased.
+            raise Unauthenticated(WHO_ARE_YOU) from None
     again = (
         update(Batch)
         .where(Batch.user_id == caller.user_id, Batch.idempotency_key == key)

@@ -163,6 +163,9 @@ class Reception:
             # Whom the database keeps waiting holds the lane meanwhile: the others do not do the
             # same one after the other.
             self._ledger.check_since(asked_s)
+            if self._failure is not None:
+                # Without the lines that could not be stored none behind them may be.
+                raise self._failure
             yield
 
     def _new_chunk(self) -> Chunk:
@@ -190,9 +193,6 @@ class Reception:
 
     def _commit(self) -> None:
         with self._on_the_lane():
-            if self._failure is not None:
-                # Without the lines that could not be stored none behind them may be.
-                raise self._failure
             chunk, self._chunk = self._chunk, self._new_chunk()
             try:
                 self._store(chunk)

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, up
 from sqlalchemy.exc import IntegrityError
 
 from api.audit import write_down
-from api.erasure import erase_every
+from api.erasure import erase_batches, erase_every
 from api.faults import invalid
 from api.moments import at
 from api.pages import MOST_ROWS, Page, Paging, fetch_page
@@ -135,6 +135,7 @@ def erase(engine: Engine, username: str, *, request_id: str) -> None:
             raise NotFound(NO_SUCH_USER)
         write_down(connection, "erase", username, request_id)
     erase_every(engine, EcgRow.user_id == user_id)
+    erase_batches(engine, user_id)
     # What a request that had come in before has added meanwhile goes with its user.
     with transaction(engine) as connection:
         connection.execute(delete(UserRow).where(UserRow.id == user_id))

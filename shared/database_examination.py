@@ -15,6 +15,7 @@ from shared.migrations.revisions import current_revision, newest_revision
 from shared.models import Batch, Ecg
 from shared.settings import Settings
 from shared.states import (
+    CANCELLED,
     IS_FAILED,
     IS_FINAL,
     IS_FRESH,
@@ -204,7 +205,9 @@ def _examine_failed(connection: Connection) -> Iterator[Finding]:
     advice = "Look for the id in the worker's log; upload again once the cause is mended."
     for reason, number, ecg_id in reasons:
         says = f"{_counted(number)}: {reason} (one is {ecg_id})"
-        yield Finding("failed lately", says, advice, is_past=True)
+        # What somebody wanted no more has no cause that could be mended.
+        is_wanted = reason != CANCELLED
+        yield Finding("failed lately", says, advice if is_wanted else "", is_past=True)
     if not reasons:
         yield Finding("failed lately", "none within a day")
 

@@ -35,6 +35,8 @@ IS_NOT_REDONE = and_(Ecg.status == literal_column("'finished'"), Ecg.failure.is_
 IS_WAITING = or_(IS_PENDING, and_(Ecg.redo_after.is_not(None), Ecg.lease_until_s.is_(None)))
 # How often a worker has begun what is to be done now.
 ATTEMPTS_MADE = Ecg.attempts - func.coalesce(Ecg.redo_after, 0)
+# Why a line has failed that somebody wanted no more.
+CANCELLED = "Its batch was cancelled before the analysis began."
 # Cancelled, with lines that still have to end.
 IS_TO_BE_RETIRED = and_(Batch.cancelled_at_s.is_not(None), Batch.finished_at_s.is_(None))
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from shared.errors import SettingsError
 
 LOCK = "lock"
+# The folder may stand in somebody's repository, and has secrets in it.
+IGNORED = ".gitignore"
 DATABASE = "isoline.db"
 # Where the broker of the present run is; a secret, since its password is in it.
 BROKER_URL = "broker_url"
@@ -38,6 +40,8 @@ def occupy(folder: Path) -> Iterator[int]:
     made = _missing(folder)
     try:
         _make_private(folder)
+        if made:
+            (folder / IGNORED).write_text("*\n")
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SettingsError(f"{folder} cannot hold Isoline's data: {error.strerror}.") from error
@@ -87,8 +91,9 @@ def _missing(folder: Path) -> list[Path]:
 
 def _unmake(made: list[Path], folder: Path) -> None:
     """After a start that was refused leave no more behind than there was before."""
-    if made and os.listdir(folder) == [LOCK]:
+    if made and set(os.listdir(folder)) == {LOCK, IGNORED}:
         (folder / LOCK).unlink()
+        (folder / IGNORED).unlink()
         for one in made:
             one.rmdir()
 

@@ -40,16 +40,23 @@ def run(*, leashed: bool) -> int:
             ports.check(_doors(settings))
             with Supervisor(kept_open=[lock]) as supervisor:
                 try:
-                    print("Starting Isoline: this takes a few seconds.", file=sys.stderr)
+                    _tell("Starting Isoline: this takes a few seconds.")
                     print(_bring_up(settings, supervisor), flush=True)
                     supervisor.watch()
                 except StopRequested:
-                    print("Stopping. Ctrl-C again kills everything at once.", file=sys.stderr)
-            print("Stopped.", file=sys.stderr)
+                    _tell("Stopping. Ctrl-C again kills everything at once.")
+            _tell("Stopped.")
     except ServiceError as error:
-        print(error, file=sys.stderr)
+        _tell(str(error))
         return 1
     return 130 if supervisor.is_impatient else 0
+
+
+def _tell(words: str) -> None:
+    """Say something to whoever sits in front of it, also when errors are kept in a file."""
+    print(words, file=sys.stderr)
+    if sys.stdout.isatty() and not sys.stderr.isatty():
+        print(words, flush=True)
 
 
 def _doors(settings: Settings) -> Iterator[ports.Door]:

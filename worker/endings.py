@@ -24,7 +24,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from shared.database import now_s, transaction
 from shared.fingerprints import fingerprint
 from shared.models import FAILED, FINISHED, PENDING, Ecg, Insights
-from shared.states import ATTEMPTS_MADE, IS_HELD, IS_PENDING
+from shared.states import ATTEMPTS_MADE, CANCELLED, IS_HELD, IS_PENDING
 from shared.tally import count_ended
 from worker.claims import HELD, HOLDER_LENGTH, MAX_ATTEMPTS, Claim, fence
 from worker.insights import versions
@@ -35,7 +35,6 @@ NOBODYS: dict[str, None] = {"lease_until_s": None, "held_by": None}
 
 GAVE_UP = f"The analysis was begun {MAX_ATTEMPTS} times and never came to its end."
 OUR_FAULT = "The analysis stopped because of a fault on our side."
-CANCELLED = "Its batch was cancelled before the analysis began."
 RETIRED_AT_ONCE = 500
 
 # Whether it is done for the first time; otherwise it has been finished all along.

@@ -147,8 +147,9 @@ def _bring_to_their_end(engine: Engine, claims: Sequence[Claim], end_s: float) -
 def _work(engine: Engine, claimed: Claim, store: SampleStore, end_s: float) -> bytes | None:
     """Compute the document; or see to it, and give back none, when there will be none."""
     try:
+        encoded = store.take(claimed)
         with _time_limit(COMPUTE_WITHIN_S):
-            return compute(claimed, store.take(claimed))
+            return compute(claimed, encoded)
     except SignalError as error:
         # The samples will not get better by trying again.
         _settle("failed", partial(fail, engine, claimed, str(error)), end_s)

@@ -18,12 +18,34 @@ from isoline.screen import typed
 MOST_ATTEMPTS = 4
 
 
-class Kept(msgspec.Struct):
-    """What the file holds."""
+class Tokens(msgspec.Struct):
+    """What opens a server."""
 
-    url: str | None = None
     token: str | None = None
     admin_token: str | None = None
+
+    def __post_init__(self) -> None:
+        """Whoever writes the file by hand ends a token with a line break easily."""
+        self.token = self.token and self.token.strip()
+        self.admin_token = self.admin_token and self.admin_token.strip()
+
+
+class Kept(Tokens):
+    """What the file holds: the server that is meant where none is named, and its tokens."""
+
+    url: str | None = None
+    # Of the other servers that somebody has logged in to, by their URLs.
+    elsewhere: dict[str, Tokens] = msgspec.field(default_factory=dict)
+
+    def of(self, url: str) -> Kept:
+        """What is kept, with this server as the one that is meant; no token is forgotten."""
+        if url == self.url:
+            return self
+        elsewhere = dict(self.elsewhere)
+        if self.url:
+            elsewhere[self.url] = Tokens(self.token, self.admin_token)
+        here = elsewhere.pop(url, Tokens())
+        return Kept(here.token, here.admin_token, url=url, elsewhere=elsewhere)
 
 
 @dataclass(frozen=True)
@@ -64,10 +86,18 @@ class Access:
         if self.url_from == "--url":
             # Without it, it would be one for another server that is kept.
             login += f" {self.url}"
-        whose = "the administrator's token" if is_admin else "your token"
-        known = f"{whose} came from {source}" if token else f"{whose} is not known for {self.url}"
+        whose = "The administrator's token" if is_admin else "Your token"
+        told = f"{whose} came from {source}."
+        if not token:
+            told = f"{whose} for {self.url} is not kept here."
+            if not is_admin and self.admin_token:
+                # Who has logged in as the administrator alone has no user to upload as.
+                told = (
+                    f"{told[:-1]} (only the administrator's); {typed('isoline users add NAME')} "
+                    "makes one."
+                )
         return (
-            f"{known[0].upper()}{known[1:]}. {typed(login)} keeps {'another' if token else 'one'}; "
+            f"{told} {typed(login)} keeps {'another' if token else 'one'}; "
             f"{option} and {variable} give one for once."
         )
 
@@ -81,23 +111,17 @@ def path() -> Path:
 def load() -> Kept:
     """Read the file; nothing when there is none. Raises `IsolineError` when it is damaged."""
     try:
-        kept = msgspec.json.decode(path().read_bytes(), type=Kept)
+        return msgspec.json.decode(path().read_bytes(), type=Kept)
     except FileNotFoundError:
         return Kept()
     except (OSError, msgspec.DecodeError) as error:
         raise IsolineError(
             f"{path()} cannot be read ({_reason(error)}); `isoline login URL` writes it anew."
         ) from None
-    # Whoever writes the file by hand ends a token with a line break easily.
-    return Kept(kept.url, _stripped(kept.token), _stripped(kept.admin_token))
 
 
 def _reason(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
-
-
-def _stripped(token: str | None) -> str | None:
-    return token and token.strip()
 
 
 def keep(kept: Kept) -> None:
@@ -134,13 +158,12 @@ class Given:
         """
         kept = load() if kept is None else kept
         url = (self.url or kept.url or DEFAULT_URL).strip().rstrip("/")
-        if url != kept.url:
-            kept = Kept(kept.url)
+        here = kept.of(url)
         return Access(
             url=url,
-            token=self.token or kept.token,
+            token=self.token or here.token,
             token_from=self.token_from if self.token else str(path()),
-            admin_token=self.admin_token or kept.admin_token,
+            admin_token=self.admin_token or here.admin_token,
             admin_token_from=self.admin_token_from if self.admin_token else str(path()),
             url_from=self.url_from if self.url else (str(path()) if kept.url else ""),
         )

@@ -8,6 +8,7 @@ import click
 
 from isoline import config
 from isoline.config import Access, Given, Kept
+from isoline.credentials import check_url
 from isoline.errors import IsolineError, Unauthenticated, Unusable
 from isoline.output import say
 from isoline.screen import typed
@@ -28,13 +29,17 @@ def login(given: Given, url: str | None, admin: bool, token_stdin: bool) -> None
             raise
         say(f"{error}")
         kept = Kept()
-    access = given.access(kept)
-    known = access.admin_token if admin else access.token
-    is_given = bool(given.admin_token if admin else given.token)
-    url = (url or access.url).strip().rstrip("/")
+    usual = given.access(kept).url
+    url = check_url(url or usual)
+    kept = kept.of(url)
+    # What the environment gives is for the server that it names.
+    told = (given.admin_token if admin else given.token) if url == usual else None
+    known = kept.admin_token if admin else kept.token
     if token_stdin:
         token = sys.stdin.readline().strip()
-    elif known and url == access.url and (is_given or _opens(url, known, admin)):
+    elif told:
+        token = told
+    elif known and _opens(url, known, admin):
         token = known
     else:
         token = _ask()
@@ -42,8 +47,6 @@ def login(given: Given, url: str | None, admin: bool, token_stdin: bool) -> None
         raise IsolineError(f"There was no token on standard input. {_advice(admin)}")
     # Whoever has typed it wrong should learn it now.
     _try(url, token, admin)
-    if kept.url != url:
-        kept = Kept(url=url)
     if admin:
         kept.admin_token = token
     else:
@@ -58,6 +61,9 @@ def login(given: Given, url: str | None, admin: bool, token_stdin: bool) -> None
 
 def _ask() -> str:
     """What is typed, or stands on standard input where there is no terminal; nothing at its end."""
+    if not sys.stdin.isatty():
+        # Nobody can be asked, and what there is may still be it.
+        return sys.stdin.readline().strip()
     try:
         token: str = click.prompt("Token", hide_input=True, err=True)
     except click.Abort as abort:

@@ -57,8 +57,18 @@ def rotate_token(context: click.Context, username: str) -> None:
 @click.pass_context
 def erase_user(context: click.Context, username: str, yes: bool) -> None:
     """Erase a user with every ECG of theirs."""
-    if not (yes or click.confirm(f"Erase {username} and every ECG of theirs?", err=True)):
+    if not (yes or _is_sure(username)):
         raise IsolineError("Nothing was erased.")
     with client_of(context, is_admin=True) as client:
         client.erase_user(username)
     say(f"Erased {username}.")
+
+
+def _is_sure(username: str) -> bool:
+    try:
+        return click.confirm(f"Erase {username} and every ECG of theirs?", err=True)
+    except click.Abort as abort:
+        # Ctrl-C is another one.
+        if isinstance(abort.__context__, EOFError):
+            raise click.UsageError("Nobody is here to be asked: say --yes.") from None
+        raise

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, event, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from werkzeug.test import TestResponse
 
@@ -21,10 +21,10 @@ from api.users import Caller
 from shared.database import reading, transaction
 from shared.jobs import LINES_PER_MESSAGE, SAMPLES_A_LEAD, WEIGHT_PER_MESSAGE
 from shared.models import Batch, Ecg, Insights, RejectedLine, Signal, User
+from shared.states import CANCELLED
 from shared.turns import LINES_IN_QUEUE, MESSAGES_IN_QUEUE
-from tests.parts import Door
+from tests.parts import ADMIN, Door
 from worker import claims, endings, tasks
-from worker.endings import CANCELLED
 from worker.relay import publish_catalogue, retire_cancelled
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -387,6 +387,51 @@ def test_erasing_takes_everything_along(
         for table, left in ((Ecg, 1), (Signal, 1), (Insights, 1), (Batch, 0), (RejectedLine, 0)):
             assert connection.scalar(select(func.count()).select_from(table)) == left
     assert door.get(f"/ecgs/{kept}", headers=ada).status_code == 200
+
+
+@pytest.mark.parametrize("whom", ["batch", "user"])
+def test_rejected_lines_are_erased_by_the_handful_before_their_batch(
+    door: Door, ada: dict[str, str], monkeypatch: pytest.MonkeyPatch, whom: str
+) -> None:
+    monkeypatch.setattr("api.erasure.AT_ONCE", 3)
+    batch_id = door.submit(ada, good(1), *["bad"] * 10).json["id"]
+    left: list[int | None] = []
+
+    def look(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith("DELETE FROM rejected_lines"):
+            with reading(door.engine) as connection:
+                left.append(connection.scalar(select(func.count()).select_from(RejectedLine)))
+        if statement.startswith("DELETE FROM batches"):
+            left.append(None)
+
+    event.listen(door.engine, "before_cursor_execute", look)
+    if whom == "batch":
+        assert door.delete(f"/batches/{batch_id}", headers=ada).status_code == 204
+    else:
+        assert door.delete("/users/ada", headers=ADMIN).status_code == 204
+    event.remove(door.engine, "before_cursor_execute", look)
+    assert left == [10, 7, 4, 1, None]
+
+
+def test_a_batch_whose_erasure_was_cut_short_still_comes_to_its_end(
+    door: Door, ada: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.erasure.AT_ONCE", 3)
+    batch_id = door.submit(ada, *(good(n) for n in range(10))).json["id"]
+
+    def end(_: float) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr("api.erasure.time.sleep", end)
+    with pytest.raises(SystemExit):
+        door.delete(f"/batches/{batch_id}", headers=ada)
+    with reading(door.engine) as connection:
+        user_id = connection.scalar(select(Batch.user_id)) or 0
+    # As the relay does with what is cancelled.
+    assert endings.retire(door.engine, batch_id, user_id) == 7
+    batch = door.get(f"/batches/{batch_id}", headers=ada).json
+    assert batch["finished_at"]
+    assert (batch["counts"]["pending"], batch["counts"]["failed"]) == (0, 10)
 
 
 def test_lines_that_come_while_a_finished_batch_is_erased_are_not_left_behind(

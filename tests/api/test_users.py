@@ -72,9 +72,9 @@ def test_however_many_ecgs_a_user_has_they_are_erased_some_at_a_time(
         door.upload(who, [1])
     at_once: list[int] = []
 
-    def listen(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+    def listen(_: Any, __: Any, statement: str, named: Any, *___: Any) -> None:
         if statement.startswith("DELETE FROM ecgs"):
-            at_once.append(cursor.rowcount)
+            at_once.append(len(named))
 
     event.listen(door.engine, "after_cursor_execute", listen)
     try:

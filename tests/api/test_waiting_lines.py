@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, delete, insert
 
 from api.ledger import Ledger
 from api.lines import Line
-from api.reception import LONGEST_S, Reception
+from api.reception import LONGEST_S, LOOK_EVERY_S, Reception
 from api.users import Caller
 from shared.database import now_s, transaction
+from shared.errors import Unauthenticated
 from shared.models import User
 
 LINES = [
@@ -75,3 +76,22 @@ def test_lines_that_come_slowly_are_stored_before_the_last_one(engine: Engine, a
 
     take(engine, ada, slowly(), threading.Lock(), rung)
     assert sum(rung) == len(LINES)
+
+
+def test_whose_lines_could_not_be_stored_hears_it_at_the_next_one(
+    engine: Engine, ada: Caller
+) -> None:
+    sent: list[Line] = []
+
+    def slowly() -> Iterator[Line]:
+        for line in LINES:
+            sent.append(line)
+            yield line
+            if len(sent) == 1:
+                with transaction(engine) as connection:
+                    connection.execute(delete(User))
+                time.sleep(LONGEST_S + 3 * LOOK_EVERY_S)
+
+    with pytest.raises(Unauthenticated):
+        take(engine, ada, slowly(), threading.Lock(), [])
+    assert len(sent) == 2

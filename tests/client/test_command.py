@@ -492,7 +492,7 @@ def test_without_a_token_nobody_waits_for_a_server(
     url = f"http://127.0.0.1:{free_port()}"
     done = CliRunner().invoke(cli, ["--url", url, "batch", "submit", str(tmp_path / "a.npy")])
     said = str(done.exception)
-    assert said.startswith("Nothing can be submitted. Your token is not known")
+    assert said.startswith("Nothing can be submitted. Your token for")
     assert f"isoline\u00a0login\u00a0{url}" in said
 
 
@@ -622,6 +622,34 @@ def test_a_login_is_kept_for_its_owner_alone(
     assert "comes from --url" in other.stderr.splitlines()[-1]
 
 
+def test_a_login_at_one_server_forgets_no_token_of_another(
+    run: Run, environ: dict[str, str], stack: Stack, token: str
+) -> None:
+    bare = {name: text for name, text in environ.items() if not name.startswith("ISOLINE_")}
+    # To whoever types it, another spelling is another server.
+    other = stack.url.replace("127.0.0.1", "localhost")
+    assert run("login", stack.url, "--token-stdin", input=token, environ=bare).returncode == 0
+    admin = ("login", other, "--admin", "--token-stdin")
+    assert run(*admin, input=ADMIN_TOKEN, environ=bare).returncode == 0
+    alone = run("batch", "list", environ=bare)
+    assert alone.returncode == 1
+    assert "is not kept here (only the administrator's);" in alone.stderr
+    assert run("--url", stack.url, "batch", "list", environ=bare).returncode == 0
+    assert run("login", stack.url, environ=bare).returncode == 0
+    assert run("batch", "list", environ=bare).returncode == 0
+    assert run("--url", other, "users", "list", environ=bare).returncode == 0
+
+
+def test_what_cannot_be_a_server_is_refused_before_a_token_is_asked_for(
+    run: Run, environ: dict[str, str]
+) -> None:
+    bare = {name: text for name, text in environ.items() if not name.startswith("ISOLINE_")}
+    for url in ("foo", "localhost:8377"):
+        refused = run("login", url, environ=bare, input="")
+        assert refused.returncode == 2
+        assert refused.stderr.startswith("A server's URL begins with http:// or https://")
+
+
 def test_a_kept_token_that_is_dead_is_asked_for_anew(
     run: Run, environ: dict[str, str], stack: Stack, tmp_path: Path
 ) -> None:
@@ -676,6 +704,9 @@ def test_an_administrator_is_told_what_was_not_done_and_what_can_be(
     assert kept.returncode == 1
     assert kept.stderr.endswith("Nothing was erased.\n")
     assert "carl" in run("users", "list", environ=admin).stdout
+    unasked = run("users", "erase", "carl", environ=admin, input="")
+    assert unasked.returncode == 2
+    assert "say --yes" in unasked.stderr
     gone = run("users", "erase", "carl", environ=admin, input="y\n")
     assert (gone.returncode, gone.stderr.endswith("Erased carl.\n")) == (0, True)
 
@@ -768,7 +799,7 @@ def test_an_administrator_who_is_not_let_in_learns_which_token_it_was(
     bare = {name: text for name, text in environ.items() if name != "ISOLINE_TOKEN"}
     none = run("users", "list", environ=bare)
     assert none.returncode == 1
-    assert f"token is not known for {environ['ISOLINE_URL']}." in none.stderr
+    assert f"token for {environ['ISOLINE_URL']} is not kept here." in none.stderr
     assert "isoline login --admin keeps one; --admin-token and ISOLINE_ADMIN_TOKEN" in none.stderr
     in_vain = {**bare, "ISOLINE_ADMIN_TOKEN": "a-wrong-one"}
     wrong = run("users", "add", "ada", environ=in_vain)

@@ -26,6 +26,7 @@ from shared.findings import Finding
 from shared.migrations.schema import upgrade
 from shared.models import FAILED, RUNNING, Ecg
 from shared.settings import Settings
+from shared.states import CANCELLED
 from standalone import valkey
 from standalone.processes import spawn
 from tests.parts import (
@@ -218,7 +219,13 @@ def test_what_failed_is_told_with_its_reason_and_wakes_nobody(
         )
     code, said = page(house, capsys)
     assert code == 0
-    assert f"1: The moon was full. (one is {ecg_id})" in said
+    assert f"1: The moon was full. (one is {ecg_id})\n" in said
+    assert "upload again once the cause is mended" in said
+    # Nothing is to be mended where somebody wanted no more.
+    with transaction(door.engine) as connection:
+        connection.execute(update(Ecg).values(failure=CANCELLED))
+    code, said = page(house, capsys)
+    assert (code, CANCELLED in said, "upload again" in said) == (0, True, False)
 
 
 def test_what_waits_to_be_computed_anew_is_told_and_alarms_once_nobody_comes(

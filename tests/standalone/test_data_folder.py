@@ -12,7 +12,7 @@ import pytest
 
 from shared.errors import SettingsError
 from standalone import keys
-from standalone.data_folder import LOCK, occupy
+from standalone.data_folder import IGNORED, LOCK, occupy
 
 
 def mode_of(path: Path) -> int:
@@ -62,7 +62,7 @@ def test_what_was_there_before_a_start_or_came_by_it_stays(tmp_path: Path) -> No
     assert os.listdir(tmp_path) == [LOCK]
     with occupy(tmp_path / "data"):
         (tmp_path / "data" / "admin_token").touch()
-    assert sorted(os.listdir(tmp_path / "data")) == ["admin_token", LOCK]
+    assert sorted(os.listdir(tmp_path / "data")) == [IGNORED, "admin_token", LOCK]
 
 
 def test_what_is_no_folder_is_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -106,6 +106,22 @@ def test_what_came_to_nothing_is_begun_again_only_where_its_document_would_fit(
     full.engine.dispose()
 
 
+def test_the_time_limit_of_an_analysis_is_not_that_of_loading_its_samples(
+    door: Door, ecg_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unharmed, alarms = SampleStore.take, []
+
+    def take(store: SampleStore, claimed: claims.Claim) -> bytes:
+        alarms.append(signal.getsignal(signal.SIGALRM))
+        return unharmed(store, claimed)
+
+    monkeypatch.setattr(SampleStore, "take", take)
+    analyse(door, [ecg_id])
+    # That of whoever runs the tests, if any.
+    assert alarms == [signal.getsignal(signal.SIGALRM)]
+    assert row(door.engine, ecg_id).status == FINISHED
+
+
 def test_an_unknown_id_is_no_claim(door: Door) -> None:
     assert claims.claim(door.engine, ["no such id"], MESSAGE).claims == []
 
