@@ -86,6 +86,13 @@ def test_a_process_of_the_pool_meets_its_own_bound_before_its_containers(
     assert int(size) * 2**20 >= processes * most_bytes + 384 * 2**20
 
 
+def test_batches_let_the_others_go_first_among_containers_too() -> None:
+    # The kernel knows niceness among the processes of one container alone.
+    shares = {name: service.get("cpu_shares", 1024) for name, service in SERVICES.items()}
+    assert shares.pop("bulk") < 1024 / 9
+    assert set(shares.values()) == {1024}
+
+
 def test_only_those_meet_who_need_each_other() -> None:
     for network in ("bell", "table"):
         assert COMPOSE["networks"][network] == {"internal": True}
