@@ -42,13 +42,13 @@ _M_ARENA_MAX = -8
 class Server(Granian):  # type: ignore[misc, valid-type]
     """granian's, which may be told to end more than once."""
 
-    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+    def signal_handler_interrupt(self, *_args: Any, **_kwargs: Any) -> None:
         """Have the main thread end, which waits for this."""
-        # It is the main thread that does this, wherever it is: as it wakes up from the first signal
-        # it holds the lock of the event that it has waited for, and the second one, setting that
-        # event again, would wait for the lock for ever.
-        if not self.interrupt_signal:
-            super().signal_handler_interrupt(*args, **kwargs)
+        self.interrupt_signal = True
+        # By another thread: it is the main thread that handles signals, wherever it is, and as it
+        # wakes up from one it holds the lock of the event that it has waited for. Setting that
+        # event again, it would wait for that lock for ever.
+        threading.Thread(target=self.main_loop_interrupt.set, daemon=True).start()
 
 
 def load(_target: str) -> Callable[..., Any]:

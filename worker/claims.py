@@ -8,7 +8,9 @@ granted, so that whoever comes too late changes nothing.
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -39,6 +41,9 @@ HOLDER_LENGTH = 64
 # What a document takes in the database, or less: so much of its own, and so much a lead.
 DOCUMENT_BYTES = 2**20
 DOCUMENT_BYTES_A_LEAD = 2**10
+# For how long it is believed that there is room: trying takes some itself, in PostgreSQL's table
+# until that is vacuumed, and in its log.
+ROOM_REMEMBERED_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,24 @@ HELD = update(Ecg).where(
 )
 
 
+class _Room:
+    """Whether there is room for documents, as this process has found lately."""
+
+    def __init__(self) -> None:
+        self._found_at_s = -math.inf
+
+    @property
+    def is_known(self) -> bool:
+        return time.monotonic() - self._found_at_s < ROOM_REMEMBERED_S
+
+    def remember(self) -> None:
+        """What was tried for is committed: there is room."""
+        self._found_at_s = time.monotonic()
+
+
+_room = _Room()
+
+
 def claim(engine: Engine, ecg_ids: Sequence[str], holder: str) -> Begun:
     """Begin an attempt at each of these ecgs that waits for one and is due.
 
@@ -122,17 +145,20 @@ def claim(engine: Engine, ecg_ids: Sequence[str], holder: str) -> Begun:
     }
     with transaction(engine) as connection:
         rows = connection.execute(_CLAIM, asked).all()
-        for row in rows:
-            if row.redo_after is None and row.attempts > 1:
-                _try_for_room(connection, row)
+        again = [row for row in rows if row.redo_after is None and row.attempts > 1]
+        is_tried = not _room.is_known and bool(again)
+        if is_tried:
+            _try_for_room(connection, again[0])
         turns = [take_turn(connection, user_id) for user_id in _whose_turns(rows)]
+    if is_tried:
+        _room.remember()
     claims = {row.id: _claim_of(row) for row in rows}
     named = [claims[ecg_id] for ecg_id in dict.fromkeys(ecg_ids) if ecg_id in claims]
     return Begun(named, [turn for turn in turns if turn])
 
 
 def _try_for_room(connection: Connection, row: Any) -> None:
-    """Write as much as a document may be, and take it away again.
+    """Write as much as the document of this row may be, and take it away again.
 
     SQLite overwrites what it frees (`secure_delete`), so that it has to find a place for it in its
     log; PostgreSQL has found one in the table. Chance is what neither can make smaller.

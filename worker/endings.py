@@ -153,10 +153,13 @@ def retire(engine: Engine, batch_id: str, user_id: int) -> int:
 
     Returns
     -------
-    int : how many were ended; less than `RETIRED_AT_ONCE` when none are left that wait.
+    int : how many were ended; less than `RETIRED_AT_ONCE` when none are left that wait, or that
+        nobody else holds.
     """
     waiting = select(Ecg.id).where(IS_PENDING, Ecg.batch_id == batch_id, Ecg.user_id == user_id)
-    some = update(Ecg).where(IS_PENDING, Ecg.id.in_(waiting.limit(RETIRED_AT_ONCE)))
+    # What is being erased meanwhile is another one's, who takes it in another order.
+    free = waiting.limit(RETIRED_AT_ONCE).with_for_update(skip_locked=True)
+    some = update(Ecg).where(IS_PENDING, Ecg.id.in_(free))
     with transaction(engine) as connection:
         ended = _end(connection, _ending(some.values(status=FAILED, failure=CANCELLED)))
         count_ended(connection, ended.values())

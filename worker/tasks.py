@@ -87,9 +87,7 @@ def analyse(
         if len(ecg_ids) > LINES_PER_MESSAGE:
             log.error("message thrown away", ecgs=len(ecg_ids))
             return
-        # Whatever else a message may hold is no id.
-        named = [ecg_id for ecg_id in ecg_ids if isinstance(ecg_id, str) and "\0" not in ecg_id]
-        claims, turns = _begin(engine, named, message, began_s)
+        claims, turns = _begin(engine, _ids_of(ecg_ids), message, began_s)
         for turn in turns:
             ring_next(turn)
         _bring_to_their_end(engine, claims, end_s)
@@ -195,11 +193,18 @@ def mourn(
 
     What it did not hold, since it was lost too early, is named by another message.
     """
+    named = _ids_of(ecg_ids)
     # Whichever delivery of it that was. Without the colon an empty id is how all others begin.
-    held = take_back(engine, f"{message}:", ecg_ids, reason)
+    held = take_back(engine, f"{message}:", named, reason)
     log.error("a process was lost", ecg_ids=held, reason=reason)
-    if spared := [ecg_id for ecg_id in ecg_ids if ecg_id not in held]:
+    if spared := [ecg_id for ecg_id in named if ecg_id not in held]:
         ring_again(spared)
+
+
+def _ids_of(named: Sequence[object]) -> list[str]:
+    """What a message names, without what can be no id, and no database would take for a text."""
+    texts = (one for one in named if isinstance(one, str))
+    return [text for text in texts if text.isascii() and "\0" not in text]
 
 
 def compute(claimed: Claim, encoded: bytes) -> bytes:

@@ -9,6 +9,8 @@ import sys
 def main() -> None:
     """Run the command, and end with its exit code."""
     # What is closed is not there at all to Python.
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115 - to the end
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - to the end
     if sys.stdout is None:

@@ -37,6 +37,11 @@ class Kept(Tokens):
     # Of the other servers that somebody has logged in to, by their URLs.
     elsewhere: dict[str, Tokens] = msgspec.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Nor is a slash at the end of a URL another server."""
+        super().__post_init__()
+        self.url = self.url and self.url.strip().rstrip("/")
+
     def of(self, url: str) -> Kept:
         """What is kept, with this server as the one that is meant; no token is forgotten."""
         if url == self.url:

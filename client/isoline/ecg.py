@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -70,8 +70,8 @@ def encode(ecg: Ecg, custom_id: str | None = None) -> bytes:
         signal has more than one dimension, there is a value of a kind that JSON has not, or what
         is given is no `Ecg` of `Lead`s at all.
     """
-    if not isinstance(ecg, Ecg) or not all(isinstance(lead, Lead) for lead in ecg.leads):
-        raise UnusableEcg("An ECG is an isoline.Ecg, and each of its leads an isoline.Lead.")
+    # Once: they may come from an iterator, which then is at its end.
+    leads = _leads_of(ecg)
     described: dict[str, Any] = {
         "custom_id": custom_id,
         "date": ecg.date,
@@ -82,14 +82,24 @@ def encode(ecg: Ecg, custom_id: str | None = None) -> bytes:
     }
     known = {name: _plain(value) for name, value in described.items() if value is not None}
     for name, value in known.items():
-        # JSON has no sign for it but null, and that would mean that nothing was said.
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UnusableEcg(f"{name} is {value}.")
-    leads = [{"name": _plain(lead.name), "signal": _written(lead)} for lead in ecg.leads]
+        # JSON has no sign for it but null (as which numpy's NaT comes), and that would mean that
+        # nothing was said.
+        if value is None or (isinstance(value, float) and not math.isfinite(value)):
+            raise UnusableEcg(f"{name} is {described[name]}.")
+    written = [{"name": _plain(lead.name), "signal": _written(lead)} for lead in leads]
     try:
-        return msgspec.json.encode({**known, "leads": leads})
+        return msgspec.json.encode({**known, "leads": written})
     except (TypeError, ValueError) as error:
         raise UnusableEcg(f"It cannot be written as JSON: {error}.") from None
+
+
+def _leads_of(ecg: Any) -> list[Lead]:
+    leads = getattr(ecg, "leads", None)
+    # A list of them first: what is asked of an iterator leaves nothing of it.
+    leads = list(leads) if isinstance(leads, Iterable) else [leads]
+    if not (isinstance(ecg, Ecg) and all(isinstance(lead, Lead) for lead in leads)):
+        raise UnusableEcg("An ECG is an isoline.Ecg, and each of its leads an isoline.Lead.")
+    return leads
 
 
 def _written(lead: Lead) -> msgspec.Raw:

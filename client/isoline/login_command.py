@@ -32,8 +32,12 @@ def login(given: Given, url: str | None, admin: bool, token_stdin: bool) -> None
     usual = given.access(kept).url
     url = check_url(url or usual)
     kept = kept.of(url)
-    # What the environment gives is for the server that it names.
-    told = (given.admin_token if admin else given.token) if url == usual else None
+    told, source = given.token, given.token_from
+    if admin:
+        told, source = given.admin_token, given.admin_token_from
+    if url != usual and not source.startswith("--"):
+        # What the environment gives is for the server that it names.
+        told = None
     known = kept.admin_token if admin else kept.token
     if token_stdin:
         token = sys.stdin.readline().strip()

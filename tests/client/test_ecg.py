@@ -68,7 +68,17 @@ def test_what_is_said_of_the_samples_is_finite_or_nothing(name: str, value: Any)
         encode(Ecg([Lead("I", [1])], **{name: value}))
 
 
-@pytest.mark.parametrize("ecg", [{"leads": []}, Ecg([("I", [1])]), Ecg(["I"]), None])  # type: ignore[list-item]
+def test_leads_may_come_from_an_iterator() -> None:
+    of_three = Ecg(Lead(name, [1, -1]) for name in ("I", "II", "III"))  # type: ignore[arg-type]
+    assert len(json.loads(encode(of_three))["leads"]) == 3
+
+
+def test_a_date_that_is_none_is_not_sent_as_now() -> None:
+    with pytest.raises(UnusableEcg, match="date is NaT"):
+        encode(Ecg([Lead("I", [1])], date=np.datetime64("NaT")))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ecg", [Ecg(None), {"leads": []}, Ecg([("I", [1])]), Ecg(["I"]), None])  # type: ignore[list-item, arg-type]
 def test_what_is_no_ecg_is_refused_in_words(ecg: Any) -> None:
     with pytest.raises(UnusableEcg, match=r"isoline\.Ecg"):
         encode(ecg)

@@ -159,7 +159,8 @@ def test_whoever_is_lost_with_a_hostile_message_loses_nothing_of_others(
     # It names both, and came too late for the one.
     claim(door.engine, [theirs, its], f"{message}:a delivery")
     rung: list[str] = []
-    mourn(door.engine, message, [theirs, its], "lost", rung.extend)
+    named: list[Any] = [theirs, its, 7, None, "a\0b", "\ud800"]
+    mourn(door.engine, message, named, "lost", rung.extend)
     with reading(door.engine) as connection:
         held = connection.scalars(select(Ecg.id).where(Ecg.held_by.is_not(None))).all()
     assert held == [theirs]

@@ -17,8 +17,8 @@ from isoline.errors import UnreadableFile
 _PER_MILLIVOLT = {"v": 1e-3, "mv": 1.0, "uv": 1e3, "µv": 1e3, "μv": 1e3, "nv": 1e6}
 # What an upload can carry, less what a subtraction may add.
 _LARGEST = 2**30
-# A header says with few decimals where zero is, and what is worked out from them is a little off:
-# whatever lies as near to a count is that count.
+# What is worked out from the decimals of a header is a little off: whatever lies as near to a count
+# is that count.
 _NEAR = 0.05
 
 
@@ -36,6 +36,8 @@ class Channel:
     gain : counts per millivolt, or None when unknown; negative when the lead is upside down.
     baseline : the count that stands for zero, exact.
     is_voltage : whether its unit is one of voltage.
+    is_within : by how many counts the baseline may be off, because its file says it with few
+        digits.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Channel:
     gain: float | None
     baseline: float
     is_voltage: bool
+    is_within: float = 0.0
 
 
 def as_ecg(
@@ -117,7 +120,7 @@ def _nearest_count(channel: Channel) -> int:
     converted, it is that one.
     """
     nearest = round(channel.baseline)
-    if abs(channel.baseline - nearest) < _NEAR:
+    if abs(channel.baseline - nearest) < max(_NEAR, channel.is_within):
         return nearest
     below, above = math.floor(channel.baseline), math.ceil(channel.baseline)
     occurs = [count for count in (below, above) if (channel.counts == count).any()]

@@ -20,6 +20,7 @@ from isoline.formats.counts import Channel, as_ecg, per_millivolt
 # https://www.edfplus.info/specs/edf.html: its size, the number of records, and that of signals.
 _HEADER = 256
 _NUMBERS = ((184, 192), (236, 244), (252, 256))
+_CHARACTERS = 8
 _INTEGER = re.compile(rb"-?\d+")
 _DURATION = re.compile(rb"\d+\.?\d*|\.\d+")
 
@@ -65,7 +66,21 @@ def _channel(signal: edfio.EdfSignal) -> Channel:
         counts_a_unit * scale if scale else None,
         low - physical_low * counts_a_unit,
         scale is not None,
+        is_within=counts_a_unit * _rounding(physical_low, physical_high),
     )
+
+
+def _rounding(*ends: float) -> float:
+    """By how much the ends of a range may be off together: a header has eight characters for each.
+
+    Where none needs all of them, they are meant as they stand; otherwise they were worked out, and
+    rounded or cut.
+    """
+    if max(len(f"{end:.10g}") for end in ends) < _CHARACTERS:
+        return 0.0
+    # Before the decimals: a sign, what stands in front of the point, and that.
+    taken = ((end < 0) + len(f"{abs(math.trunc(end))}") + 1 for end in ends)
+    return sum(10.0 ** min(characters - _CHARACTERS, 0) for characters in taken)
 
 
 def _check_header(path: Path) -> None:

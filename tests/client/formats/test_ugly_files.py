@@ -172,6 +172,28 @@ def test_zero_that_lies_on_a_count_is_that_count_also_in_a_lead_without_it(
     assert crossings == [np.count_nonzero(np.diff(np.sign(counts)))] * 2
 
 
+def test_zero_is_found_however_few_digits_a_header_has_for_it(tmp_path: Path) -> None:
+    chance = np.random.default_rng(7)
+    counts = np.array([3, -1, 5, -1, 3, -3, -1, -5] * 5, np.int16)
+    for _ in range(200):
+        zero = int(chance.integers(-2000, 2000))
+        millivolts_a_count = 10 ** chance.uniform(-5, -2.7)
+        ends = [(end - zero) * millivolts_a_count for end in (-32768, 32767)]
+        low, high = (float(f"{end:.10f}"[:8]) for end in ends)
+        if max(len(str(low)), len(str(high))) < 8:
+            # One in a hundred, which looks as if it had not been cut.
+            continue
+        lead = edfio.EdfSignal.from_digital(
+            counts + np.int16(zero),
+            10,
+            label="I",
+            digital_range=(-32768, 32767),
+            physical_dimension="mV",
+            physical_range=(low, high),
+        )
+        assert recording(edf(tmp_path / "a.edf", lead)).baseline == zero
+
+
 def test_gains_that_differ_in_the_last_bit_alone_leave_counts_what_they_are(
     tmp_path: Path,
 ) -> None:
