@@ -94,6 +94,8 @@ def _put_up_the_letterbox(conf: Any, options: dict[str, Any], **_: Any) -> None:
         sys.exit(
             "A worker eats from one queue: start it with python -m worker [--bulk | --quarantine]."
         )
+    if queues[0] == jobs.BULK:
+        database.let_others_first(engine)
     # For workers alone: Flower knows the page of a broker by the name of its transport.
     conf.broker_transport = "worker.letterbox:Transport"
     conf.worker_consumer = "worker.consumer:Consumer"

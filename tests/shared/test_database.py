@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -140,3 +141,29 @@ def test_whoever_reads_for_long_keeps_nobody_from_reading(engine: Engine) -> Non
                 return bool(another.scalar(text("SELECT 2")) == 2)
 
         assert all(others.map(read, range(4)))
+
+
+def test_whoever_waits_for_another_process_keeps_no_thread_of_its_own_from_asking(
+    sqlite_engine: Engine,
+) -> None:
+    other = database.connect(str(sqlite_engine.url))
+    written = threading.Event()
+
+    def write() -> None:
+        with database.transaction(sqlite_engine):
+            written.set()
+
+    waiting = threading.Thread(target=write)
+    turn, _ = sqlite_engine.get_execution_options()[database.TURN]
+    with database.transaction(other):
+        waiting.start()
+        # It is held for as long as it takes to ask, again and again.
+        for _ in range(20):
+            assert turn.acquire(timeout=1)
+            turn.release()
+        assert not written.is_set()
+    assert written.wait(5)
+    waiting.join()
+    assert turn.acquire(timeout=1)
+    turn.release()
+    other.dispose()
