@@ -5,6 +5,8 @@ Both raise `DatabaseUnavailable`. Neither is done inside a transaction, where SQ
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from sqlalchemy import Engine
 
 from shared.outages import translated
@@ -13,20 +15,27 @@ from shared.outages import translated
 FEW_PAGES = 1000
 
 
-def bring_home(engine: Engine) -> int:
-    """Bring what the log holds into the file, while others read and write.
+class Log(NamedTuple):
+    """How many pages the log holds, and how many of these are in the file by now, too."""
 
-    Returns
-    -------
-    int : how many pages stayed behind, because somebody reads who began before they were written.
-    """
+    held: int
+    brought: int
+
+    @property
+    def left(self) -> int:
+        """How many stayed behind, because somebody reads who began before they were written."""
+        return self.held - self.brought
+
+
+def bring_home(engine: Engine) -> Log:
+    """Bring what the log holds into the file, while others read and write."""
     if engine.dialect.name != "sqlite":
-        return 0
+        return Log(0, 0)
     with translated(), engine.connect() as connection:
         driver = connection.connection.cursor()
         [_, held, brought] = driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         driver.close()
-    return int(held - brought)
+    return Log(held, brought)
 
 
 def empty(engine: Engine) -> None:
@@ -34,7 +43,7 @@ def empty(engine: Engine) -> None:
     # Nobody can write while it is emptied: by then it is to have next to nothing in it, and not
     # what others wrote for the seconds that a large one takes either.
     bring_home(engine)
-    if bring_home(engine) > FEW_PAGES or engine.dialect.name != "sqlite":
+    if bring_home(engine).left > FEW_PAGES or engine.dialect.name != "sqlite":
         return
     with translated(), engine.connect() as connection:
         # Whoever reads is waited for, but not by all who write.

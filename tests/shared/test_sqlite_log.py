@@ -73,7 +73,7 @@ def test_uploads_beside_somebody_who_reads_are_kept_and_the_log_is_emptied_once_
         somebody.execute("BEGIN")
         assert somebody.execute(asked).fetchall() == []
         stored = [door.post("/ecgs", json=BODY, headers=ada).json["id"] for _ in range(6)]
-        held_pages = sqlite_log.bring_home(door.engine)
+        held_pages = sqlite_log.bring_home(door.engine).left
         assert held_pages > sqlite_log.FEW_PAGES
         with somebody_who_writes(path) as could:
             sqlite_log.empty(door.engine)
