@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -41,29 +42,40 @@ class Clients:
         self._house = house
         self.http = httpx.Client(base_url=house.url, timeout=120)
         self.user = self.join("bench")
-        leads, samples = (1, small) if small else (LEADS, SAMPLES)
-        self.bodies = [
-            make_body(leads, samples, number, all_insights=all_insights)
+        # Of those who wait beside a batch, whatever its lines are.
+        self.awaited = [
+            make_body(LEADS, SAMPLES, number, all_insights=all_insights)
             for number in range(DIFFERENT)
         ]
+        # Of the batch, and of the single uploads that its rate is set beside.
+        self.bodies = self.awaited
+        if small:
+            self.bodies = [make_body(1, small, number) for number in range(DIFFERENT)]
 
     def join(self, username: str) -> dict[str, str]:
         """Register somebody; the headers that say who they are."""
         return {"x-user-token": self._house.register(self.http, username)}
 
-    def upload(self, number: int, prefer: str = "") -> float:
-        """Upload one; return the seconds it took."""
+    def upload(self, number: int) -> None:
+        """Upload one of those that a batch's rate is set beside."""
+        self._post(self.bodies[number % DIFFERENT])
+
+    def wait(self, number: int) -> float:
+        """Upload one, and wait for its insights; return the seconds that took."""
         began_s = time.perf_counter()
+        assert self._post(self.awaited[number % DIFFERENT], "wait=20")["status"] == "finished"
+        return time.perf_counter() - began_s
+
+    def _post(self, body: bytes, prefer: str = "") -> dict[str, Any]:
         headers = {**self.user, "Content-Type": "application/json", "Prefer": prefer}
-        body = self.bodies[number % DIFFERENT]
         answer = self.http.post("/ecgs", content=body, headers=headers)
         assert answer.status_code == 201, answer.text
-        assert not prefer or answer.json()["status"] == "finished"
-        return time.perf_counter() - began_s
+        found: dict[str, Any] = answer.json()
+        return found
 
     def idle(self) -> list[float]:
         """One upload after the other, each until its insights are there."""
-        return [self.upload(number, "wait=20") for number in range(IDLE_UPLOADS)]
+        return [self.wait(number) for number in range(IDLE_UPLOADS)]
 
     def singles(self, number: int) -> float:
         """Upload over several connections at once; return ECGs a second until all are finished."""
@@ -116,7 +128,7 @@ class Watch:
     def _upload(self) -> None:
         number = 0
         while not self._end.wait(PAUSE_S):
-            self.took_s.append(self._clients.upload(number, "wait=20"))
+            self.took_s.append(self._clients.wait(number))
             number += 1
 
 
