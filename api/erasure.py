@@ -46,13 +46,13 @@ def erase_rejected(engine: Engine, batch_id: str) -> None:
     """Erase the lines of a batch that are no ecgs; cut short, it goes on when called again."""
     some = select(RejectedLine.line).where(RejectedLine.batch_id == batch_id).limit(AT_ONCE)
 
-    def erase_some(connection: Connection) -> int:
+    def erase_lines(connection: Connection) -> int:
         lines = connection.scalars(some).all()
         these = RejectedLine.batch_id == batch_id, RejectedLine.line.in_(lines)
         connection.execute(delete(RejectedLine).where(*these))
         return len(lines)
 
-    _bit_by_bit(engine, erase_some)
+    _bit_by_bit(engine, erase_lines)
 
 
 def erase_batches(engine: Engine, user_id: int) -> None:
@@ -65,10 +65,10 @@ def erase_batches(engine: Engine, user_id: int) -> None:
             connection.execute(delete(Batch).where(Batch.id == batch_id))
 
 
-def _bit_by_bit(engine: Engine, erase_some: Callable[[Connection], int]) -> None:
+def _bit_by_bit(engine: Engine, erase: Callable[[Connection], int]) -> None:
     while True:
         with transaction(engine) as connection:
-            erased = erase_some(connection)
+            erased = erase(connection)
         if erased < AT_ONCE:
             return
         time.sleep(BREATH_S)

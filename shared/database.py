@@ -63,8 +63,8 @@ def connect(
     ----------
     url : a SQLAlchemy URL, as `Settings.database_url` holds it.
     patience_s : seconds to wait for a lock, or for a connection, before giving up. On SQLite a
-        writer waits for the other threads of its process first, and then for other processes:
-        twice that at most.
+        writer waits for a turn among the threads of its process, and for other processes with that
+        let go in between: about twice that at most.
     pool_size : connections kept open; the same number again may be opened at a peak.
     idle_s : seconds after which PostgreSQL takes back what a transaction holds in which nothing is
         asked: whoever froze in it, or vanished, would keep others from its rows. 0: never.
@@ -175,7 +175,8 @@ def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> 
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later fails at once, whatever the timeout,
     # when another one wrote in between: writers take the lock before they read.
-    if not connection.get_execution_options().get(WRITING):
+    options = connection.get_execution_options()
+    if not options.get(WRITING):
         # By the driver itself: to have it done by SQLAlchemy takes longer than to do it.
         connection.connection.cursor().execute("BEGIN")
         return
@@ -185,7 +186,6 @@ def _begin_sqlite(connection: Connection) -> None:
     [patience_ms] = driver.execute("PRAGMA busy_timeout").fetchone()
     end_s = time.monotonic() + patience_ms / 1000
     driver.execute("PRAGMA busy_timeout = 0")
-    options = connection.get_execution_options()
     turn, _ = options[TURN]
     try:
         while not _try_to_begin(driver) and time.monotonic() < end_s:

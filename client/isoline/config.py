@@ -92,17 +92,15 @@ class Access:
             # Without it, it would be one for another server that is kept.
             login += f" {self.url}"
         whose = "The administrator's token" if is_admin else "Your token"
-        told = f"{whose} came from {source}."
+        told = f"{whose} came from {source}"
         if not token:
-            told = f"{whose} for {self.url} is not kept here."
+            told = f"{whose} for {self.url} is not kept here"
             if not is_admin and self.admin_token:
                 # Who has logged in as the administrator alone has no user to upload as.
-                told = (
-                    f"{told[:-1]} (only the administrator's); {typed('isoline users add NAME')} "
-                    "makes one."
-                )
+                made = typed("isoline users add NAME")
+                told += f" (only the administrator's); {made} makes one"
         return (
-            f"{told} {typed(login)} keeps {'another' if token else 'one'}; "
+            f"{told}. {typed(login)} keeps {'another' if token else 'one'}; "
             f"{option} and {variable} give one for once."
         )
 
