@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
-from shared import database
+from shared import database, sqlite
 
 # Seconds: of waiting for other threads, of BEGIN IMMEDIATE, of what is then done, and of COMMIT
 # until its thread goes on; and whether it is for lines of a batch that are taken in.
@@ -30,12 +30,12 @@ def watch(file: Path) -> None:
     """Have every transaction that writes leave a record at the end of this file."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     here = threading.local()
-    begin, turn, transaction = database._begin_sqlite, database._turn, database.transaction
+    begin, turn, transaction = sqlite.begin, database._turn, database.transaction
 
     def watched_begin(connection: Connection) -> None:
         began_s = time.perf_counter()
         begin(connection)
-        if connection.get_execution_options().get(database.WRITING):
+        if connection.get_execution_options().get(sqlite.WRITING):
             here.begin_s = time.perf_counter() - began_s
 
     @contextmanager
@@ -56,7 +56,7 @@ def watch(file: Path) -> None:
         record = RECORD.pack(here.turn_s, here.begin_s, work_s, commit_s, _is_of_a_batch())
         os.write(descriptor, record)
 
-    database._begin_sqlite = watched_begin
+    sqlite.begin = watched_begin
     database._turn = watched_turn
     database.transaction = watched_transaction
 

@@ -6,32 +6,22 @@ default: what is committed survives the power cut.
 
 from __future__ import annotations
 
-import random
-import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Double, Engine, create_engine, event, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from shared import sqlite
 from shared.errors import DatabaseUnavailable
 from shared.outages import translated
 
-WRITING = "isoline_writing"
-TURN = "isoline_turn"
 READING_TURN = "isoline_reading_turn"
-PAUSE = "isoline_pause"
-# How long a writer sleeps on average before it asks for SQLite's lock again; and one that lets the
-# others go first.
-PAUSE_S, LONG_PAUSE_S = 0.001, 0.003
 # How long a reader lets the one before be; then they read side by side.
 READERS_PATIENCE_S = 0.05
 
@@ -81,10 +71,10 @@ def connect(
         # SQLite lets one write at a time and has the others sleep and look again, up to a tenth of
         # a second: threads of one process had better queue for their turn.
         engine.update_execution_options(
-            **{TURN: (threading.Lock(), patience_s), READING_TURN: threading.Lock()}
+            **{sqlite.TURN: (threading.Lock(), patience_s), READING_TURN: threading.Lock()}
         )
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "connect", sqlite.prepare)
+        event.listen(engine, "begin", sqlite.begin)
         return engine
     milliseconds = int(patience_s * 1000)
     engine = create_engine(
@@ -108,7 +98,7 @@ def connect(
 
 def let_others_first(engine: Engine) -> None:
     """Have the writers of this engine ask less often for SQLite's lock than those of others do."""
-    engine.update_execution_options(**{PAUSE: LONG_PAUSE_S})
+    engine.update_execution_options(**{sqlite.PAUSE: sqlite.LONG_PAUSE_S})
 
 
 def sqlite_file_of(database_url: str) -> Path | None:
@@ -155,64 +145,6 @@ WHERE current_setting('synchronous_commit') <> 'remote_apply'
 """
 
 
-def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
-    # Python's driver would begin transactions by itself, too late and always deferred.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")
-    # The relay brings the log into the file every second. An upload that has to do it, because so
-    # many pages have gathered (1 GB), waits for seconds (bench/locks.py): that is for a house
-    # without a relay, whose log must not grow for ever. Beside a relay, so many gather only while
-    # somebody reads for as long, as the backup of a very large database does.
-    cursor.execute("PRAGMA wal_autocheckpoint = 262144")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    # Erased means erased: overwrite what DELETE frees.
-    cursor.execute("PRAGMA secure_delete = ON")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later fails at once, whatever the timeout,
-    # when another one wrote in between: writers take the lock before they read.
-    options = connection.get_execution_options()
-    if not options.get(WRITING):
-        # By the driver itself: to have it done by SQLAlchemy takes longer than to do it.
-        connection.connection.cursor().execute("BEGIN")
-        return
-    # SQLite sleeps for longer and longer, up to a tenth of a second, while others come and go:
-    # whoever asks every millisecond has a fair chance against them.
-    driver = connection.connection.cursor()
-    [patience_ms] = driver.execute("PRAGMA busy_timeout").fetchone()
-    end_s = time.monotonic() + patience_ms / 1000
-    driver.execute("PRAGMA busy_timeout = 0")
-    turn, _ = options[TURN]
-    try:
-        while not _try_to_begin(driver) and time.monotonic() < end_s:
-            # Who waits for another process keeps no thread of its own from asking meanwhile.
-            turn.release()
-            try:
-                time.sleep(options.get(PAUSE, PAUSE_S) * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
-            finally:
-                turn.acquire()
-        if not driver.connection.in_transaction:
-            # What is in the way is to be said by SQLAlchemy.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-    finally:
-        driver.execute(f"PRAGMA busy_timeout = {patience_ms}")
-        driver.close()
-
-
-def _try_to_begin(driver: Any) -> bool:
-    """Begin; False when somebody else is writing at the moment, so that it must be tried again."""
-    try:
-        driver.execute("BEGIN IMMEDIATE")
-    except sqlite3.DatabaseError as error:
-        # Whatever else is in the way will be in it the next time, too.
-        return error.sqlite_errorcode != sqlite3.SQLITE_BUSY
-    return True
-
-
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """Everything inside is committed together at the end, or not at all.
@@ -222,14 +154,14 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     DatabaseUnavailable : the database is away, locked for too long, damaged, or cannot write.
     """
     with translated(), _turn(engine), engine.connect() as plain:
-        connection = plain.execution_options(**{WRITING: True})
+        connection = plain.execution_options(**{sqlite.WRITING: True})
         with connection.begin():
             yield connection
 
 
 @contextmanager
 def _turn(engine: Engine) -> Iterator[None]:
-    queue = engine.get_execution_options().get(TURN)
+    queue = engine.get_execution_options().get(sqlite.TURN)
     if queue is None:
         yield
         return

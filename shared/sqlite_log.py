@@ -1,18 +1,23 @@
 """SQLite's write-ahead log: what it holds goes into the file; PostgreSQL sees to its own.
 
-Both raise `DatabaseUnavailable`. Neither is done inside a transaction, where SQLite refuses it.
+All raise `DatabaseUnavailable`. None is done inside a transaction, where SQLite refuses it.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import random
+import time
+from typing import Literal, NamedTuple
 
 from sqlalchemy import Engine
 
 from shared.outages import translated
+from shared.sqlite import without_waiting
 
 # What is brought home in a moment, while nobody else can write.
 FEW_PAGES = 1000
+# How often it is tried to find nobody writing or reading, a millisecond apart.
+TRIES, PAUSE_S = 50, 0.001
 
 
 class Log(NamedTuple):
@@ -38,20 +43,35 @@ def bring_home(engine: Engine) -> Log:
     return Log(held, brought)
 
 
+def begin_again(engine: Engine) -> None:
+    """Have whoever writes next do so at the log's beginning; another time, if somebody reads.
+
+    The log stays as long as it is: to write over what is there takes the file system less than to
+    lengthen a file. What was erased is in it until somebody has.
+    """
+    _checkpoint(engine, "RESTART")
+
+
 def empty(engine: Engine) -> None:
     """Have nothing left in the log, not even what was erased; another time, if somebody reads."""
-    # Nobody can write while it is emptied: by then it is to have next to nothing in it, and not
-    # what others wrote for the seconds that a large one takes either.
-    bring_home(engine)
-    if bring_home(engine).left > FEW_PAGES or engine.dialect.name != "sqlite":
+    _checkpoint(engine, "TRUNCATE")
+
+
+def _checkpoint(engine: Engine, mode: Literal["RESTART", "TRUNCATE"]) -> None:
+    # Nobody can write meanwhile: by then there is to be next to nothing left to bring home, and
+    # not what others wrote for the seconds that a large log takes either.
+    before = bring_home(engine)
+    log = bring_home(engine)
+    written = log.held - before.held
+    if max(log.left, written) > FEW_PAGES or engine.dialect.name != "sqlite":
         return
     with translated(), engine.connect() as connection:
-        # Whoever reads is waited for, but not by all who write.
         driver = connection.connection.cursor()
-        [patience_ms] = driver.execute("PRAGMA busy_timeout").fetchone()
-        driver.execute("PRAGMA busy_timeout = 100")
-        try:
-            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        finally:
-            driver.execute(f"PRAGMA busy_timeout = {patience_ms}")
-            driver.close()
+        # SQLite would wait for whoever reads, and have all who write wait with it.
+        with without_waiting(driver):
+            for _ in range(TRIES):
+                [is_busy, *_] = driver.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+                if not is_busy:
+                    break
+                time.sleep(PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
+        driver.close()

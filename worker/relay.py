@@ -54,12 +54,11 @@ from worker.ringing import give_turns, presumed_lost_after_s, ring_again, stamp
 
 PAUSE_S = 1.0
 RETIREMENTS_A_ROUND = 8
-# How often SQLite's log is emptied; and how often while it grows quickly, since all who write wait
-# for that: beside a batch of short lines uploads did, for up to a tenth of a second.
+# How often SQLite's log is emptied; and how often while it grows quickly (4 MB a second), since
+# whoever writes next has to lengthen the file again.
 ROUNDS_A_TIDYING = 5
 BUSY_ROUNDS_A_TIDYING = 30
-# 16 MB in so short a time is quick; with 128 MB it is long enough.
-BUSY_PAGES, MOST_PAGES = 4_000, 32_000
+BUSY_PAGES = 1_000
 # That it still waits is told after this long, and then after so many times as long each time.
 TOLD_AGAIN_AFTER_S = 10.0
 TOLD_MORE_SELDOM = 3
@@ -107,9 +106,11 @@ class Relay:
     def _tidy_the_log(self) -> None:
         # Before anything is written: it may be what has filled the disk.
         held = sqlite_log.bring_home(self._engine).held
-        is_busy = BUSY_PAGES < held < MOST_PAGES
-        if self._rounds % (BUSY_ROUNDS_A_TIDYING if is_busy else ROUNDS_A_TIDYING) == 0:
+        rounds = BUSY_ROUNDS_A_TIDYING if held > BUSY_PAGES else ROUNDS_A_TIDYING
+        if self._rounds % rounds == 0:
             sqlite_log.empty(self._engine)
+        elif held:
+            sqlite_log.begin_again(self._engine)
         self._rounds += 1
 
     def _tell_of_waiting(self, error: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, Engine
 
-from shared.database import WRITING
 from shared.models import Base
+from shared.sqlite import WRITING
 
 
 def let_take_long(connection: Connection) -> None:

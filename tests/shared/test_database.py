@@ -11,7 +11,7 @@ import psutil
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, select, text, update
 
-from shared import database, sqlite_log
+from shared import database, sqlite, sqlite_log
 from shared.errors import DatabaseDamaged, DatabaseUnavailable
 from shared.models import Ecg
 from tests.parts import another_database, damage, open_postgresql
@@ -154,7 +154,7 @@ def test_whoever_waits_for_another_process_keeps_no_thread_of_its_own_from_askin
             written.set()
 
     waiting = threading.Thread(target=write)
-    turn, _ = sqlite_engine.get_execution_options()[database.TURN]
+    turn, _ = sqlite_engine.get_execution_options()[sqlite.TURN]
     with database.transaction(other):
         waiting.start()
         # It is held for as long as it takes to ask, again and again.

@@ -6,10 +6,13 @@ import random
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Engine
 
 from shared import database, sqlite_log
@@ -59,6 +62,63 @@ def somebody_who_writes(path: Path) -> Iterator[list[bool]]:
     finally:
         is_over.set()
         thread.join()
+
+
+@pytest.mark.parametrize("settle", [sqlite_log.begin_again, sqlite_log.empty])
+def test_nobody_who_writes_waits_for_whoever_reads(
+    sqlite_door: Door, settle: Callable[[Engine], None]
+) -> None:
+    door = sqlite_door
+    ada = door.user()
+    path = Path(door.engine.url.database or "")
+    log = path.with_name(path.name + "-wal")
+    with closing(sqlite3.connect(path, isolation_level=None)) as somebody:
+        somebody.execute("BEGIN")
+        assert somebody.execute("SELECT id FROM ecgs").fetchall() == []
+        door.post("/ecgs", json={"leads": []}, headers=ada)
+        with somebody_who_writes(path) as could:
+            settle(door.engine)
+        waited = could.count(False)
+        # SQLite by itself has them wait from the first try to the last.
+        assert waited < len(could) / 2
+        size = log.stat().st_size
+        somebody.execute("COMMIT")
+    settle(door.engine)
+    door.post("/ecgs", json={"leads": []}, headers=ada)
+    # Written over what was there, or into an empty one.
+    assert log.stat().st_size <= size
+
+
+def test_the_log_begins_again_while_somebody_writes_all_the_time(sqlite_engine: Engine) -> None:
+    path = Path(sqlite_engine.url.database or "")
+    log = path.with_name(path.name + "-wal")
+    with database.transaction(sqlite_engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE things (name TEXT)")
+    sizes = []
+    with ThreadPoolExecutor(1) as pool:
+        is_over = threading.Event()
+        written = pool.submit(_write_until, sqlite_engine, is_over)
+        try:
+            for _ in range(20):
+                time.sleep(0.05)
+                sqlite_log.begin_again(sqlite_engine)
+                sizes.append(log.stat().st_size)
+        finally:
+            is_over.set()
+    with database.reading(sqlite_engine) as connection:
+        stored = connection.exec_driver_sql("SELECT count(*) FROM things").scalar()
+    assert stored == written.result()
+    # Without it, each of them would have lengthened it by a page at least.
+    assert max(sizes) < written.result() * 4096 / 2
+
+
+def _write_until(engine: Engine, is_over: threading.Event) -> int:
+    written = 0
+    while not is_over.is_set():
+        with database.transaction(engine) as connection:
+            connection.exec_driver_sql("INSERT INTO things VALUES ('written')")
+        written += 1
+    return written
 
 
 def test_uploads_beside_somebody_who_reads_are_kept_and_the_log_is_emptied_once_they_are_done(
