@@ -25,7 +25,7 @@ from bench.bulk import submit
 from bench.cases import make_body
 from bench.singles import quantile
 from tests.chaos.house import House
-from tests.parts import another_database, open_postgresql
+from tests.databases import another_database, open_postgresql
 
 LEADS, SAMPLES = 12, 5_000
 DIFFERENT = 32

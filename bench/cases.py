@@ -21,8 +21,9 @@ import psutil
 from bench import postgresql
 from bench.load import request
 from standalone.synthetic import BASELINE, SAMPLING_RATE_HZ, make_ecg
+from tests.brokers import open_valkey
 from tests.chaos.house import House
-from tests.parts import HOUSE, free_port, open_valkey, wait_until
+from tests.parts import HOUSE, free_port, wait_until
 
 DIFFERENT = 16
 

@@ -16,7 +16,7 @@ from bench import rates
 from bench.cases import Case, cases, open_isoline
 from bench.singles import Run
 from bench.tables import print_table
-from tests.parts import another_database, open_postgresql
+from tests.databases import another_database, open_postgresql
 
 CONNECTIONS = {"P12": (8,), "P12all": (8,)}
 TITLE = "Isoline on SQLite and on PostgreSQL"

@@ -26,7 +26,8 @@ from werkzeug.test import EnvironBuilder
 from bench.cases import cpu_of, make_body, open_program
 from bench.tables import print_table
 from shared.signals import decode, encode
-from tests.parts import free_port, open_valkey, wait_until
+from tests.brokers import open_valkey
+from tests.parts import free_port, wait_until
 
 MESSAGES = 1000
 

@@ -8,7 +8,7 @@ from typing import LiteralString
 import psutil
 import psycopg
 
-from tests.parts import plain_url
+from tests.databases import plain_url
 
 
 def server_of(url: str) -> int:

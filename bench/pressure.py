@@ -24,7 +24,7 @@ from bench.cases import Case, Stand, cases, open_isoline
 from bench.load import Reply, connections
 from bench.singles import at_a_rate, idle, quantile, rate, settle
 from bench.tables import print_table
-from tests.parts import another_database, open_postgresql
+from tests.databases import another_database, open_postgresql
 
 # Normal again: three uploads running that take less than so many times the median of before.
 NORMAL = 2.0

@@ -24,7 +24,8 @@ from bench.cases import Case, Stand, cases, open_program
 from bench.singles import rate
 from bench.tables import print_table
 from tests.chaos.house import House
-from tests.parts import another_database, free_port, open_postgresql, wait_until
+from tests.databases import another_database, open_postgresql
+from tests.parts import free_port, wait_until
 
 CONNECTIONS = 16
 

@@ -34,7 +34,9 @@ from shared.jobs import INTERACTIVE, celery_app, enqueue
 from shared.migrations.schema import upgrade
 from shared.settings import Settings
 from shared.signals import decode, encode
-from tests.parts import ADMIN_TOKEN, bring_to_their_end, free_port, open_valkey
+from tests.brokers import open_valkey
+from tests.door import bring_to_their_end
+from tests.parts import ADMIN_TOKEN, free_port
 from worker import tasks
 from worker.claims import claim
 from worker.endings import finish

@@ -18,16 +18,11 @@ from shared import database, logs
 from shared.migrations import schema
 from shared.models import Base
 from shared.settings import Settings
-from tests.parts import (
-    ADMIN_TOKEN,
-    Door,
-    PostgreSql,
-    Stack,
-    another_database,
-    free_port,
-    open_postgresql_server,
-    open_valkey,
-)
+from tests.brokers import open_valkey
+from tests.databases import PostgreSql, another_database, open_postgresql_server
+from tests.door import Door
+from tests.parts import ADMIN_TOKEN, free_port
+from tests.stack import Stack
 
 
 @pytest.fixture(scope="session")

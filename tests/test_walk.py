@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.parts import ADMIN, Stack, wait_until
+from tests.parts import ADMIN, wait_until
+from tests.stack import Stack
 
 
 @pytest.fixture(scope="module")

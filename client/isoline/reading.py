@@ -24,6 +24,10 @@ LINES_OF_JSON = {".ndjson", ".jsonl"}
 _NAMED_WITHIN = {".json", *LINES_OF_JSON}
 # What a line of a batch may be called, in characters; the same as the server knows.
 LONGEST_NAME = 255
+NO_RATE = (
+    "It does not say its sampling rate, nor does --fs: what depends on time, a heart rate for "
+    "instance, has no value."
+)
 # How many files are read ahead of the one that is being sent.
 AHEAD = 2 * READERS
 
@@ -153,6 +157,10 @@ def read_file(source: Source, sampling_rate_hz: float | None) -> Iterator[Read]:
             yield Unreadable(custom_id, "Its name is not UTF-8; call it something else.")
             continue
         try:
-            yield encode(ecg, custom_id)
+            line = encode(ecg, custom_id)
         except UnusableEcg as error:
             yield Unreadable(printable(custom_id), printable(str(error)))
+            continue
+        if ecg.leads and ecg.sampling_rate is None:
+            yield Remark(printable(custom_id), NO_RATE)
+        yield line

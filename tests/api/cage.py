@@ -9,7 +9,8 @@ from typing import Any
 from werkzeug.test import TestResponse
 
 from shared.database import transaction
-from tests.parts import ADMIN, Door, lines_of
+from tests.door import Door
+from tests.parts import ADMIN, lines_of
 
 NAME = "canary-lead"
 USERNAME = "canary-username"

@@ -10,7 +10,8 @@ from shared import database
 from shared.migrations import schema
 from shared.settings import Settings
 from tests.api.sender import BOUND, Sender
-from tests.parts import ADMIN_TOKEN, Door
+from tests.door import Door
+from tests.parts import ADMIN_TOKEN
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
-from tests.parts import Door
+from tests.door import Door
 
 # ISOLINE_MAX_UPLOAD_BYTES at the sender's door.
 BOUND = 4 * 2**20

@@ -9,7 +9,8 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.api.sender import Sender
-from tests.parts import ADMIN, ADMIN_TOKEN, Door
+from tests.door import Door
+from tests.parts import ADMIN, ADMIN_TOKEN
 
 SAME_ID = {"X-Request-ID": "the-same"}
 OPEN = (200, 200, 200, 200, 200, 200)

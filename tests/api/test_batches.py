@@ -23,7 +23,8 @@ from shared.jobs import LINES_PER_MESSAGE, SAMPLES_A_LEAD, WEIGHT_PER_MESSAGE
 from shared.models import Batch, Ecg, Insights, RejectedLine, Signal, User
 from shared.states import CANCELLED
 from shared.turns import LINES_IN_QUEUE, MESSAGES_IN_QUEUE
-from tests.parts import ADMIN, Door
+from tests.door import Door
+from tests.parts import ADMIN
 from worker import claims, endings, tasks
 from worker.relay import publish_catalogue, retire_cancelled
 

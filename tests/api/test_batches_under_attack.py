@@ -15,7 +15,8 @@ from sqlalchemy import func, select
 from shared.database import reading
 from shared.models import Batch, Ecg, Insights, RejectedLine, Signal
 from tests.api.test_batches import counts, good, lines_of, post_in_parts, work
-from tests.parts import ADMIN, Door
+from tests.door import Door
+from tests.parts import ADMIN
 from worker.relay import publish_catalogue, retire_cancelled
 
 NDJSON = {"Content-Type": "application/x-ndjson"}

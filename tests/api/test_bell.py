@@ -12,7 +12,8 @@ from api import bell as bells
 from api.bell import Bell
 from shared import jobs
 from shared.broker import Broker
-from tests.parts import messages, wait_until
+from tests.brokers import messages
+from tests.parts import wait_until
 
 
 def bell_of(redis_url: str) -> Bell:

@@ -32,7 +32,7 @@ from api.bodies import (
 )
 from api.routes.desk import desk_of
 from shared.errors import MalformedRequest, Overloaded, TooLarge, TooSlow, UnsupportedMedia
-from tests.parts import Door
+from tests.door import Door
 
 BOUND = 100_000
 

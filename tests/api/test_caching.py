@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.parts import ADMIN, Door
+from tests.door import Door
+from tests.parts import ADMIN
 
 KEPT = ["/ecgs", "/ecgs/{}", "/ecgs/{}/insights"]
 

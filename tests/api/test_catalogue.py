@@ -8,7 +8,7 @@ from sqlalchemy import insert
 
 from shared.database import transaction
 from shared.models import InsightDefinition
-from tests.parts import Door
+from tests.door import Door
 
 
 def test_before_any_relay_has_spoken_there_is_no_list_and_not_an_empty_one(door: Door) -> None:

@@ -12,7 +12,8 @@ from openapi_spec_validator import validate
 
 from api.problems import ALL_KINDS, INTERNAL, kind_of
 from shared import errors
-from tests.parts import ADMIN, Door
+from tests.door import Door
+from tests.parts import ADMIN
 
 PAGES = {
     "docs.front",

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts import ADMIN, Door, damage
+from tests.databases import damage
+from tests.door import Door
+from tests.parts import ADMIN
 
 UPLOAD = {"leads": [{"name": "I", "signal": [1, -1]}]}
 

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import Connection, event
 
 from shared.errors import DatabaseUnavailable
-from tests.parts import Door, wait_until
+from tests.door import Door
+from tests.parts import wait_until
 from worker import claims
 
 SMALL = {"leads": [{"name": "I", "number_of_samples": 8, "signal": [1, 0, -1, 0, 1, 0, 0, 1]}]}

@@ -20,7 +20,7 @@ from api.users import Caller
 from shared.database import reading, transaction
 from shared.models import Ecg, InsightDefinition, Insights, User
 from shared.tally import add_to_counts
-from tests.parts import Door
+from tests.door import Door
 from worker.relay import publish_catalogue
 
 CSV = {"Accept": "text/csv"}

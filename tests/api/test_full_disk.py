@@ -13,7 +13,8 @@ from werkzeug.test import TestResponse
 from shared.database import reading
 from shared.models import Ecg, RejectedLine, Signal
 from shared.settings import Settings
-from tests.parts import Disk, Door
+from tests.databases import Disk
+from tests.door import Door
 
 CHANCE = random.Random(1)
 SIGNAL = [CHANCE.randrange(2**31) for _ in range(20_000)]

@@ -18,7 +18,9 @@ from shared.database import now_s, reading, transaction
 from shared.jobs import LEASE_S
 from shared.models import Batch, Ecg
 from shared.settings import Settings
-from tests.parts import Door, another_database, free_port, wait_until
+from tests.databases import another_database
+from tests.door import Door
+from tests.parts import free_port, wait_until
 from worker import claims, endings
 
 

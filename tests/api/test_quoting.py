@@ -21,7 +21,8 @@ from tests.api.cage import (
     Cage,
     check,
 )
-from tests.parts import ADMIN, Door
+from tests.door import Door
+from tests.parts import ADMIN
 
 
 def malformed(cage: Cage) -> TestResponse:

@@ -29,7 +29,8 @@ from tests.api.cage import (
 )
 from tests.api.test_batches import post_in_parts
 from tests.api.test_quoting import FAULTS, REFUSALS
-from tests.parts import ADMIN, Door
+from tests.door import Door
+from tests.parts import ADMIN
 from worker.relay import publish_catalogue
 
 GOOD = json.dumps({"custom_id": "canary-good", "leads": [MARKED]})

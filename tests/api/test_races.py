@@ -15,7 +15,7 @@ from api.ledger import Ledger
 from api.uploads import Recording
 from api.users import Caller
 from shared.errors import Unauthenticated
-from tests.parts import Door
+from tests.door import Door
 
 SMALL = {"leads": [{"name": "I", "signal": [1, -1]}]}
 NOTHING = Recording(

@@ -13,7 +13,8 @@ from api import recompute
 from shared.database import now_s, reading, transaction
 from shared.models import AuditEntry, Catalogue, Ecg, Insights, Signal
 from shared.turns import REDO, take_turn
-from tests.parts import ADMIN, Door, bring_to_their_end
+from tests.door import Door, bring_to_their_end
+from tests.parts import ADMIN
 from worker import endings, relay, tasks
 from worker.insights import find_insights, find_steps, zero_crossings
 

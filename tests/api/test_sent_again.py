@@ -12,7 +12,7 @@ from sqlalchemy import event, select
 
 from shared.database import reading
 from shared.models import Ecg, RejectedLine
-from tests.parts import Door
+from tests.door import Door
 
 KEY = {"Idempotency-Key": "k"}
 

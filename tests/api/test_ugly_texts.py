@@ -7,7 +7,8 @@ from urllib.parse import quote
 import pytest
 
 from tests.api.sender import Sender, pointers, slug, with_signal
-from tests.parts import ADMIN, Door
+from tests.door import Door
+from tests.parts import ADMIN
 
 GOOD = with_signal("[1, 0, -1]")
 

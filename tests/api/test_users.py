@@ -17,7 +17,8 @@ from api.users import authenticate
 from shared.database import reading, transaction
 from shared.errors import DatabaseUnavailable
 from shared.models import Ecg, Signal, User
-from tests.parts import ADMIN, Door
+from tests.door import Door
+from tests.parts import ADMIN
 
 
 def rows_of_each(engine: Engine) -> tuple[int | None, ...]:

@@ -12,7 +12,7 @@ from sqlalchemy import insert, update
 
 from shared.database import transaction
 from shared.models import InsightDefinition, Insights
-from tests.parts import Door
+from tests.door import Door
 
 LEADS = [
     {"name": "I", "number_of_zero_crossings": 1, "insights": {"beats": {"version": 2, "count": 7}}},

@@ -7,7 +7,7 @@ import psycopg
 
 from bench.cases import cpu_of
 from bench.postgresql import log_of, server_of, size_of
-from tests.parts import another_database, open_postgresql, plain_url
+from tests.databases import another_database, open_postgresql, plain_url
 
 
 def test_time_and_bytes_are_those_of_the_server() -> None:

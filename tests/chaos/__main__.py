@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.chaos.run import run
-from tests.parts import open_postgresql_server
+from tests.databases import open_postgresql_server
 
 
 def main() -> int:

@@ -14,7 +14,10 @@ from typing import Self
 
 from sqlalchemy import create_engine, text
 
-from tests.parts import PostgreSql, Stack, free_port, open_valkey
+from tests.brokers import open_valkey
+from tests.databases import PostgreSql
+from tests.parts import free_port
+from tests.stack import Stack
 
 # So much of the log of a process that ended by itself is shown: its folder will be gone.
 LAST_WORDS = 20_000

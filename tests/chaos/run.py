@@ -20,7 +20,8 @@ from tests.chaos.faults import Chaos
 from tests.chaos.house import House
 from tests.chaos.reckoning import Reckoning, find_left
 from tests.chaos.uploads import make
-from tests.parts import PostgreSql, wait_until
+from tests.databases import PostgreSql
+from tests.parts import wait_until
 
 PAUSE_S = 1.0
 SPARE = 2

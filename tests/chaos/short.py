@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.chaos.run import Outcome, run
 from tests.chaos.uploads import make
-from tests.parts import PostgreSql
+from tests.databases import PostgreSql
 
 # Early, and not much: each is tried five times, one after the other in the quarantine.
 POISON_EVERY = 150

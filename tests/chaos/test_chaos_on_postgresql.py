@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.short import run_shortly
-from tests.parts import open_postgresql_server
+from tests.databases import open_postgresql_server
 
 
 @pytest.mark.timeout(240)

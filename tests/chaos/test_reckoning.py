@@ -16,7 +16,7 @@ from shared.models import Batch as BatchRow
 from tests.chaos.batches import Batch, spread
 from tests.chaos.reckoning import Reckoning
 from tests.chaos.uploads import Sample, make_harmless
-from tests.parts import Door
+from tests.door import Door
 
 LINE = Ecg.custom_id == "upload-1"
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from isoline import Client
-from tests.parts import ADMIN_TOKEN, Stack
+from tests.parts import ADMIN_TOKEN
+from tests.stack import Stack
 
 
 @pytest.fixture(scope="module")

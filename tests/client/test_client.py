@@ -24,7 +24,8 @@ from isoline import (
     Unusable,
     UnusableEcg,
 )
-from tests.parts import ADMIN_TOKEN, Stack, free_port, wait_until
+from tests.parts import ADMIN_TOKEN, free_port, wait_until
+from tests.stack import Stack
 
 NOBODYS = "00000000-0000-0000-0000-000000000000"
 

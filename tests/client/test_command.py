@@ -29,7 +29,8 @@ from isoline.answers import Readiness
 from isoline.command import cli
 from isoline.doctor_command import judge
 from isoline.screen import sentence
-from tests.parts import ADMIN_TOKEN, HOUSE, Stack, free_port, wait_until
+from tests.parts import ADMIN_TOKEN, HOUSE, free_port, wait_until
+from tests.stack import Stack
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 
 from isoline import Client
-from tests.parts import ADMIN_TOKEN, Stack
+from tests.parts import ADMIN_TOKEN
+from tests.stack import Stack
 
 WALK = '''
 import csv, io, json, sys

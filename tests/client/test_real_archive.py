@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from isoline import Client, Insights
 from isoline.finding import find_sources
-from tests.parts import HOUSE, Stack
+from tests.parts import HOUSE
+from tests.stack import Stack
 
 DATA = HOUSE.parent / "shared" / "data"
 

@@ -15,7 +15,8 @@ from isoline import Client, Ecg, Lead
 from shared import database
 from shared.database import transaction
 from shared.models import Ecg as Row
-from tests.parts import ADMIN_TOKEN, HOUSE, Stack
+from tests.parts import ADMIN_TOKEN, HOUSE
+from tests.stack import Stack
 
 
 def run(

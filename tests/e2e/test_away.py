@@ -16,7 +16,8 @@ from sqlalchemy import create_engine, text
 from tests.chaos.clients import Clients
 from tests.chaos.house import House
 from tests.chaos.uploads import make_harmless
-from tests.parts import open_postgresql_server, wait_until
+from tests.databases import open_postgresql_server
+from tests.parts import wait_until
 
 SMALL = {"leads": [{"name": "I", "signal": [1, -1, 1]}]}
 

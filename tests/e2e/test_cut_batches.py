@@ -18,7 +18,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.parts import Stack, wait_until
+from tests.parts import wait_until
+from tests.stack import Stack
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 

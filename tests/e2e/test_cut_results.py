@@ -12,7 +12,7 @@ import pytest
 from api import exports
 from isoline import Client, results
 from tests.chaos.house import House
-from tests.parts import PostgreSql, open_postgresql_server
+from tests.databases import PostgreSql, open_postgresql_server
 
 LINES, LEADS = 1_200, 30
 # So long that what is on its way out is more than all buffers between API and client hold: the

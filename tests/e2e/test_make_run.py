@@ -18,7 +18,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.parts import HOUSE, checked_client, free_port, wait_until
+from tests.contract import checked_client
+from tests.parts import HOUSE, free_port, wait_until
 from tests.standalone.little_stack import is_alive
 
 CURL = shutil.which("curl")

@@ -19,7 +19,9 @@ from shared.jobs import INTERACTIVE
 from shared.settings import Settings
 from standalone.data_folder import API_URL
 from standalone.doctor import parts_of
-from tests.parts import Stack, messages, wait_until
+from tests.brokers import messages
+from tests.parts import wait_until
+from tests.stack import Stack
 
 SMALL = {"leads": [{"name": "I", "signal": [1, -1, 1]}]}
 

@@ -16,8 +16,10 @@ from shared import doctor
 from shared.settings import Settings
 from standalone.data_folder import API_URL
 from standalone.doctor import parts_of
+from tests.databases import PostgreSql, open_postgresql_server
 from tests.e2e.test_no_room import SMALL, large
-from tests.parts import PostgreSql, Stack, open_postgresql_server, wait_until
+from tests.parts import wait_until
+from tests.stack import Stack
 
 # Of its log, whose files have this size from the start: as on a full disk, that goes on.
 MOST_BYTES = 16 * 2**20

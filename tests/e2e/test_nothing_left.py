@@ -19,8 +19,9 @@ from sqlalchemy import Engine, func, select
 from shared import database
 from shared.database import reading
 from shared.models import Base, Batch, Ecg, Insights, RejectedLine, Signal
-from tests.parts import HOUSE, Stack, free_port, wait_until
+from tests.parts import HOUSE, free_port, wait_until
 from tests.poison.insights.poison import KINDS, MAGIC
+from tests.stack import Stack
 from worker.tasks import TOO_LATE
 
 CANARY = "canary"

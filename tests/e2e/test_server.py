@@ -25,7 +25,8 @@ from sqlalchemy import insert, update
 from api.app import CHAIRS, EXPORTS_OF_ONE
 from shared.database import connect, transaction
 from shared.models import Batch, RejectedLine
-from tests.parts import ADMIN, HOUSE, Stack, wait_until
+from tests.parts import ADMIN, HOUSE, wait_until
+from tests.stack import Stack
 
 MEBIBYTE = 2**20
 # The default of ISOLINE_MAX_UPLOAD_BYTES.

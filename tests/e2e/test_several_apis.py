@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from shared.broker import Broker
-from tests.parts import ADMIN, Stack, wait_until
+from tests.parts import ADMIN, wait_until
+from tests.stack import Stack
 
 SMALL = {"leads": [{"name": "I", "signal": [1, -1]}]}
 PROCESSES = 3

@@ -23,8 +23,9 @@ from shared.broker import HEARD_WITHIN_S, Broker, Role
 from shared.database import reading, transaction
 from shared.jobs import BULK, INTERACTIVE, TAKEN
 from shared.models import Ecg
-from tests.parts import Stack, wait_until
+from tests.parts import wait_until
 from tests.poison.insights.poison import KINDS, MAGIC
+from tests.stack import Stack
 
 
 @pytest.fixture(scope="module")

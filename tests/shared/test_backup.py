@@ -30,16 +30,9 @@ from shared.models import (
     User,
 )
 from shared.settings import Settings
-from tests.parts import (
-    ADMIN,
-    HOUSE,
-    Door,
-    PostgreSql,
-    another_database,
-    damage,
-    plain_url,
-    wait_until,
-)
+from tests.databases import PostgreSql, another_database, damage, plain_url
+from tests.door import Door
+from tests.parts import ADMIN, HOUSE, wait_until
 
 TABLES = [mapper.class_ for mapper in Base.registry.mappers]
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, make_url, select, text, update
 from shared import database, sqlite, sqlite_log
 from shared.errors import DatabaseDamaged, DatabaseUnavailable
 from shared.models import Ecg
-from tests.parts import another_database, damage, open_postgresql
+from tests.databases import another_database, damage, open_postgresql
 
 
 def test_tables_that_are_not_there_yet_are_a_database_that_is_not_ready(

@@ -29,16 +29,9 @@ from shared.settings import Settings
 from shared.states import CANCELLED
 from standalone import valkey
 from standalone.processes import spawn
-from tests.parts import (
-    ADMIN,
-    ADMIN_TOKEN,
-    HOUSE,
-    Door,
-    another_database,
-    damage,
-    free_port,
-    wait_until,
-)
+from tests.databases import another_database, damage
+from tests.door import Door
+from tests.parts import ADMIN, ADMIN_TOKEN, HOUSE, free_port, wait_until
 
 
 @pytest.fixture

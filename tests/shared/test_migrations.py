@@ -44,7 +44,8 @@ from shared.models import (
 )
 from shared.settings import Settings
 from shared.states import IS_FRESH, IS_RETRIED, IS_RETRIED_REDO
-from tests.parts import another_database, free_port
+from tests.databases import another_database
+from tests.parts import free_port
 from worker import claims, endings, ringing
 
 

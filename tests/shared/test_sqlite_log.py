@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Engine
 
 from shared import database, sqlite_log
-from tests.parts import Door
+from tests.door import Door
 
 CHANCE = random.Random(1)
 # A few of these are more than is brought home in a moment.

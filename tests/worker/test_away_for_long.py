@@ -14,7 +14,8 @@ from shared.errors import DatabaseUnavailable
 from shared.migrations import schema
 from shared.models import PENDING, Ecg
 from shared.settings import Settings
-from tests.parts import Door, PostgreSql, another_database, bring_to_their_end
+from tests.databases import PostgreSql, another_database
+from tests.door import Door, bring_to_their_end
 from worker import claims, tasks
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.parts import HOUSE, free_port, open_valkey, wait_until
+from tests.brokers import open_valkey
+from tests.parts import HOUSE, free_port, wait_until
 
 
 @pytest.mark.parametrize("queues", [(), ("--queues=interactive,bulk",), ("--queues=celery",)])

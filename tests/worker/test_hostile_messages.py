@@ -15,7 +15,9 @@ from sqlalchemy import select
 from shared.database import reading
 from shared.jobs import INTERACTIVE, LINES_PER_MESSAGE, TAKEN
 from shared.models import Ecg
-from tests.parts import Door, Stack, wait_until
+from tests.door import Door
+from tests.parts import wait_until
+from tests.stack import Stack
 from worker.claims import claim
 from worker.tasks import mourn
 

@@ -12,7 +12,8 @@ from celery import Celery
 from kombu.common import ignore_errors
 
 from shared import jobs
-from tests.parts import free_port, messages, open_valkey, wait_until
+from tests.brokers import messages, open_valkey
+from tests.parts import free_port, wait_until
 
 
 @pytest.fixture

@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.parts import ADMIN, Stack, another_database, wait_until
+from tests.databases import another_database
+from tests.parts import ADMIN, wait_until
 from tests.poison.insights.poison import KINDS, MAGIC
+from tests.stack import Stack
 
 SINGLES, LINES = 40, 160
 

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.parts import Stack, wait_until
+from tests.parts import wait_until
 from tests.poison.insights.poison import KINDS, MAGIC
+from tests.stack import Stack
 from worker.tasks import KILLED, TOO_LONG
 
 ENDS = {

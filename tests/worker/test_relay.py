@@ -36,7 +36,9 @@ from shared.jobs import (
 from shared.models import FAILED, FINISHED, PENDING, RUNNING, Batch, Ecg, InsightDefinition, User
 from shared.states import IS_PENDING
 from shared.turns import LATE_AFTER_S
-from tests.parts import Door, another_database, damage, free_port, told_by
+from tests.databases import another_database, damage
+from tests.door import Door
+from tests.parts import free_port, told_by
 from worker import endings, relay
 from worker.claims import MAX_ATTEMPTS, claim
 from worker.insights import catalogue

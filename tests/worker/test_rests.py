@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select, update
 
 from shared.database import now_s, reading, transaction
 from shared.models import Ecg
-from tests.parts import Door
+from tests.door import Door
 from worker import claims, endings
 
 

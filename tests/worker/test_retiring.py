@@ -11,7 +11,8 @@ from shared.database import reading, transaction
 from shared.migrations import schema
 from shared.models import Batch, Ecg
 from shared.settings import Settings
-from tests.parts import Door, PostgreSql, another_database
+from tests.databases import PostgreSql, another_database
+from tests.door import Door
 from worker.endings import retire
 
 LINE = json.dumps({"leads": [{"name": "I", "signal": [1, -1]}]})

@@ -11,7 +11,7 @@ from sqlalchemy import delete, event, select
 from shared.database import reading, transaction
 from shared.jobs import weight_of
 from shared.models import Ecg, Signal
-from tests.parts import Door
+from tests.door import Door
 from worker import sample_store, tasks
 
 

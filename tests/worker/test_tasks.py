@@ -16,7 +16,9 @@ from shared.jobs import LEASE_S, LINES_PER_MESSAGE
 from shared.models import FAILED, FINISHED, PENDING, RUNNING, Ecg, Insights, Signal
 from shared.states import IS_PENDING
 from shared.turns import LINES_IN_QUEUE
-from tests.parts import MESSAGE, Disk, Door, bring_to_their_end, damage, told_by
+from tests.databases import Disk, damage
+from tests.door import MESSAGE, Door, bring_to_their_end
+from tests.parts import told_by
 from worker import analysis, claims, endings, ringing, tasks
 from worker.insights import Insight, Step
 from worker.sample_store import SampleStore
