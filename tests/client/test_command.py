@@ -108,7 +108,7 @@ def test_what_was_uploaded_and_is_not_finished_is_no_success(
     for name in "ab":
         np.save(tmp_path / f"{name}.npy", np.array([1, -1]))
     stack.stop("worker")
-    one = run("upload", tmp_path / "a.npy", "--wait", "1", "--json")
+    one = run("upload", tmp_path / "a.npy", "--wait", "1", "--json", "--fs", "500")
     two = run("upload", tmp_path / "a.npy", tmp_path / "b.npy", "--wait", "0", "--csv")
     stack.start("worker")
     ecg_id = json.loads(one.stdout)["ecg_id"]
@@ -189,7 +189,7 @@ def test_every_file_that_cannot_be_read_is_named_and_alone_they_make_no_batch(
     assert all(f"{number:02}.npy: " in done.stderr for number in range(12))
     assert list(isoline.batches()) == before
     np.save(folder / "good.npy", np.array([1, -1]))
-    assert len(run("batch", "submit", folder).stderr.splitlines()) == 12
+    assert len(run("batch", "submit", folder, "--fs", "500").stderr.splitlines()) == 12
     shown, _ = on_a_terminal(environ, ["batch", "submit", str(folder), "--new"])
     assert "09.npy: " in shown
     assert "10.npy: " not in shown
@@ -208,7 +208,7 @@ def test_a_name_that_no_line_can_have_and_a_file_with_nothing_in_it_are_named(
     (folder / "nothing.ndjson").touch()
     (folder / "blank.jsonl").write_text("\n \n")
     (folder / "none.json").touch()
-    done = run("batch", "submit", folder, "--watch", "--json")
+    done = run("batch", "submit", folder, "--watch", "--json", "--fs", "500")
     batch = json.loads(done.stdout)
     assert (done.returncode, batch["total"], batch["finished"]) == (3, 2, 2)
     assert done.stderr.splitlines() == [
@@ -232,6 +232,21 @@ def test_of_json_what_no_upload_has_is_left_out_with_a_word(run: Run, tmp_path: 
     assert (done.returncode, done.stderr) == (0, said)
     done = run("upload", tmp_path / "a.json", tmp_path / "b.json")
     assert (done.returncode, done.stderr) == (0, f"{tmp_path}/{said}")
+
+
+def test_a_recording_that_does_not_say_its_rate_is_told_of_once(run: Run, tmp_path: Path) -> None:
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", np.array([1, -1]))
+    said = "a.npy: It does not say its sampling rate, nor does --fs:"
+    for command in (
+        ("batch", "submit", tmp_path),
+        ("upload", tmp_path / "a.npy", tmp_path / "b.npy"),
+    ):
+        done = run(*command)
+        assert done.returncode == 0
+        assert said in done.stderr
+        assert done.stderr.count("sampling rate") == 1
+        assert "sampling rate" not in run(*command, "--fs", "500").stderr
 
 
 def test_uploading_names_the_line_that_is_none_and_shows_no_table_of_nothing(
@@ -439,7 +454,11 @@ def test_a_new_batch_that_was_interrupted_goes_on_with_its_key_alone(
     command = [sys.executable, "-m", "isoline", "batch", "submit", str(tmp_path / "a.npy")]
     stack.stop("api")
     process = subprocess.Popen(
-        [*command, "--new"], env=environ, stderr=subprocess.PIPE, text=True, bufsize=1
+        [*command, "--new", "--fs", "500"],
+        env=environ,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
     )
     assert process.stderr is not None
     assert "Again in 1 s." in process.stderr.readline()
