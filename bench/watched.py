@@ -26,28 +26,37 @@ RECORD = struct.Struct("<4d?")
 RECEPTION = str(Path("api", "reception.py"))
 
 
+class _Here(threading.local):
+    """What a thread's transaction has waited for so far."""
+
+    turn_s = begin_s = 0.0
+
+
 def watch(file: Path) -> None:
     """Have every transaction that writes leave a record at the end of this file."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    here = threading.local()
-    begin, turn, transaction = sqlite.begin, database._turn, database.transaction
+    here = _Here()
+    begin, take, transaction = sqlite.begin, sqlite.Turn.take, database.transaction
 
     def watched_begin(connection: Connection) -> None:
         began_s = time.perf_counter()
+        waited_s = here.turn_s
         begin(connection)
-        if connection.get_execution_options().get(sqlite.WRITING):
-            here.begin_s = time.perf_counter() - began_s
+        if connection.get_execution_options().get(sqlite.TURN):
+            here.begin_s = time.perf_counter() - began_s - (here.turn_s - waited_s)
 
-    @contextmanager
-    def watched_turn(engine: Engine) -> Iterator[None]:
+    def watched_take(self: sqlite.Turn, patience_s: float) -> None:
         began_s = time.perf_counter()
-        with turn(engine):
-            here.turn_s = time.perf_counter() - began_s
-            yield
+        try:
+            take(self, patience_s)
+        finally:
+            # More than once, when it was given up in between.
+            here.turn_s += time.perf_counter() - began_s
 
     @contextmanager
     def watched_transaction(engine: Engine) -> Iterator[Connection]:
         began_s = time.perf_counter()
+        here.turn_s = 0.0
         with transaction(engine) as connection:
             yield connection
             done_s = time.perf_counter()
@@ -57,7 +66,7 @@ def watch(file: Path) -> None:
         os.write(descriptor, record)
 
     sqlite.begin = watched_begin
-    database._turn = watched_turn
+    sqlite.Turn.take = watched_take  # type: ignore[method-assign]
     database.transaction = watched_transaction
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text, tuple_
 from sqlalchemy.exc import DatabaseError
 
-from shared import database, sqlite_log
+from shared import database, sqlite, sqlite_log
 from shared.database import reading, transaction
 from shared.errors import ServiceError
 from shared.migrations.revisions import current_revision, newest_revision
@@ -193,10 +193,10 @@ def main(settings: Settings, target_text: str) -> int:
     target_url = database_url_of(target_text)
     if target_url == settings.database_url:
         raise NotCopied("The target is the database itself.")
-    origin = database.sqlite_file_of(settings.database_url)
+    origin = sqlite.file_of(settings.database_url)
     if origin is not None and not origin.exists():
         raise NotCopied(f"There is no database to copy: {origin} is not there.")
-    file = database.sqlite_file_of(target_url)
+    file = sqlite.file_of(target_url)
     source = database.connect(settings.database_url, pool_size=1, idle_s=0)
     try:
         if file is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, and_, func, select, text, update
 
-from shared import database
+from shared import database, sqlite
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseDamaged, DatabaseUnavailable
 from shared.findings import Finding, span
@@ -60,7 +60,7 @@ REDO_WAITING = (IS_FRESH_REDO, Ecg.rung_at_s), (IS_RETRIED_REDO, Ecg.rung_at_s)
 
 def examine_database(settings: Settings) -> Iterator[Finding]:
     """Whether it is there and can be written to, what waits in it, and what has failed."""
-    file = database.sqlite_file_of(settings.database_url)
+    file = sqlite.file_of(settings.database_url)
     if file is not None and not file.exists():
         # To ask would make one.
         yield Finding("database", f"{file} is not there", "Start Isoline: it makes one.")

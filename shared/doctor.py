@@ -19,7 +19,7 @@ import redis
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from shared import database
+from shared import database, sqlite
 from shared.database import reading
 from shared.database_examination import examine_database
 from shared.errors import DatabaseDamaged, DatabaseUnavailable, SettingsError
@@ -132,7 +132,7 @@ def main(
 
 
 def _print_audit_trail(settings: Settings) -> int:
-    file = database.sqlite_file_of(settings.database_url)
+    file = sqlite.file_of(settings.database_url)
     if file is not None and not file.exists():
         # To ask would make one.
         print(f"{file} is not there.", file=sys.stderr)

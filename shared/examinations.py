@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from shared import database
+from shared import sqlite
 from shared.broker import HEARD_WITHIN_S, Broker, Role
 from shared.findings import AWAY, Finding, span
 from shared.jobs import BULK, INTERACTIVE, QUARANTINE
@@ -100,7 +100,7 @@ _ROLES: dict[Role, str] = {
 
 def examine_disk(settings: Settings) -> Iterator[Finding]:
     """Whether there is room beside a SQLite database."""
-    file = database.sqlite_file_of(settings.database_url)
+    file = sqlite.file_of(settings.database_url)
     if file is None or not file.exists():
         return
     free_bytes = shutil.disk_usage(file.parent).free

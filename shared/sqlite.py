@@ -1,29 +1,139 @@
-"""How each connection to SQLite is set up, and how its transactions begin."""
+"""What only SQLite needs: how it is connected to, who writes when, and who reads when."""
 
 from __future__ import annotations
 
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-# Execution options of an engine or a connection.
-WRITING = "isoline_writing"
+from shared.errors import DatabaseUnavailable
+
+# Execution options: of an engine its queues, of a connection that writes its turn.
+QUEUES = "isoline_queues"
 TURN = "isoline_turn"
-PAUSE = "isoline_pause"
 # How long a writer sleeps on average before it asks for the lock again; and one that lets the
 # others go first.
 PAUSE_S, LONG_PAUSE_S = 0.001, 0.003
+# How long a reader lets the one before be; then they read side by side.
+READERS_PATIENCE_S = 0.05
 
 
-def prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
-    """Set a new connection up; SQLAlchemy calls it."""
+@dataclass
+class Queues:
+    """Where the threads of a process wait for each other.
+
+    SQLite lets one write at a time and has the others sleep and look again, up to a tenth of a
+    second: threads of one process had better queue for their turn.
+    """
+
+    patience_s: float
+    pause_s: float = PAUSE_S
+    writers: threading.Lock = field(default_factory=threading.Lock)
+    readers: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Turn:
+    """A thread's turn among the writers of its process, which it gives up while it sleeps."""
+
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
+        self._is_held = False
+
+    def take(self, patience_s: float) -> None:
+        """Wait for it; raises `DatabaseUnavailable` when it takes longer."""
+        self._is_held = self._queues.writers.acquire(timeout=max(0.0, patience_s))
+        if not self._is_held:
+            raise DatabaseUnavailable("The database is locked.")
+
+    def give_up(self) -> None:
+        """Let the next one have it."""
+        if self._is_held:
+            self._is_held = False
+            self._queues.writers.release()
+
+    def sleep(self, until_s: float) -> None:
+        """Let the others ask, and take it again before this moment, or raise likewise."""
+        self.give_up()
+        time.sleep(self._queues.pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
+        self.take(until_s - time.monotonic())
+
+
+def connect(url: str, *, patience_s: float, options: dict[str, Any]) -> Engine:
+    """Make an engine; its arguments are those of `database.connect`."""
+    engine = create_engine(url, connect_args={"timeout": patience_s}, **options)
+    engine.update_execution_options(**{QUEUES: Queues(patience_s)})
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def file_of(database_url: str) -> Path | None:
+    """The file that a SQLite database is; None for any other."""
+    url = make_url(database_url)
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def let_others_first(engine: Engine) -> None:
+    """Have the writers of this engine ask less often for SQLite's lock than those of others do."""
+    if queues := _queues_of(engine):
+        queues.pause_s = LONG_PAUSE_S
+
+
+@contextmanager
+def turn_to_write(engine: Engine) -> Iterator[Turn | None]:
+    """Wait for a turn among this engine's writers; there is none where everybody may write.
+
+    Raises
+    ------
+    DatabaseUnavailable : the others take longer than one waits.
+    """
+    queues = _queues_of(engine)
+    if queues is None:
+        yield None
+        return
+    turn = Turn(queues)
+    turn.take(queues.patience_s)
+    try:
+        yield turn
+    finally:
+        turn.give_up()
+
+
+@contextmanager
+def turn_to_read(engine: Engine) -> Iterator[None]:
+    """Reading SQLite is work for the processor, during which Python lets other threads have it.
+
+    Of eight that poll at once each would be interrupted by the others at every call: that takes all
+    of them a third longer than one after the other.
+    """
+    queues = _queues_of(engine)
+    if queues is None:
+        yield
+        return
+    has_turn = queues.readers.acquire(timeout=READERS_PATIENCE_S)
+    try:
+        yield
+    finally:
+        if has_turn:
+            queues.readers.release()
+
+
+def _queues_of(engine: Engine) -> Queues | None:
+    queues: Queues | None = engine.get_execution_options().get(QUEUES)
+    return queues
+
+
+def _prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     # Python's driver would begin transactions by itself, too late and always deferred.
     connection.isolation_level = None
     cursor = connection.cursor()
@@ -41,27 +151,22 @@ def prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
 
 
 def begin(connection: Connection) -> None:
-    """Begin a transaction, with the lock if it is to write; SQLAlchemy calls it."""
+    """Begin a transaction, with SQLite's lock if it is to write; SQLAlchemy calls it."""
     # A transaction that reads first and writes later fails at once, whatever the timeout,
     # when another one wrote in between: writers take the lock before they read.
-    options = connection.get_execution_options()
-    if not options.get(WRITING):
+    turn: Turn | None = connection.get_execution_options().get(TURN)
+    if turn is None:
         # By the driver itself: to have it done by SQLAlchemy takes longer than to do it.
         connection.connection.cursor().execute("BEGIN")
         return
     # SQLite sleeps for longer and longer, up to a tenth of a second, while others come and go:
     # whoever asks every millisecond has a fair chance against them.
     driver = connection.connection.cursor()
-    turn, _ = options[TURN]
     with without_waiting(driver) as patience_s:
         end_s = time.monotonic() + patience_s
         while not _try_to_begin(driver) and time.monotonic() < end_s:
             # Who waits for another process keeps no thread of its own from asking meanwhile.
-            turn.release()
-            try:
-                time.sleep(options.get(PAUSE, PAUSE_S) * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
-            finally:
-                turn.acquire()
+            turn.sleep(end_s)
         if not driver.connection.in_transaction:
             # What is in the way is to be said by SQLAlchemy.
             connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -19,7 +19,7 @@ from celery import Task, signals
 from celery.exceptions import CPendingDeprecationWarning
 from kombu.exceptions import OperationalError
 
-from shared import database, jobs, logs
+from shared import database, jobs, logs, sqlite
 from shared.broker import EATERS, Broker
 from shared.errors import DatabaseUnavailable
 from shared.settings import Settings
@@ -95,7 +95,7 @@ def _put_up_the_letterbox(conf: Any, options: dict[str, Any], **_: Any) -> None:
             "A worker eats from one queue: start it with python -m worker [--bulk | --quarantine]."
         )
     if queues[0] == jobs.BULK:
-        database.let_others_first(engine)
+        sqlite.let_others_first(engine)
     # For workers alone: Flower knows the page of a broker by the name of its transport.
     conf.broker_transport = "worker.letterbox:Transport"
     conf.worker_consumer = "worker.consumer:Consumer"

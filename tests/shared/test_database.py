@@ -143,6 +143,36 @@ def test_whoever_reads_for_long_keeps_nobody_from_reading(engine: Engine) -> Non
         assert all(others.map(read, range(4)))
 
 
+def test_nobody_waits_longer_than_they_are_patient_for_a_neighbour_who_was_quicker(
+    sqlite_engine: Engine,
+) -> None:
+    url = str(sqlite_engine.url)
+    ours = database.connect(url, patience_s=0.5)
+    waited_s: list[float] = []
+
+    def write(for_s: float) -> None:
+        began_s = time.monotonic()
+        try:
+            with database.transaction(ours):
+                waited_s.append(time.monotonic() - began_s)
+                time.sleep(for_s)
+        except DatabaseUnavailable:
+            waited_s.append(time.monotonic() - began_s)
+
+    # Who of them is first is a matter of chance.
+    for _ in range(4):
+        writers = [threading.Thread(target=write, args=(2.0,)) for _ in range(2)]
+        with database.transaction(sqlite_engine):
+            for writer in writers:
+                writer.start()
+            time.sleep(0.2)
+        for writer in writers:
+            writer.join()
+    ours.dispose()
+    assert len(waited_s) == 8
+    assert max(waited_s) < 1.5
+
+
 def test_whoever_waits_for_another_process_keeps_no_thread_of_its_own_from_asking(
     sqlite_engine: Engine,
 ) -> None:
@@ -154,7 +184,7 @@ def test_whoever_waits_for_another_process_keeps_no_thread_of_its_own_from_askin
             written.set()
 
     waiting = threading.Thread(target=write)
-    turn, _ = sqlite_engine.get_execution_options()[sqlite.TURN]
+    turn = sqlite_engine.get_execution_options()[sqlite.QUEUES].writers
     with database.transaction(other):
         waiting.start()
         # It is held for as long as it takes to ask, again and again.

@@ -19,7 +19,7 @@ import pytest
 import redis
 from sqlalchemy import create_engine, event, make_url, update
 
-from shared import database, doctor, sqlite_log
+from shared import doctor, sqlite, sqlite_log
 from shared.broker import Broker
 from shared.database import now_s, reading, transaction
 from shared.findings import Finding
@@ -126,7 +126,7 @@ def no_room(door: Door) -> Iterator[None]:
             with door.engine.begin() as connection:
                 connection.exec_driver_sql(f'ALTER DATABASE "{name}" RESET temp_file_limit')
         return
-    file = database.sqlite_file_of(str(door.engine.url))
+    file = sqlite.file_of(str(door.engine.url))
     assert file is not None
     most = max(one.stat().st_size for one in (file, file.with_name(file.name + "-wal")))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -152,7 +152,7 @@ def test_a_database_without_room_is_told_though_it_answers_and_nobody_holds_it(
 def test_a_log_that_somebody_holds_is_told_and_keeps_nobody_from_answering(
     house: Settings, door: Door, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = database.sqlite_file_of(house.database_url)
+    file = sqlite.file_of(house.database_url)
     assert file is not None
     with closing(sqlite3.connect(file, isolation_level=None)) as somebody:
         somebody.execute("BEGIN")

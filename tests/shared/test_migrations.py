@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+import time
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,7 +46,7 @@ from shared.models import (
 from shared.settings import Settings
 from shared.states import IS_FRESH, IS_RETRIED, IS_RETRIED_REDO
 from tests.databases import another_database
-from tests.parts import free_port
+from tests.parts import HOUSE, free_port
 from worker import claims, endings, ringing
 
 
@@ -73,6 +74,21 @@ def test_every_step_can_be_taken_back_and_again(engine: Engine) -> None:
     schema.upgrade(engine)
     schema.upgrade(engine)
     test_models_and_migrations_are_equal(engine)
+
+
+def test_it_waits_for_whoever_writes(engine: Engine) -> None:
+    schema.downgrade(engine, "0001")
+    url = engine.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-m", "shared.migrations"]
+    environ = {**os.environ, "ISOLINE_DATABASE_URL": url}
+    with transaction(engine) as connection:
+        connection.execute(text("UPDATE users SET username = username"))
+        migrating = subprocess.Popen(command, env=environ, cwd=HOUSE, stdout=subprocess.PIPE)
+        time.sleep(2.0)
+        assert migrating.poll() is None
+    said, _ = migrating.communicate(timeout=60)
+    assert migrating.returncode == 0
+    assert f"at revision {revisions.newest_revision()}" in said.decode()
 
 
 def test_a_step_may_take_longer_than_any_question_of_the_house(postgresql_url: str) -> None:
