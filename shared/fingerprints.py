@@ -18,7 +18,7 @@ def fingerprint(versions: Mapping[str, int]) -> str:
     return hashlib.sha256(_written(versions)).hexdigest()[:16]
 
 
-def row_of(versions: Mapping[str, int]) -> dict[str, str]:
+def catalogue_row(versions: Mapping[str, int]) -> dict[str, str]:
     """The row by which these insights are known from now on."""
     return {"fingerprint": fingerprint(versions), "versions": _written(versions).decode()}
 

@@ -58,12 +58,14 @@ def empty(engine: Engine) -> None:
 
 
 def _checkpoint(engine: Engine, mode: Literal["RESTART", "TRUNCATE"]) -> None:
+    if engine.dialect.name != "sqlite":
+        return
     # Nobody can write meanwhile: by then there is to be next to nothing left to bring home, and
     # not what others wrote for the seconds that a large log takes either.
     before = bring_home(engine)
     log = bring_home(engine)
     written = log.held - before.held
-    if max(log.left, written) > FEW_PAGES or engine.dialect.name != "sqlite":
+    if max(log.left, written) > FEW_PAGES:
         return
     with translated(), engine.connect() as connection:
         driver = connection.connection.cursor()

@@ -60,7 +60,7 @@ _REPLACE = update(Insights).where(Insights.ecg_id == bindparam("of"))
 
 
 @functools.cache
-def our_catalogue() -> str:
+def our_fingerprint() -> str:
     """The insights of this process, as rows bear them that were analysed here."""
     return fingerprint(versions())
 
@@ -69,7 +69,7 @@ def finish(engine: Engine, documents: Sequence[tuple[Claim, bytes]]) -> set[str]
     """Store documents and status together, of every claim that still stands; say which did."""
     with transaction(engine) as connection:
         asked = fence([claimed for claimed, _ in documents])
-        stood = _end(connection, _FINISH, {**asked, "catalogue_then": our_catalogue()})
+        stood = _end(connection, _FINISH, {**asked, "catalogue_then": our_fingerprint()})
         held = [(claimed, document) for claimed, document in documents if claimed.ecg_id in stood]
         first = [(claimed.ecg_id, document) for claimed, document in held if not claimed.is_redo]
         again = [(claimed.ecg_id, document) for claimed, document in held if claimed.is_redo]
@@ -97,7 +97,7 @@ def fail(engine: Engine, claimed: Claim, reason: str) -> bool:
             failure=reason,
             finished_at_s=case((_IS_FIRST, now_s()), else_=Ecg.finished_at_s),
             redo_after=None,
-            catalogue=our_catalogue(),
+            catalogue=our_fingerprint(),
             **NOBODYS,
         )
         stood = _end(connection, _saying(failing), fence([claimed]))
@@ -184,7 +184,7 @@ def _take_back(
         failure=case((exhausted, reason), else_=None),
         finished_at_s=case((~_IS_FIRST, Ecg.finished_at_s), (exhausted, now_s()), else_=None),
         redo_after=case((exhausted, None), else_=Ecg.redo_after),
-        catalogue=case((exhausted, our_catalogue()), else_=Ecg.catalogue),
+        catalogue=case((exhausted, our_fingerprint()), else_=Ecg.catalogue),
         due_at_s=now_s() + pause_s * jitter,
         # It is rung for as soon as it is due.
         rung_at_s=0.0,

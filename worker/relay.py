@@ -27,7 +27,7 @@ from shared import database, logs, sqlite_log
 from shared.broker import EATERS, Broker
 from shared.database import now_s, reading, transaction
 from shared.errors import DatabaseUnavailable, InsightsError, SettingsError
-from shared.fingerprints import row_of
+from shared.fingerprints import catalogue_row
 from shared.jobs import (
     BULK,
     IDS_PER_MESSAGE,
@@ -56,8 +56,8 @@ PAUSE_S = 1.0
 RETIREMENTS_A_ROUND = 8
 # How often SQLite's log is emptied; and how often while it grows quickly (4 MB a second), since
 # whoever writes next has to lengthen the file again.
-ROUNDS_A_TIDYING = 5
-BUSY_ROUNDS_A_TIDYING = 30
+ROUNDS_AN_EMPTYING = 5
+BUSY_ROUNDS_AN_EMPTYING = 30
 BUSY_PAGES = 1_000
 # That it still waits is told after this long, and then after so many times as long each time.
 TOLD_AGAIN_AFTER_S = 10.0
@@ -106,7 +106,7 @@ class Relay:
     def _tidy_the_log(self) -> None:
         # Before anything is written: it may be what has filled the disk.
         held = sqlite_log.bring_home(self._engine).held
-        rounds = BUSY_ROUNDS_A_TIDYING if held > BUSY_PAGES else ROUNDS_A_TIDYING
+        rounds = BUSY_ROUNDS_AN_EMPTYING if held > BUSY_PAGES else ROUNDS_AN_EMPTYING
         if self._rounds % rounds == 0:
             sqlite_log.empty(self._engine)
         elif held:
@@ -202,7 +202,7 @@ def publish_catalogue(engine: Engine) -> None:
         with transaction(engine) as connection:
             connection.execute(delete(table))
             connection.execute(insert(table), rows)
-            ours = row_of(versions())
+            ours = catalogue_row(versions())
             connection.execute(
                 delete(Catalogue).where(Catalogue.fingerprint == ours["fingerprint"])
             )

@@ -129,9 +129,9 @@ def find_all() -> Response:
 )
 def find_one(batch_id: str) -> Response:
     who, engine = caller(), desk().engine
-    batch, applied = wait_for(batch_id, lambda: acts.find_one(engine, who, batch_id))
-    if batch is None:
-        batch = acts.find_one(engine, who, batch_id)
+    seen = acts.find_one(engine, who, batch_id)
+    news, applied = wait_for(batch_id, lambda: acts.find_one(engine, who, batch_id), seen)
+    batch = news or seen
     response = revalidated(batch)
     response.headers.update(applied)
     if not batch.has_ended:

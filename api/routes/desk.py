@@ -152,16 +152,20 @@ def idempotency_key() -> str | None:
     return key
 
 
-def wait_for(of: str, look: Callable[[], N]) -> tuple[N | None, dict[str, str]]:
+def wait_for(of: str, look: Callable[[], N], seen: N | None) -> tuple[N | None, dict[str, str]]:
     """Wait for news of it as the caller prefers; what came of it, and the header that says so.
 
-    Neither when the caller does not prefer to wait, or every chair is taken.
+    What was seen of it before, and no header, when the caller does not prefer to wait or every
+    chair is taken. Nobody sits down for what has ended.
     """
     seconds = parse_wait(request.headers.get("Prefer"))
     if seconds is None:
-        return None, {}
+        return seen, {}
+    applied = {"Preference-Applied": f"wait={seconds}"}
+    if seen is not None and seen.has_ended:
+        return seen, applied
     news = desk().waiting_room.wait(of, look, seconds)
-    return news, {"Preference-Applied": f"wait={seconds}"} if news else {}
+    return (news, applied) if news else (seen, {})
 
 
 def answer(content: Any, status: int = 200, *, media_type: str = "application/json") -> Response:

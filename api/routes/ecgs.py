@@ -70,7 +70,7 @@ def submit() -> Response:
         ecg = _store(who)
         # It is stored, and must not be called anything else because there is no news of it.
         with suppress(DependencyError, NotFound):
-            progress, applied = _wait_for(who, ecg.id)
+            progress, applied = _wait_for(who, ecg.id, None)
     ended = progress.ended if progress else None
     if ended is not None:
         ecg.status, ecg.finished_at = ended.status, ended.finished_at
@@ -152,9 +152,9 @@ def erase(ecg_id: str) -> Response:
 )
 def find_insights(ecg_id: str) -> Response:
     with reading_as_caller() as (connection, who):
-        progress = polls.find_progress(connection, who, ecg_id)
-    news, applied = _wait_for(who, ecg_id)
-    progress = news or progress
+        seen = polls.find_progress(connection, who, ecg_id)
+    news, applied = _wait_for(who, ecg_id, seen)
+    progress = news or seen
     if progress.ended is not None:
         response = revalidated(progress.ended.document)
     else:
@@ -178,11 +178,13 @@ def _store(who: Caller) -> acts.Accepted:
         )
 
 
-def _wait_for(who: Caller, ecg_id: str) -> tuple[polls.Progress | None, dict[str, str]]:
+def _wait_for(
+    who: Caller, ecg_id: str, seen: polls.Progress | None
+) -> tuple[polls.Progress | None, dict[str, str]]:
     engine = desk().engine
 
     def look() -> polls.Progress:
         with reading(engine) as connection:
             return polls.find_progress(connection, who, ecg_id)
 
-    return wait_for(ecg_id, look)
+    return wait_for(ecg_id, look, seen)

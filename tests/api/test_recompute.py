@@ -20,7 +20,7 @@ from worker.insights import find_insights, find_steps, zero_crossings
 
 
 def forget() -> None:
-    for cached in (find_insights, find_steps, endings.our_catalogue):
+    for cached in (find_insights, find_steps, endings.our_fingerprint):
         cached.cache_clear()
 
 

@@ -106,7 +106,7 @@ MUTANTS = (
     ),
     Mutant(
         "what was done again in vain stays out of date",
-        "catalogue=case((exhausted, our_catalogue()), else_=Ecg.catalogue),",
+        "catalogue=case((exhausted, our_fingerprint()), else_=Ecg.catalogue),",
         "",
     ),
     Mutant("what is done again keeps its document", "connection.execute(_REPLACE, rows)", "None"),

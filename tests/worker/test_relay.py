@@ -42,7 +42,7 @@ from tests.parts import free_port, told_by
 from worker import endings, relay
 from worker.claims import MAX_ATTEMPTS, claim
 from worker.insights import catalogue
-from worker.relay import ROUNDS_A_TIDYING, Relay
+from worker.relay import ROUNDS_AN_EMPTYING, Relay
 from worker.ringing import LOST_AFTER_S, give_turn, presumed_lost_after_s, ring_again
 
 
@@ -391,7 +391,7 @@ def test_what_was_erased_while_somebody_read_leaves_the_files_once_they_are_done
     door.work()
 
     def go_till_it_is_emptied() -> bytes:
-        for _ in range(ROUNDS_A_TIDYING):
+        for _ in range(ROUNDS_AN_EMPTYING):
             going_round.go_round()
         return path.read_bytes() + path.with_name(path.name + "-wal").read_bytes()
 
@@ -459,7 +459,7 @@ def test_the_relay_brings_the_log_of_the_database_home_each_time(
     path = Path(door.engine.url.database or "")
     ada = door.user("ada")
     going_round = Relay(door.engine, Broker(redis_url), celery_app(redis_url))
-    for number in range(ROUNDS_A_TIDYING + 1):
+    for number in range(ROUNDS_AN_EMPTYING + 1):
         unit = f"unit-{number}".encode()
         door.post("/ecgs", json={"unit": unit.decode(), "leads": []}, headers=ada)
         assert unit not in path.read_bytes()
