@@ -195,5 +195,6 @@ def _try_to_begin(driver: Any) -> bool:
         driver.execute("BEGIN IMMEDIATE")
     except sqlite3.DatabaseError as error:
         # Whatever else is in the way will be in it the next time, too.
-        return error.sqlite_errorcode != sqlite3.SQLITE_BUSY
+        # Above the lowest byte: that it is busy with coming back from a crash, for instance.
+        return error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY
     return True

@@ -127,11 +127,6 @@ def _place() -> Iterator[Share]:
         raise
 
 
-def is_end_known() -> bool:
-    """Whether a body that was cut can be told from one that has ended."""
-    return request.content_length is not None or _encoding() == "gzip"
-
-
 def _encoding() -> str:
     return request.headers.get("Content-Encoding", "identity").strip().lower()
 

@@ -140,6 +140,21 @@ def test_packed_bodies_are_whole_or_to_be_gone_on_with(
     assert names == [f"line {n}" for n in range(200)]
 
 
+@pytest.mark.parametrize("name", ['"custom_id": "a", ', ""])
+def test_packed_and_cut_within_a_line_where_a_member_ends_it_is_gone_on_with(
+    door: Door, ada: dict[str, str], name: str
+) -> None:
+    line = f'{{{name}"leads": [{{"name": "I", "signal": [1, -1]}}]}}\n'
+    body = f"{good(1)}\n{line}".encode()
+    cut = len(body) - 20
+    members = [gzip.compress(body[:cut]), gzip.compress(body[cut:])]
+    headers = {**ada, **GZIP, "Idempotency-Key": "k"}
+    first = post_in_parts(door, headers, members[:1])
+    assert (first.status_code, first.json["type"]) == (400, "/problems/malformed-request")
+    whole = post_in_parts(door, headers, members)
+    assert (whole.json["total"], whole.json["rejected"], whole.json["known"]) == (2, 0, 1)
+
+
 def test_a_key_is_its_users_own(door: Door, ada: dict[str, str]) -> None:
     bob, key = door.user("bob"), {"Idempotency-Key": "k"}
     first = door.submit(ada, good(1), **key)
