@@ -70,6 +70,8 @@ def by_lines(case: Case) -> list[dict[str, Any]]:
         tempfile.TemporaryDirectory(prefix="isoline-bench-") as folder,
         open_isoline(Path(folder)) as stand,
     ):
+        # What finds nothing warm.
+        asyncio.run(singles.rate(stand, case, 8, 2.0))
         for lines in LINES:
             single = asyncio.run(singles.rate(stand, case, 8, 2.0))
             batch = bulk.rate(stand, case, lines)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ from werkzeug.test import EnvironBuilder
 
 from bench.cases import cpu_of, make_body, open_program
 from bench.tables import print_table
+from shared.database import connect
 from shared.signals import decode, encode
 from tests.brokers import open_valkey
 from tests.parts import free_port, wait_until
 
 MESSAGES = 1000
+# The log is begun again, as the relay does it, after so many.
+ROWS, ROWS_A_LOG = 320, 32
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,11 @@ def limits() -> list[dict[str, Any]]:
         ("  our insights", timed(lambda: analyse(None)), "worker.analysis.analyse_ecg"),
         ("  the same with a sampling rate", timed(lambda: analyse(500.0)), "all there are"),
         ("one fsync after 4 kB", fsync_ms(4096), "into a file of its own"),
+        (
+            "a durable row of 50 kB in SQLite",
+            row_ms(50_000),
+            "by the driver alone, its log written over",
+        ),
         ("an empty Flask view, called in process", flask_ms(), "WSGI without a server"),
         (
             "a Celery message to a worker that does nothing",
@@ -108,6 +117,24 @@ def fsync_ms(size: int) -> float:
         took_ms = timed(write, 100)
         os.close(descriptor)
         return took_ms
+
+
+def row_ms(size: int) -> float:
+    """To commit a row with so many bytes to SQLite, with the settings of production."""
+    with tempfile.TemporaryDirectory(prefix="isoline-bench-") as folder:
+        engine = connect(f"sqlite:///{Path(folder) / 'rows.db'}", pool_size=1)
+        with engine.connect() as pooled:
+            driver = pooled.connection.cursor()
+            driver.execute("CREATE TABLE rows (number INTEGER PRIMARY KEY, stored BLOB NOT NULL)")
+            stored = os.urandom(size)
+            took_ms = []
+            for _ in range(ROWS // ROWS_A_LOG):
+                driver.execute("PRAGMA wal_checkpoint(RESTART)")
+                # Outside a transaction the driver commits each.
+                insert = partial(driver.execute, "INSERT INTO rows (stored) VALUES (?)", [stored])
+                took_ms.append(timed(insert, ROWS_A_LOG))
+        engine.dispose()
+        return statistics.median(took_ms)
 
 
 def flask_ms() -> float:

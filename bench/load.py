@@ -152,7 +152,7 @@ async def closed_loop(
 
 
 async def open_loop(
-    port: int, a_second: float, seconds: float, make: Callable[[int], bytes], *, most: int = 512
+    port: int, a_second: float, seconds: float, make: Callable[[int], bytes], *, most: int
 ) -> Tally:
     """Begin requests at a fixed rate, whatever the answers do; time counts from the intended start.
 

@@ -12,8 +12,8 @@ import argparse
 import asyncio
 import statistics
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,9 @@ async def together(stands: Sequence[Stand], case: Case, seconds: float) -> float
     return sum(run.a_second for run in runs)
 
 
-def measure(layout: Layout, url: str, case: Case, seconds: float, rounds: int) -> float:
-    """The median of some rounds; without a URL they have a SQLite file of their own."""
+@contextmanager
+def open_layout(layout: Layout, url: str) -> Iterator[list[Stand]]:
+    """Start it, and find its doors; without a URL it has a SQLite file of its own."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isoline-bench-")))
         house = House(folder, url or f"sqlite:///{folder / 'isoline.db'}")
@@ -69,8 +70,31 @@ def measure(layout: Layout, url: str, case: Case, seconds: float, rounds: int) -
             wait_until(lambda port=port: _is_up(port), what="for another API")
         for _ in range(layout.workers - 1):
             stack.enter_context(open_program(["worker"], house.environ))
-        asyncio.run(together(doors, case, seconds))
-        return statistics.median(asyncio.run(together(doors, case, seconds)) for _ in range(rounds))
+        yield doors
+
+
+def measure(
+    houses: Mapping[Layout, Sequence[Stand]], case: Case, seconds: float, rounds: int
+) -> list[dict[str, Any]]:
+    """One row for each layout: medians of rounds in turn, and of their ratios."""
+    met: dict[Layout, list[float]] = {layout: [] for layout in houses}
+    for _ in range(1 + rounds):
+        for layout, doors in houses.items():
+            met[layout].append(asyncio.run(together(doors, case, seconds)))
+    first = next(iter(met.values()))
+    return [
+        {
+            "API": layout.apis,
+            "worker": layout.workers,
+            "processes in its pool": layout.pool,
+            # The first round finds nothing warm.
+            "ECG/s": round(statistics.median(of[1:])),
+            "× the first": round(
+                statistics.median(a / b for a, b in zip(of[1:], first[1:], strict=True)), 2
+            ),
+        }
+        for layout, of in met.items()
+    ]
 
 
 def _is_up(port: int) -> bool:
@@ -91,22 +115,14 @@ def main() -> None:
     asked = parser.parse_args()
     layouts = [Layout(1, 1, pool) for pool in asked.pools] if asked.pools else LAYOUTS
     case = cases()[asked.case]
-    rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
         server = "" if asked.sqlite else stack.enter_context(open_postgresql())
+        houses: dict[Layout, list[Stand]] = {}
         for layout in layouts:
             name = f"bench_{layout.apis}_{layout.workers}_{layout.pool}"
             url = another_database(server, name) if server else ""
-            a_second = measure(layout, url, case, asked.seconds, asked.rounds)
-            first = rows[0]["ECG/s"] if rows else a_second
-            row = {
-                "API": layout.apis,
-                "worker": layout.workers,
-                "processes in its pool": layout.pool,
-            }
-            rows.append(
-                {**row, "ECG/s": round(a_second), "× the first": round(a_second / first, 2)}
-            )
+            houses[layout] = stack.enter_context(open_layout(layout, url))
+        rows = measure(houses, case, asked.seconds, asked.rounds)
     kind = "SQLite" if asked.sqlite else "PostgreSQL"
     print_table(f"Processes on {kind}, {asked.case}", rows)
 

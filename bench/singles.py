@@ -109,9 +109,14 @@ async def right(stands: Sequence[Stand], case: Case) -> None:
     assert all(answer == answers[0] for answer in answers), case.name
 
 
-async def at_a_rate(stand: Stand, case: Case, a_second: float, seconds: float) -> dict[str, Any]:
-    """Uploads at a fixed rate, latency from the intended start; what was answered, and how fast."""
-    tally = await open_loop(stand.port, a_second, seconds, lambda n: stand.upload(case, n))
+async def at_a_rate(
+    stand: Stand, case: Case, a_second: float, seconds: float, *, most: int = 512
+) -> dict[str, Any]:
+    """Uploads at a fixed rate over so many connections at most, latency from the intended start;
+    what was answered, and how fast."""
+    tally = await open_loop(
+        stand.port, a_second, seconds, lambda n: stand.upload(case, n), most=most
+    )
     statuses: dict[str, int] = {}
     for reply in tally.replies:
         statuses[str(reply.status)] = statuses.get(str(reply.status), 0) + 1
