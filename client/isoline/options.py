@@ -25,7 +25,7 @@ SAMPLING_RATE = click.option(
     "--fs",
     type=click.FloatRange(min=0, min_open=True),
     callback=_finite,
-    help="Sampling rate in Hz; goes before what a file says.",
+    help="Sampling rate in Hz of files that do not say theirs; one that says another is refused.",
 )
 
 

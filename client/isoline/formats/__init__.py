@@ -48,7 +48,7 @@ def read(path: Path, sampling_rate_hz: float | None = None) -> Iterator[Found]:
 
     Parameters
     ----------
-    sampling_rate_hz : goes before what the file says.
+    sampling_rate_hz : of files that do not say theirs; one that says another is refused.
 
     Yields
     ------

@@ -18,6 +18,7 @@ from isoline.ecg import Ecg, Lead
 from isoline.errors import UnreadableFile
 from isoline.formats import Found
 from isoline.formats.bounds import check_samples
+from isoline.formats.rates import agreed
 
 # Names in a `.npz` that stand for what they say, and for no lead.
 _RATES = ("sampling_rate", "sampling_rate_hz", "fs")
@@ -49,7 +50,7 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
         None,
         Ecg(
             leads,
-            sampling_rate=sampling_rate_hz or rate,
+            sampling_rate=agreed(rate, sampling_rate_hz),
             gain=numbers.get("gain"),
             baseline=numbers.get("baseline"),
         ),

@@ -16,6 +16,7 @@ from isoline.errors import UnreadableFile
 from isoline.formats import Found
 from isoline.formats.bounds import check_samples
 from isoline.formats.counts import Channel, as_ecg, per_millivolt
+from isoline.formats.rates import agreed
 
 # https://www.edfplus.info/specs/edf.html: its size, the number of records, and that of signals.
 _HEADER = 256
@@ -40,10 +41,8 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
         raise UnreadableFile("Its signals have different sampling rates.")
     check_samples(edf.num_data_records * sum(s.samples_per_data_record for s in signals))
     channels = [_channel(signal) for signal in signals]
-    yield (
-        None,
-        as_ecg(channels, sampling_rate_hz=sampling_rate_hz or float(rates.pop()), date=_date(edf)),
-    )
+    rate_hz = agreed(float(rates.pop()), sampling_rate_hz)
+    yield None, as_ecg(channels, sampling_rate_hz=rate_hz, date=_date(edf))
 
 
 def _unit(signal: edfio.EdfSignal) -> str:

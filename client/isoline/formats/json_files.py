@@ -15,6 +15,7 @@ from isoline.ecg import Ecg, Lead
 from isoline.errors import UnreadableFile, UnreadableLine
 from isoline.formats import Found, LeftOut
 from isoline.formats.bounds import MOST_TEXT_BYTES, check_samples, check_text
+from isoline.formats.rates import agreed
 
 NUMBER = int | float
 
@@ -105,7 +106,7 @@ def _parse(text: bytes, sampling_rate_hz: float | None, told: set[str]) -> Itera
     ecg = Ecg(
         [Lead(lead.name, lead.signal) for lead in upload.leads],
         date=upload.date,
-        sampling_rate=sampling_rate_hz or upload.sampling_rate,
+        sampling_rate=agreed(upload.sampling_rate, sampling_rate_hz),
         unit=upload.unit,
         gain=upload.gain,
         baseline=upload.baseline,

@@ -15,18 +15,12 @@ from isoline.ecg import Ecg, Lead
 from isoline.errors import UnreadableFile
 from isoline.formats import Found
 from isoline.formats.bounds import check_text
+from isoline.formats.clocks import clock
 from isoline.formats.layouts import INDEX, LEAD, TIME, Layout, cells_of, look_at
-from isoline.formats.times import clock, even_steps, is_ramp
+from isoline.formats.times import find_times, seem_times
 
-_UNITS_S = {"m": 1e-3, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "n": 1e-9, "s": 1.0}
-# Slower is no ECG: what has no unit is then something else than seconds.
-_LONGEST_STEP_S = 0.1
 _LONGEST_NAME = 255
 _LONGEST_SHOWN = 40
-# How often a lead may go up and never down; and how often where it stands as times often do: first
-# of several, and not in whole numbers.
-_MOST_RISES = 14
-_MOST_RISES_OF_FIRST = 2
 
 
 def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
@@ -82,11 +76,10 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
             names[0] = "time (s)"
     for name, samples in zip(names, columns, strict=True):
         check(name, samples)
-    rate_hz, first = _find_times(names, columns, has_header, sampling_rate_hz)
+    rate_hz, first = find_times(names if has_header else None, columns, sampling_rate_hz)
     leads, units = [], set()
     for number, (name, samples) in enumerate(zip(names[first:], columns[first:], strict=True)):
-        may_be_times = number == first == 0 < len(names) - 1 and (samples % 1 != 0).any()
-        if is_ramp(samples, _MOST_RISES_OF_FIRST if may_be_times else _MOST_RISES):
+        if seem_times(samples, is_first_of_several=number == first == 0 < len(names) - 1):
             raise UnreadableFile(
                 f"Column {name} only goes up, as times and numbers of rows do, and its header does "
                 "not say which: 'time (ms)', 'index'?"
@@ -101,7 +94,7 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     if len(units - {None}) > 1:
         raise UnreadableFile("Its leads are in different units, and an upload has one.")
     unit = units.pop() if len(units) == 1 else None
-    yield None, Ecg(leads, date=date, sampling_rate=sampling_rate_hz or rate_hz, unit=unit)
+    yield None, Ecg(leads, date=date, sampling_rate=rate_hz, unit=unit)
 
 
 def _are_numbers(samples: NDArray[Any]) -> bool:
@@ -127,35 +120,3 @@ def _is_finite(cell: str) -> bool:
         return math.isfinite(float(cell))
     except ValueError:
         return False
-
-
-def _find_times(
-    names: list[str],
-    columns: list[NDArray[Any]],
-    has_header: bool,
-    sampling_rate_hz: float | None,
-) -> tuple[float | None, int]:
-    """The sampling rate from the column of times, and where the leads begin."""
-    times = columns[0].astype(np.float64)
-    named = TIME.match(names[0]) if has_header else None
-    if (has_header and named is None) or len(columns) < 2 or times.size < 2:
-        return None, 1 if named else 0
-    steps = even_steps(times)
-    if named is None:
-        if steps is None or steps.mean.is_integer():
-            return None, 0
-        if steps.mean > _LONGEST_STEP_S:
-            raise UnreadableFile(
-                f"Column 1 goes up in steps of {steps.mean:g}, and no header says what it is."
-            )
-        return steps.rate(1.0), 1
-    if steps is None:
-        raise UnreadableFile(f"The times in column {names[0]} do not go up evenly.")
-    if sampling_rate_hz is not None:
-        return sampling_rate_hz, 1
-    unit = named["unit"]
-    if unit is None and steps.mean > _LONGEST_STEP_S:
-        raise UnreadableFile(
-            f"Column {names[0]} has no unit and steps of {steps.mean:g}: call it 'time (ms)'."
-        )
-    return steps.rate(_UNITS_S[(unit or "s").lower()[0]]), 1

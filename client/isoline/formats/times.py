@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from isoline.errors import UnreadableFile
+from isoline.formats.layouts import TIME
+from isoline.formats.rates import EXACT, agreed
 
 # How much steps may differ from each other, as a part of one.
 _JITTER = 0.01
-# How exactly the rate must be known, as a part of it.
-_EXACT = 0.001
 _MOST_DIGITS = 9
-# Without a fraction it may as well be hours and minutes.
-_ELAPSED = r"^(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>[0-5]?\d\.\d+)$"
+_UNITS_S = {"m": 1e-3, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "n": 1e-9, "s": 1.0}
+# Slower is no ECG: what has no unit is then something else than seconds.
+_LONGEST_STEP_S = 0.1
+# How often a lead may go up and never down; and how often where it stands as times often do: first
+# of several, and not in whole numbers.
+_MOST_RISES = 14
+_MOST_RISES_OF_FIRST = 2
 
 
 @dataclass(frozen=True)
@@ -33,20 +36,29 @@ class Steps:
     mean: float
     blur: float
 
-    def rate(self, unit_s: float) -> float:
+    def rate(self, unit_s: float, given_hz: float | None) -> float | None:
         """How many there are in a second: the one whole number that it may be, if there is one.
+
+        Parameters
+        ----------
+        given_hz : the rate that was given for files that state none; of those that the times may
+            mean it is the one.
 
         Raises
         ------
-        UnreadableFile : too few times, too coarsely rounded, to say.
+        UnreadableFile : too few times, too coarsely rounded, to say; or they say another rate than
+            the given one.
         """
         rate_hz = 1 / (self.mean * unit_s)
         off_hz = rate_hz * self.blur / self.mean
-        if self.blur > _EXACT * self.mean:
+        if given_hz is not None and abs(given_hz - rate_hz) <= off_hz:
+            return given_hz
+        if given_hz is None and self.blur > EXACT * self.mean:
             raise UnreadableFile("Its times are too coarse to tell the sampling rate: give --fs.")
         whole = round(rate_hz)
         is_the_only_one = off_hz < 0.5 and abs(whole - rate_hz) <= off_hz
-        return float(whole) if is_the_only_one else float(f"{rate_hz:.6g}")
+        stated_hz = float(whole) if is_the_only_one else float(f"{rate_hz:.6g}")
+        return agreed(stated_hz, given_hz)
 
 
 def even_steps(times: NDArray[np.float64]) -> Steps | None:
@@ -58,7 +70,7 @@ def even_steps(times: NDArray[np.float64]) -> Steps | None:
     off = float(np.abs(steps - mean).max())
     exact = float(np.spacing(np.abs(times).max())) / steps.size
     if off <= _JITTER * mean:
-        return Steps(mean, min(max(off / steps.size, exact), _EXACT * mean))
+        return Steps(mean, min(max(off / steps.size, exact), EXACT * mean))
     digit = _last_digit(times - times[0])
     # Where a step is two digits at least, one that is left out is seen.
     if digit is None or mean < 2 * digit or off > digit * (1 + _JITTER):
@@ -66,35 +78,59 @@ def even_steps(times: NDArray[np.float64]) -> Steps | None:
     return Steps(mean, digit / steps.size)
 
 
-def is_ramp(samples: NDArray[Any], most: int) -> bool:
+def find_times(
+    names: list[str] | None, columns: list[NDArray[Any]], given_hz: float | None
+) -> tuple[float | None, int]:
+    """The sampling rate, where the first column is one of times, and how many columns that takes.
+
+    Parameters
+    ----------
+    names : of the columns; None where they have none, and the first of several is one of times when
+        it goes up in steps that are all the same and no whole numbers.
+    columns : of arrays, each of shape (number_of_samples,)
+    given_hz : the rate that was given for files that state none.
+    """
+    times = columns[0].astype(np.float64)
+    named = TIME.match(names[0]) if names else None
+    if (names and named is None) or len(columns) < 2 or times.size < 2:
+        return given_hz, 1 if named else 0
+    steps = even_steps(times)
+    if named is None:
+        if steps is None or steps.mean.is_integer():
+            return given_hz, 0
+        if steps.mean > _LONGEST_STEP_S:
+            raise UnreadableFile(
+                f"Column 1 goes up in steps of {steps.mean:g}, and no header says what it is."
+            )
+        return steps.rate(1.0, given_hz), 1
+    if steps is None:
+        raise UnreadableFile(f"The times in {named.string} do not go up evenly.")
+    if named["unit"] is None and steps.mean > _LONGEST_STEP_S:
+        return _rate_without_unit(named.string, steps, given_hz), 1
+    return steps.rate(_UNITS_S[(named["unit"] or "s").lower()[0]], given_hz), 1
+
+
+def _rate_without_unit(name: str, steps: Steps, given_hz: float | None) -> float | None:
+    """The given rate, if there is a unit in which the steps are those of it."""
+    for unit_s in _UNITS_S.values() if given_hz is not None else ():
+        try:
+            return steps.rate(unit_s, given_hz)
+        except UnreadableFile:
+            continue
+    what = "" if given_hz is None else f" that are {given_hz:g} Hz in none"
+    raise UnreadableFile(
+        f"{name} has no unit, and steps of {steps.mean:g}{what}: call it 'time_ms', for instance."
+    )
+
+
+def seem_times(samples: NDArray[Any], *, is_first_of_several: bool) -> bool:
     """Whether a column that is not called so is one of times or of numbers of rows: it never goes
     down, and up more often than a lead may.
     """
     before, after = samples[:-1], samples[1:]
+    is_where_times_are = is_first_of_several and bool((samples % 1 != 0).any())
+    most = _MOST_RISES_OF_FIRST if is_where_times_are else _MOST_RISES
     return bool((after >= before).all() and np.count_nonzero(after > before) > most)
-
-
-def clock(column: NDArray[Any], name: str) -> tuple[NDArray[np.float64], datetime | None]:
-    """Times of day and date (ISO 8601) as seconds since the first, and the first; or times like
-    `'1:02:03.450'`, as the WFDB tools write them, as seconds.
-
-    Raises
-    ------
-    UnreadableFile : some are no such times.
-    """
-    elapsed = pd.Series(column, dtype=str).str.strip().str.strip("'").str.extract(_ELAPSED)
-    if elapsed["s"].notna().all():
-        parts = elapsed.fillna("0").astype(float)
-        return (3600 * parts["h"] + 60 * parts["m"] + parts["s"]).to_numpy(), None
-    try:
-        # Where no time zone is named, it is UTC, as in the other formats.
-        moments = pd.Series(pd.to_datetime(column, format="ISO8601", utc=True))
-    except (ValueError, TypeError):
-        raise UnreadableFile(f"Column {name} holds something that is not a number.") from None
-    if moments.isna().any():
-        raise UnreadableFile(f"Column {name} has gaps, and nothing stands for those.")
-    first = moments.iloc[0]
-    return (moments - first).dt.total_seconds().to_numpy(), first.to_pydatetime()
 
 
 def _last_digit(times: NDArray[np.float64]) -> float | None:

@@ -16,6 +16,7 @@ from isoline.errors import UnreadableFile
 from isoline.formats import Found
 from isoline.formats.bounds import check_samples
 from isoline.formats.counts import Channel, as_ecg, per_millivolt
+from isoline.formats.rates import agreed
 from isoline.formats.wfdb_headers import NONE, Header, Signal, parse
 
 with warnings.catch_warnings():
@@ -58,7 +59,7 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
         gain = signal.gain * scale if signal.gain is not None and scale is not None else None
         channels.append(Channel(signal.name, samples, gain, signal.baseline, scale is not None))
     # header(5): "If it is not specified, the default is 250".
-    rate_hz = sampling_rate_hz or header.sampling_rate_hz or 250.0
+    rate_hz = agreed(header.sampling_rate_hz, sampling_rate_hz) or 250.0
     yield None, as_ecg(channels, sampling_rate_hz=rate_hz, date=header.date)
 
 
