@@ -15,7 +15,7 @@ from isoline.ecg import encode
 from isoline.errors import UnreadableFile, UnreadableLine, UnusableEcg
 from isoline.escapes import printable
 from isoline.finding import Source
-from isoline.formats import LeftOut, read
+from isoline.formats import NOT_SAID_AGAIN, Notice, read
 from isoline.formats.wfdb_headers import named_files
 
 READERS = min(4, os.cpu_count() or 1)
@@ -26,7 +26,7 @@ _NAMED_WITHIN = {".json", *LINES_OF_JSON}
 LONGEST_NAME = 255
 NO_RATE = (
     "It does not say its sampling rate, nor does --fs: what depends on time, a heart rate for "
-    "instance, has no value."
+    f"instance, has no value. {NOT_SAID_AGAIN}"
 )
 # How many files are read ahead of the one that is being sent.
 AHEAD = 2 * READERS
@@ -140,7 +140,7 @@ def read_file(source: Source, sampling_rate_hz: float | None) -> Iterator[Read]:
     has_several = source.path.suffix.lower() in LINES_OF_JSON
     number = 0
     for name, ecg in read(source.path, sampling_rate_hz):
-        if isinstance(ecg, LeftOut):
+        if isinstance(ecg, Notice):
             yield Remark(source.custom_id, printable(str(ecg)))
             continue
         number += 1

@@ -13,7 +13,7 @@ import pytest
 from isoline import reading
 from isoline.finding import Source, find_sources
 from isoline.formats import Found, read
-from isoline.reading import AHEAD, key_of, read_lines
+from isoline.reading import AHEAD, Remark, key_of, read_file, read_lines
 from tests.parts import wait_until
 
 
@@ -99,3 +99,10 @@ def test_files_that_look_the_same_in_another_folder_are_others(tmp_path: Path) -
     assert key(tmp_path / "one" / "rec") != key(tmp_path / "two" / "rec")
     (tmp_path / "link").symlink_to(tmp_path / "one")
     assert key(tmp_path / "one" / "rec") == key(tmp_path / "link" / "rec")
+
+
+def test_what_is_said_once_says_that_it_may_be_true_of_others(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"leads": [{"name": "I", "signal": [1]}]}')
+    remark, _ = read_file(Source("a.json", tmp_path / "a.json"), None)
+    assert isinstance(remark, Remark)
+    assert remark.text.endswith("has no value. Of others that are alike this is not said again.")

@@ -15,6 +15,8 @@ from typing import TypeAlias
 from isoline.ecg import Ecg
 from isoline.errors import UnreadableFile
 
+NOT_SAID_AGAIN = "Of others that are alike this is not said again."
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -26,8 +28,23 @@ class LeftOut:
         return f"Left out are the fields that no upload has: {', '.join(self.fields)}."
 
 
+@dataclass(frozen=True)
+class AssumedRate:
+    """The sampling rate that a format sets for recordings that do not say theirs."""
+
+    sampling_rate_hz: float
+
+    def __str__(self) -> str:
+        return (
+            f"It does not say its sampling rate, nor does --fs: {self.sampling_rate_hz:g} Hz are "
+            f"taken, which its format means then. {NOT_SAID_AGAIN}"
+        )
+
+
+# What there is to say of a recording that can be read.
+Notice: TypeAlias = LeftOut | AssumedRate
 # What a recording calls itself, if it does, and the recording; or why there is none.
-Found: TypeAlias = tuple[str | None, Ecg | UnreadableFile | LeftOut]
+Found: TypeAlias = tuple[str | None, Ecg | UnreadableFile | Notice]
 Reader: TypeAlias = Callable[[Path, float | None], Iterator[Found]]
 
 MODULES = {
@@ -53,7 +70,8 @@ def read(path: Path, sampling_rate_hz: float | None = None) -> Iterator[Found]:
     Yields
     ------
     The name that the recording has in its file, or None; and the `Ecg`, or an `UnreadableFile`
-    that says in one sentence why there is none, or, before them, what is `LeftOut` of them.
+    that says in one sentence why there is none, or, before them, a `Notice` of what is left
+    out of them, or assumed.
     """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):

@@ -97,10 +97,13 @@ def parse(path: Path) -> Header:
         raise UnreadableFile(f"The header names no {what if number else 'signals'}.")
     if len(lines) != promised:
         raise UnreadableFile(f"The header promises {promised} {what} and describes {len(lines)}.")
+    rate_hz = float(record["rate"]) if record["rate"] else None
+    if rate_hz == 0:
+        raise UnreadableFile("Its header says that its sampling rate is 0 Hz.")
     return Header(
         number,
+        rate_hz,
         # Zero and nothing are both nothing.
-        float(record["rate"] or 0) or None,
         int(record["samples"] or 0) or None,
         _date(record["start"] or ""),
         () if is_made_of_segments else tuple(map(_signal, lines, range(1, number + 1))),

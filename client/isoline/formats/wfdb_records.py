@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoline.errors import UnreadableFile
-from isoline.formats import Found
+from isoline.formats import AssumedRate, Found
 from isoline.formats.bounds import check_samples
 from isoline.formats.counts import Channel, as_ecg, per_millivolt
 from isoline.formats.rates import agreed
@@ -43,6 +43,9 @@ _MARKS = {
     32: -(2**31),
 }
 
+# header(5) on the sampling rate: "If it is not specified, the default is 250".
+_DEFAULT_HZ = 250.0
+
 
 def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     """Read a record: what the ADC gave, as integers."""
@@ -58,9 +61,11 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
         scale = per_millivolt(signal.unit)
         gain = signal.gain * scale if signal.gain is not None and scale is not None else None
         channels.append(Channel(signal.name, samples, gain, signal.baseline, scale is not None))
-    # header(5): "If it is not specified, the default is 250".
-    rate_hz = agreed(header.sampling_rate_hz, sampling_rate_hz) or 250.0
-    yield None, as_ecg(channels, sampling_rate_hz=rate_hz, date=header.date)
+    rate_hz = agreed(header.sampling_rate_hz, sampling_rate_hz)
+    ecg = as_ecg(channels, sampling_rate_hz=rate_hz or _DEFAULT_HZ, date=header.date)
+    if rate_hz is None:
+        yield None, AssumedRate(_DEFAULT_HZ)
+    yield None, ecg
 
 
 def _join(path: Path, whole: Header) -> tuple[tuple[Signal, ...], list[NDArray[Any]]]:

@@ -12,7 +12,9 @@ import pytest
 
 from isoline.ecg import Ecg
 from isoline.errors import UnreadableFile, UnreadableLine
-from isoline.formats import read
+from isoline.finding import Source
+from isoline.formats import AssumedRate, read
+from isoline.reading import Remark, read_file
 
 SAMPLES = np.array([1, 5, 2, 7, 1, 4, 3, 8, 2, 6, 1, 9, 3, 5, 2, 7, 4, 6, 1, 8], np.int16)
 
@@ -115,3 +117,24 @@ def test_the_given_rate_says_in_which_unit_times_are(
     found = found_in(path, given_hz)
     assert isinstance(found, Ecg) == is_read, found
     assert not is_read or found.sampling_rate == given_hz
+
+
+def test_a_record_of_wfdb_that_states_no_rate_is_told_of(tmp_path: Path) -> None:
+    path = wfdb(tmp_path, "")
+    notice, ecg = (found for _, found in read(path))
+    assert isinstance(notice, AssumedRate)
+    assert isinstance(ecg, Ecg)
+    assert ecg.sampling_rate == 250
+    remark, _ = read_file(Source("r.hea", path), None)
+    assert isinstance(remark, Remark)
+    assert "It does not say its sampling rate, nor does --fs: 250 Hz are taken" in remark.text
+    [(_, given)] = read(path, 360)
+    assert isinstance(given, Ecg)
+    assert given.sampling_rate == 360
+
+
+@pytest.mark.parametrize("rate", [" 0", " 0.0", " 0/1(0) 20", " .0 20"])
+@pytest.mark.parametrize("given_hz", [None, 360])
+def test_a_rate_of_zero_is_none(tmp_path: Path, rate: str, given_hz: float | None) -> None:
+    refused = found_in(wfdb(tmp_path, rate), given_hz)
+    assert str(refused) == "Its header says that its sampling rate is 0 Hz."
