@@ -18,7 +18,9 @@ from isoline.ecg import Ecg, Lead
 from isoline.errors import UnreadableFile
 from isoline.formats import Found
 from isoline.formats.bounds import check_samples
-from isoline.formats.rates import agreed
+from isoline.formats.layouts import TIME
+from isoline.formats.rates import AnotherRate, agreed
+from isoline.formats.times import find_times, seem_times
 
 # Names in a `.npz` that stand for what they say, and for no lead.
 _RATES = ("sampling_rate", "sampling_rate_hz", "fs")
@@ -43,14 +45,17 @@ def read(path: Path, sampling_rate_hz: float | None) -> Iterator[Found]:
     if len(rates) > 1:
         raise UnreadableFile("It gives more than one sampling rate.")
     rate = rates.pop() if rates else None
-    leads = [lead for name, array in arrays.items() for lead in _leads(name, array)]
+    # By name they have no order: times go first, as `find_times` looks for them there.
+    by_name = sorted(arrays.items(), key=lambda item: not TIME.match(item[0]))
+    columns = [column for name, array in by_name for column in _columns(name, array)]
+    rate_hz, leads = _without_times(columns, rate, sampling_rate_hz)
     if not leads:
         raise UnreadableFile("There is no signal in it.")
     yield (
         None,
         Ecg(
             leads,
-            sampling_rate=agreed(rate, sampling_rate_hz),
+            sampling_rate=rate_hz,
             gain=numbers.get("gain"),
             baseline=numbers.get("baseline"),
         ),
@@ -132,13 +137,14 @@ def _number(name: str, array: NDArray[Any]) -> float:
     return number
 
 
-def _leads(name: str, array: NDArray[Any]) -> Iterator[Lead]:
+def _columns(name: str, array: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Its leads, or times, and what they are called; of an array without a name that is nothing."""
     if array.ndim not in (1, 2):
         raise UnreadableFile(f"An array has {array.ndim} dimensions; a recording has one or two.")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise UnreadableFile("Some samples are NaN or infinite, and nothing stands for that.")
     if array.ndim == 1:
-        yield Lead(name or "1", array)
+        yield name, array
         return
     if array.shape[0] == array.shape[1] > 1:
         raise UnreadableFile(
@@ -146,4 +152,40 @@ def _leads(name: str, array: NDArray[Any]) -> Iterator[Lead]:
         )
     by_lead = array.T if array.shape[0] >= array.shape[1] else array
     for number, samples in enumerate(by_lead, start=1):
-        yield Lead(f"{name} {number}".strip(), samples)
+        yield f"{name} {number}" if name else "", samples
+
+
+def _without_times(
+    columns: list[tuple[str, NDArray[Any]]], stated_hz: float | None, given_hz: float | None
+) -> tuple[float | None, list[Lead]]:
+    """The sampling rate, and the leads: what is left where there are times, as in a table.
+
+    Raises
+    ------
+    UnreadableFile : the times are not those of the leads or of the rate, or something seems to be
+        times and is not called so.
+    """
+    if not columns:
+        return None, []
+    rate_hz = agreed(stated_hz, given_hz)
+    names, arrays = [name for name, _ in columns], [array for _, array in columns]
+    try:
+        rate_hz, first = find_times(names if any(names) else None, arrays, rate_hz)
+    except AnotherRate:
+        if stated_hz is None:
+            raise
+        raise UnreadableFile("Its times are those of another sampling rate than it says.") from None
+    leads = []
+    for number, (name, samples) in enumerate(columns[first:], start=1):
+        lead = Lead(name or f"{number}", samples)
+        if seem_times(samples, is_first_of_several=number == 1 and first == 0 < len(columns) - 1):
+            raise UnreadableFile(
+                f"Lead {lead.name} only goes up, as times and numbers of rows do: times are known "
+                "by their name, 'time', in .npz."
+            )
+        if first and samples.size != arrays[0].size:
+            raise UnreadableFile(
+                f"There are {arrays[0].size} times, and {samples.size} samples of lead {lead.name}."
+            )
+        leads.append(lead)
+    return rate_hz, leads

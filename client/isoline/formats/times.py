@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isoline.errors import UnreadableFile
 from isoline.formats.layouts import TIME
-from isoline.formats.rates import EXACT, agreed
+from isoline.formats.rates import EXACT, AnotherRate, agreed
 
 # How much steps may differ from each other, as a part of one.
 _JITTER = 0.01
@@ -46,8 +46,8 @@ class Steps:
 
         Raises
         ------
-        UnreadableFile : too few times, too coarsely rounded, to say; or they say another rate than
-            the given one.
+        UnreadableFile : too few times, too coarsely rounded, to say.
+        AnotherRate : they say another rate than the given one.
         """
         rate_hz = 1 / (self.mean * unit_s)
         off_hz = rate_hz * self.blur / self.mean
@@ -100,7 +100,7 @@ def find_times(
             return given_hz, 0
         if steps.mean > _LONGEST_STEP_S:
             raise UnreadableFile(
-                f"Column 1 goes up in steps of {steps.mean:g}, and no header says what it is."
+                f"Column 1 goes up in steps of {steps.mean:g}, and nothing says what it is."
             )
         return steps.rate(1.0, given_hz), 1
     if steps is None:
@@ -115,7 +115,7 @@ def _rate_without_unit(name: str, steps: Steps, given_hz: float | None) -> float
     for unit_s in _UNITS_S.values() if given_hz is not None else ():
         try:
             return steps.rate(unit_s, given_hz)
-        except UnreadableFile:
+        except AnotherRate:
             continue
     what = "" if given_hz is None else f" that are {given_hz:g} Hz in none"
     raise UnreadableFile(

@@ -138,3 +138,73 @@ def test_a_record_of_wfdb_that_states_no_rate_is_told_of(tmp_path: Path) -> None
 def test_a_rate_of_zero_is_none(tmp_path: Path, rate: str, given_hz: float | None) -> None:
     refused = found_in(wfdb(tmp_path, rate), given_hz)
     assert str(refused) == "Its header says that its sampling rate is 0 Hz."
+
+
+TIMES = np.arange(SAMPLES.size) / 360
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"time": TIMES},
+        {"t": TIMES.astype(np.float32)},
+        {"time_ms": TIMES * 1000},
+        {"time": TIMES, "fs": np.array(360)},
+        {"elapsed_us": np.round(TIMES * 1e6).astype(int)},
+    ],
+)
+def test_an_array_of_times_is_no_lead_and_gives_the_rate(
+    tmp_path: Path, arrays: dict[str, Any]
+) -> None:
+    path = tmp_path / "a.npz"
+    for named in ({"I": SAMPLES, "II": SAMPLES}, {"signal": np.array([SAMPLES, SAMPLES]).T}):
+        for ordered in ({**arrays, **named}, {**named, **arrays}):
+            np.savez(path, **ordered)
+            ecg = found_in(path)
+            assert isinstance(ecg, Ecg), ecg
+            assert [lead.name for lead in ecg.leads] in (["I", "II"], ["signal 1", "signal 2"])
+            assert ecg.sampling_rate == pytest.approx(360)
+            assert isinstance(found_in(path, 500), UnreadableFile)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"time": TIMES**2}, "times in time do not go up evenly"),
+        ({"time": TIMES[1:]}, "19 times, and 20 samples of lead I"),
+        ({"time": TIMES, "fs": np.array(500)}, "times are those of another sampling rate"),
+        ({"time": TIMES * 1000}, "time has no unit, and steps of 2.77778: call it 'time_ms'"),
+        ({"time": TIMES, "t": TIMES}, "Lead t only goes up"),
+        ({"seconds": TIMES}, "Lead seconds only goes up"),
+        ({"rows": np.arange(SAMPLES.size)}, "Lead rows only goes up"),
+        ({"time": np.array([TIMES])}, "Lead time 1 only goes up"),
+    ],
+)
+def test_arrays_of_times_that_say_nothing_for_certain(
+    tmp_path: Path, arrays: dict[str, Any], says: str
+) -> None:
+    path = tmp_path / "a.npz"
+    for ordered in ({"I": SAMPLES, **arrays}, {**arrays, "I": SAMPLES}):
+        np.savez(path, **ordered)
+        assert says in str(found_in(path))
+
+
+def test_a_column_of_times_in_an_array_without_names_is_what_it_is_in_a_table(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.npy"
+    for array in (np.array([TIMES, SAMPLES, SAMPLES]), np.array([TIMES, SAMPLES, SAMPLES]).T):
+        np.save(path, array)
+        ecg = found_in(path)
+        assert isinstance(ecg, Ecg), ecg
+        assert [lead.name for lead in ecg.leads] == ["1", "2"]
+        assert np.asarray(ecg.leads[0].signal).tolist() == SAMPLES.tolist()
+        assert ecg.sampling_rate == pytest.approx(360)
+        assert isinstance(found_in(path, 500), UnreadableFile)
+    for ramp in (np.arange(SAMPLES.size), TIMES**2):
+        np.save(path, np.array([ramp, SAMPLES]))
+        assert "Lead 1 only goes up" in str(found_in(path))
+    np.save(path, np.array([SAMPLES, TIMES]))
+    assert "Lead 2 only goes up" in str(found_in(path))
+    np.save(path, np.array([TIMES * 1000, SAMPLES]))
+    assert "steps of 2.77778, and nothing says what it is" in str(found_in(path))
