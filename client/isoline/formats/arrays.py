@@ -140,7 +140,11 @@ def _number(name: str, array: NDArray[Any]) -> float:
 def _columns(name: str, array: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
     """Its leads, or times, and what they are called; of an array without a name that is nothing."""
     if array.ndim not in (1, 2):
-        raise UnreadableFile(f"An array has {array.ndim} dimensions; a recording has one or two.")
+        hint = "; a sampling rate is called fs" if name and array.ndim == 0 else ""
+        which = f"Array {name}" if name else "The array"
+        raise UnreadableFile(
+            f"{which} has {array.ndim} dimensions, and leads have one or two{hint}."
+        )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise UnreadableFile("Some samples are NaN or infinite, and nothing stands for that.")
     if array.ndim == 1:

@@ -89,6 +89,10 @@ def _parse(text: bytes, sampling_rate_hz: float | None, told: set[str]) -> Itera
     check_samples(text.count(b","))
     try:
         text = text.removeprefix(b"\xef\xbb\xbf")
+        if text.lstrip().startswith(b"["):
+            raise UnreadableFile(
+                "It is no ECG in JSON, but an array: several go into .ndjson, a line each."
+            )
         upload = msgspec.json.decode(text, type=_Upload)
         fields = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

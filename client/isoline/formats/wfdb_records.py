@@ -129,12 +129,17 @@ def _read(path: Path, header: Header) -> tuple[tuple[Signal, ...], list[NDArray[
 
 def _check_sum(signal: Signal, samples: NDArray[Any]) -> None:
     """Refuse samples that are not those of which the header was written."""
-    found = int(samples.sum(dtype=np.int64))
-    if signal.checksum is not None and (signal.checksum - found) % 2**16:
+    found = _signed(int(samples.sum(dtype=np.int64)))
+    if signal.checksum is not None and _signed(signal.checksum) != found:
         raise UnreadableFile(
             f"The samples of lead {signal.name} do not belong to this header: checksum "
-            f"{signal.checksum} is promised, and {(found + 2**15) % 2**16 - 2**15} found."
+            f"{_signed(signal.checksum)} is promised, and {found} found."
         )
+
+
+def _signed(checksum: int) -> int:
+    """The 16 bits of it that count, as header(5) writes them; some writers take no sign."""
+    return (checksum + 2**15) % 2**16 - 2**15
 
 
 def _length(path: Path, name: str, group: list[Signal], promised: int | None) -> int:

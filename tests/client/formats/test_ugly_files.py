@@ -492,6 +492,20 @@ def test_arrays_that_are_none(tmp_path: Path) -> None:
     assert refusal(npz)
 
 
+def test_a_number_beside_arrays_by_a_name_that_is_none_of_theirs(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", I=np.array([1, 2]), frequency=360)
+    said = "Array frequency has 0 dimensions, and leads have one or two; a sampling rate is called"
+    assert refusal(tmp_path / "a.npz") == f"{said} fs."
+    np.save(tmp_path / "a.npy", np.array(360))
+    assert refusal(tmp_path / "a.npy") == "The array has 0 dimensions, and leads have one or two."
+
+
+def test_several_uploads_in_one_file_of_json(tmp_path: Path) -> None:
+    for text in ('[{"leads": []}, {"leads": []}]', "\ufeff [1]", "[]"):
+        (tmp_path / "a.json").write_text(text, encoding="utf-8")
+        assert "several go into .ndjson, a line each" in refusal(tmp_path / "a.json")
+
+
 def test_what_has_no_name_that_is_known(tmp_path: Path) -> None:
     (tmp_path / "a.dcm").write_bytes(b"x")
     assert "does not end like" in refusal(tmp_path / "a.dcm")

@@ -195,3 +195,13 @@ def test_of_a_sum_sixteen_bits_count_and_zero_is_none(
     (tmp_path / "r.hea").write_text(f"r 1 250 3\nr.dat 16 200 16 0 1 {written} 0 I\n")
     [(_, found)] = read(tmp_path / "r.hea")
     assert isinstance(found, Ecg) == bool(is_read)
+
+
+@pytest.mark.parametrize("written", [62436, -3100])
+def test_both_sums_are_shown_with_a_sign_as_headers_write_them(
+    tmp_path: Path, written: int
+) -> None:
+    (tmp_path / "r.dat").write_bytes(np.array([-3000, -110, -6], "<i2").tobytes())
+    (tmp_path / "r.hea").write_text(f"r 1 250 3\nr.dat 16 200 16 0 0 {written} 0 I\n")
+    [(_, found)] = read(tmp_path / "r.hea")
+    assert "checksum -3100 is promised, and -3116 found" in str(found)
