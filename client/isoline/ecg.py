@@ -130,7 +130,8 @@ def _written(lead: Lead) -> msgspec.Raw:
 
 def _plain(value: Any) -> Any:
     """A single value of numpy's, such as `array[0]`, as Python's own; any other as it is."""
-    return value.item() if getattr(value, "shape", None) == () else value
+    # Of what is masked `item` would give what lies below the mask, a zero; this is None.
+    return value.tolist() if getattr(value, "shape", None) == () else value
 
 
 def _check(name: str, start: int, samples: list[float]) -> None:

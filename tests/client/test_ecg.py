@@ -82,3 +82,17 @@ def test_a_date_that_is_none_is_not_sent_as_now() -> None:
 def test_what_is_no_ecg_is_refused_in_words(ecg: Any) -> None:
     with pytest.raises(UnusableEcg, match=r"isoline\.Ecg"):
         encode(ecg)
+
+
+def test_what_numpy_has_masked_is_no_zero() -> None:
+    masked = np.ma.masked_equal([5, -5, 7], 7)
+    signals: list[Any] = [masked, list(masked), [5, 5, np.ma.array(7, mask=True)]]
+    for signal in signals:
+        with pytest.raises(UnusableEcg, match="sample 2 is not a number"):
+            encode(Ecg([Lead("I", signal)]))
+    assert written(list(masked[:2])) == [5, -5]
+    for name in ("sampling_rate", "gain", "baseline", "date"):
+        with pytest.raises(UnusableEcg, match=f"{name} is --"):
+            encode(Ecg([Lead("I", [1])], **{name: np.ma.masked}))  # type: ignore[arg-type]
+    with pytest.raises(UnusableEcg, match="custom_id is --"):
+        encode(Ecg([]), np.ma.masked)  # type: ignore[arg-type]
