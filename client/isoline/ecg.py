@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,11 +28,15 @@ class Lead:
     """One lead: its name, and its samples in the order of time.
 
     signal : sequence of numbers or ndarray, shape (number_of_samples,)
-        Integers are ADC counts and stay integers; anything else is sent as decimals.
+        Integers are ADC counts and stay integers; anything else is sent as decimals. What comes
+        from an iterator is read when the lead is made.
     """
 
     name: str
     signal: Samples
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signal", _lasting(self.signal))
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Ecg:
 
     Parameters
     ----------
-    leads : the leads, in order.
+    leads : the leads, in order; those of an iterator are made with the ECG.
     date : when it was recorded, with its time zone; the server takes now when there is none.
     sampling_rate : in Hz.
     unit : of the samples as they are, such as "adc" or "mV".
@@ -55,6 +59,19 @@ class Ecg:
     unit: str | None = None
     gain: float | None = None
     baseline: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "leads", _lasting(self.leads))
+
+
+def _lasting(values: Any) -> Any:
+    """What can be read again and again; of an iterator it is a list.
+
+    A recording is sent again when the server is away, and must be the same then.
+    """
+    # What has no places is iterated, too, and may well be at its end after the first time.
+    is_fleeting = isinstance(values, Iterator) or not hasattr(values, "__getitem__")
+    return list(values) if isinstance(values, Iterable) and is_fleeting else values
 
 
 def encode(ecg: Ecg, custom_id: str | None = None) -> bytes:
@@ -70,7 +87,6 @@ def encode(ecg: Ecg, custom_id: str | None = None) -> bytes:
         signal has more than one dimension, there is a value of a kind that JSON has not, or what
         is given is no `Ecg` of `Lead`s at all.
     """
-    # Once: they may come from an iterator, which then is at its end.
     leads = _leads_of(ecg)
     described: dict[str, Any] = {
         "custom_id": custom_id,
@@ -94,12 +110,10 @@ def encode(ecg: Ecg, custom_id: str | None = None) -> bytes:
 
 
 def _leads_of(ecg: Any) -> list[Lead]:
-    leads = getattr(ecg, "leads", None)
-    # A list of them first: what is asked of an iterator leaves nothing of it.
-    leads = list(leads) if isinstance(leads, Iterable) else [leads]
-    if not (isinstance(ecg, Ecg) and all(isinstance(lead, Lead) for lead in leads)):
+    leads = ecg.leads if isinstance(ecg, Ecg) else None
+    if not (isinstance(leads, Iterable) and all(isinstance(lead, Lead) for lead in leads)):
         raise UnusableEcg("An ECG is an isoline.Ecg, and each of its leads an isoline.Lead.")
-    return leads
+    return list(leads)
 
 
 def _written(lead: Lead) -> msgspec.Raw:
