@@ -159,8 +159,8 @@ class Client:
         Parameters
         ----------
         items : each an `Ecg`, a pair of what you call it and the `Ecg`, or bytes: a line that is
-            ready. A list, or a function that makes an iterator, can be sent again when the
-            connection is cut; an iterator cannot.
+            ready. A list, or a function that makes a new iterator each time, can be sent again
+            when the connection is cut; an iterator cannot.
         idempotency_key : with the same key again, what has come already is not stored twice.
         compression : 0 for none to 9; slow lines gain by 1.
         on_sent : is told how many lines are on their way.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from isoline.answers import Batch
 from isoline.errors import Interrupted, IsolineError
-from isoline.lines import Items, begun, made, packed
+from isoline.lines import Item, Items, begun, made, packed
 from isoline.retries import PASSING
 from isoline.transport import Transport, read
 
@@ -22,7 +22,8 @@ def submit(
     on_sent: Callable[[int], None] | None,
 ) -> Batch:
     """Send items as one batch; raises `Interrupted` where a line cannot be made, or only an
-    iterator was given and the connection is cut. Whatever is raised bears the key.
+    iterator was given, by a function as well, and the connection is cut. Whatever is raised bears
+    the key.
     """
     headers = {
         "Content-Type": NDJSON,
@@ -32,6 +33,8 @@ def submit(
     }
 
     sent, furthest = 0, 0
+    before: Iterator[Item] | None = None
+    cut: Exception | None = None
 
     def count(number: int) -> None:
         nonlocal sent
@@ -45,14 +48,27 @@ def submit(
         return sent > before
 
     def send() -> Batch:
-        nonlocal sent
+        nonlocal sent, before, cut
         sent = 0
-        content = packed(made(begun(items, key), key), compression, count)
+        coming = begun(items, key)
+        if coming is before:
+            # What is left of it would be taken for all there is.
+            raise Interrupted(
+                f"{cut} It cannot be sent again: the function has given the same iterator as "
+                f"before, and must make a new one each time. With the same key, here {key}, the "
+                "batch goes on.",
+                idempotency_key=key,
+            ) from cut
+        before = coming
+        content = packed(made(coming, key), compression, count)
         try:
             response = transport.exchange("POST", "/batches", content=content, headers=headers)
         except Interrupted as error:
             # On the way through httpcore it lost what it came from.
             raise error from error.__context__
+        except PASSING as error:
+            cut = error
+            raise
         return read(response, Batch)
 
     with _bearing(key):

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from isoline import Client, Ecg, Lead
+from isoline import Client, Ecg, Interrupted, Lead
 
 # Of an ECG, and of a batch.
 FINE = {
@@ -103,3 +103,24 @@ def test_leads_and_signals_that_can_be_read_once_are_sent_again_whole(
     Away.bodies.clear()
     isoline.upload(ecg)
     assert Away.bodies == [whole] * 2
+
+
+def test_a_function_that_makes_the_lines_anew_has_them_sent_again(isoline: Client) -> None:
+    ecgs = [Ecg([Lead("I", [number])]) for number in range(3)]
+    for lines in (lambda: ecgs, lambda: iter(ecgs), lambda: (ecg for ecg in ecgs)):
+        Away.bodies.clear()
+        isoline.submit_batch(lines)
+        first, again = Away.bodies
+        assert first == again
+        assert first.count(b"\n") == 3
+
+
+def test_a_function_that_gives_the_same_iterator_again_is_told_so(isoline: Client) -> None:
+    ecgs = (Ecg([Lead("I", [number])]) for number in range(3))
+    for once in (ecgs, Once(Ecg([]))):
+        Away.bodies.clear()
+        with pytest.raises(Interrupted, match=r"away.* must make a new one each time") as refused:
+            isoline.submit_batch(lambda once=once: once, idempotency_key="monday")  # type: ignore[misc]
+        assert refused.value.idempotency_key == "monday"
+        # The rest alone would have ended the batch.
+        assert len(Away.bodies) == 1
