@@ -84,7 +84,8 @@ def submit(
         to_go_on = f"type the command again with {typed(f'--key {key}')} in place of --new"
     else:
         key = key_of(sources, fs)
-        to_go_on = f"type the same command again (or use {typed(f'--key {key}')})"
+        with_key = f"or use {typed(f'--key {key}')} with the same paths"
+        to_go_on = f"type the same command again ({with_key})"
     was_known = unfinished.is_known(access.url, key)
     if not is_own and not was_known:
         _name_earlier(access)
