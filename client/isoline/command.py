@@ -27,7 +27,7 @@ from isoline.output import Form, say, show
 from isoline.recompute_command import recompute
 from isoline.upload_command import upload
 from isoline.users_command import users
-from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED
+from isoline.watching import FAILED, INTERRUPTED, NOT_FINISHED, SOME_FAILED
 
 USAGE = 2
 
@@ -144,15 +144,15 @@ def run(act: Callable[[], Any]) -> int:
         return USAGE
     except (IsolineError, TimeoutError) as error:
         say(f"{error}")
-        return 1
+        return FAILED
     except BrokenPipeError:
         # Whoever read our output has seen enough.
         sys.stderr.close()
-        return 1
+        return FAILED
     except OSError as error:
         what = "The output cannot be written" if error.filename is None else error.filename
         say(f"{what}: {error.strerror or error}.")
         # What is left of it would be tried again, and complained about, when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return FAILED
     return code if isinstance(code, int) else 0

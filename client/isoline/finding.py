@@ -39,10 +39,16 @@ class Findings:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def summary(self) -> str | None:
-        """One sentence on what was left out, if anything was."""
+        """One sentence on what was left out, if anything was; foreign formats are named.
+
+        Also those of files that were named, and of which their reader says what is wrong.
+        """
+        kinds_there = {source.path.suffix.lower() for source in self.sources} | {*self.left_out}
+        foreign = [name for kind, name in _FOREIGN.items() if kind in kinds_there]
+        hint = f"Not read here: {', '.join(foreign)}." if foreign else ""
         number = self.left_out.total()
         if not number:
-            return None
+            return hint or None
         kinds = [f"{kind} ({count})" for kind, count in self.left_out.most_common(_MOST_KINDS)]
         more = ["…"] if len(self.left_out) > _MOST_KINDS else []
         # Of what is hidden, or a link, nobody knows the format.
@@ -51,9 +57,7 @@ class Findings:
         if is_foreign:
             what = "1 file is" if number == 1 else f"{number} files are"
             what += f" not in a format that is read here and {'was' if number == 1 else 'were'}"
-        foreign = [name for kind, name in _FOREIGN.items() if self.left_out[kind]]
-        hint = f" Not read here: {', '.join(foreign)}." if foreign else ""
-        return f"{what} left out: {', '.join([*kinds, *more])}.{hint}"
+        return f"{what} left out: {', '.join([*kinds, *more])}. {hint}".rstrip()
 
 
 def find_sources(paths: Iterable[Path]) -> Findings:

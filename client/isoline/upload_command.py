@@ -21,7 +21,7 @@ from isoline.options import FORM, SAMPLING_RATE, client_of
 from isoline.output import Form, progress, say, show
 from isoline.reading import LINES_OF_JSON, Read, Remark, Unreadable, read_file
 from isoline.screen import Row, typed
-from isoline.watching import INTERRUPTED, NOT_FINISHED, SOME_FAILED
+from isoline.watching import FAILED, INTERRUPTED, NOT_FINISHED, SOME_FAILED
 
 # What is answered so is the same for every other file.
 _FOR_ALL = {401, 502, 503, 504}
@@ -109,7 +109,7 @@ def upload(
         say(f"{what} stored and not finished yet; to ask again: {ask}{others}")
         context.exit(NOT_FINISHED)
     if done.failed:
-        context.exit(SOME_FAILED)
+        context.exit(SOME_FAILED if done.has_read_any else FAILED)
 
 
 # The rows of what was uploaded, after the cells that say which ECG it is.
@@ -130,6 +130,7 @@ def _lead_rows(figures: Columns, found: Insights | None, first: Row) -> Iterable
 class _Done:
     """The names of recordings that have no insights, and the ids of ECGs that have none yet."""
 
+    has_read_any: bool = False
     failed: list[str] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
     remarks: set[str] = field(default_factory=set)
@@ -158,6 +159,7 @@ def _upload(
         done.failed.append(name)
         return
     name += at
+    done.has_read_any = True
     try:
         accepted = client.upload(line, wait_s=wait_s, idempotency_key=new_key())
     except ProblemError as error:

@@ -17,7 +17,7 @@ from isoline.options import access_of, client_of
 from isoline.output import progress, say
 from isoline.screen import typed
 
-SOME_FAILED, NOT_FINISHED, INTERRUPTED = 3, 4, 130
+FAILED, SOME_FAILED, NOT_FINISHED, INTERRUPTED = 1, 3, 4, 130
 # Of what went wrong, as many lines are shown as one reads.
 MOST_SHOWN = 10
 # So long without a change, and whoever watches is told who may be missing.

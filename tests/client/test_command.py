@@ -259,9 +259,27 @@ def test_uploading_names_the_line_that_is_none_and_shows_no_table_of_nothing(
     assert f"{path}#2: Line 2: It is no ECG in JSON" in done.stderr
     path.write_text("bad\n")
     done = run("upload", tmp_path)
-    assert (done.returncode, done.stdout) == (3, "")
+    assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[0].endswith("isoline batch submit")
     assert done.stderr.splitlines()[-1] == "Nothing was uploaded."
+
+
+def test_where_nothing_can_be_read_nothing_is_done_and_a_format_is_called_by_its_name(
+    run: Run, tmp_path: Path
+) -> None:
+    for name in ("notes.txt", "b.DCM", "c.xml"):
+        (tmp_path / name).touch()
+    for command in (["upload"], ["batch", "submit"]):
+        done = run(*command, tmp_path / "notes.txt")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "notes.txt: Its name does not end like that of a recording" in done.stderr
+        assert "Not read here" not in done.stderr
+        done = run(*command, tmp_path / "b.DCM", tmp_path / "c.xml")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.splitlines()[0] == "Not read here: DICOM, aECG (XML)."
+    # What was read and then refused is another thing: 3, as of a batch.
+    (tmp_path / "huge.json").write_text('{"leads": [{"name": "I", "signal": [4294967296999]}]}')
+    assert run("upload", tmp_path / "huge.json").returncode == 3
 
 
 def test_an_archive_in_and_a_table_out(run: Run, archive: Path) -> None:
