@@ -116,7 +116,9 @@ def errors(
             return
         found = _noting(client.batch_errors(batch_id, after=after), seen)
         rows = (_error_row(line, form) for line in found)
-        show(rows, form, columns=["line", "custom_id", "verdict", "detail"], nothing="No errors.")
+        # Files that could not be read are no lines: only who sent them was told.
+        nothing = "No errors among those that were sent."
+        show(rows, form, columns=["line", "custom_id", "verdict", "detail"], nothing=nothing)
 
 
 def _error_row(error: ErrorLine, form: Form) -> Row:

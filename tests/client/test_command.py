@@ -222,6 +222,9 @@ def test_a_name_that_no_line_can_have_and_a_file_with_nothing_in_it_are_named(
     ]
     names = [line.custom_id for line in isoline.batch_insights(batch["id"])]
     assert names == ["other.csv", r"same\udcff.csv"]
+    # What could not be read the server has never seen.
+    shown = run("batch", "errors", batch["id"])
+    assert (shown.stdout, shown.stderr) == ("", "No errors among those that were sent.\n")
 
 
 def test_of_json_what_no_upload_has_is_left_out_with_a_word(run: Run, tmp_path: Path) -> None:
