@@ -63,8 +63,8 @@ def submit(
 ) -> None:
     """Submit the recordings in files and folders as one batch.
 
-    The same command again goes on where it was interrupted; when all had come, it finds the batch
-    that there is. What each recording is called is its path within the folder.
+    Interrupted, the same command again goes on, and nothing is stored twice; when all had come, it
+    finds the batch that there is. What each recording is called is its path within the folder.
     """
     findings = find_sources(paths)
     sources = findings.sources
