@@ -124,7 +124,7 @@ def submit(
 
         def lines() -> Iterator[bytes]:
             # The batch is there before its first line has come.
-            unfinished.begin(access.url, key)
+            unfinished.begin(access.url, key, paths)
             return begun.pop() if begun else from_the_first()
 
         try:

@@ -8,21 +8,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
 from isoline import config
+from isoline.escapes import printable
 
 # How far the clocks of two machines and the way between them may be apart.
 _NEAR = timedelta(seconds=90)
 
 
-class _Begun(msgspec.Struct):
+class Begun(msgspec.Struct):
+    """A submission: the files and folders it was typed with, as they are called from anywhere."""
+
     url: str
     key: str
     begun_at: datetime
+    paths: list[str] = []
 
 
 def is_known(url: str, key: str) -> bool:
@@ -30,16 +35,18 @@ def is_known(url: str, key: str) -> bool:
     return _file(url, key).exists()
 
 
-def begin(url: str, key: str) -> None:
+def begin(url: str, key: str, paths: Iterable[Path]) -> None:
     """Keep that lines are on their way; a folder that cannot be written keeps nobody from it."""
     if is_known(url, key):
         return
     file = _file(url, key)
     with contextlib.suppress(OSError):
+        named = [printable(os.path.abspath(path)) for path in paths]
+        begun = Begun(url, key, datetime.now(UTC), named)
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # With the key whoever opens the batch could add to it; nobody else's business it is anyway.
         with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as kept:
-            kept.write(msgspec.json.encode(_Begun(url, key, datetime.now(UTC))))
+            kept.write(msgspec.json.encode(begun))
 
 
 def end(url: str, key: str) -> None:
@@ -48,14 +55,14 @@ def end(url: str, key: str) -> None:
         _file(url, key).unlink()
 
 
-def find_key(url: str, created_at: datetime) -> str | None:
-    """The key of a batch that was created then, if only one submission was begun at that time."""
-    found = set()
+def find(url: str, created_at: datetime) -> Begun | None:
+    """What a batch that was created then was begun with, if nothing else was at that time."""
+    found = []
     for file in _folder().glob("*.json"):
         with contextlib.suppress(OSError, msgspec.DecodeError):
-            begun = msgspec.json.decode(file.read_bytes(), type=_Begun)
+            begun = msgspec.json.decode(file.read_bytes(), type=Begun)
             if begun.url == url and abs(begun.begun_at - created_at) < _NEAR:
-                found.add(begun.key)
+                found.append(begun)
     return found.pop() if len(found) == 1 else None
 
 

@@ -20,6 +20,8 @@ from isoline.screen import typed
 FAILED, SOME_FAILED, NOT_FINISHED, INTERRUPTED = 1, 3, 4, 130
 # Of what went wrong, as many lines are shown as one reads.
 MOST_SHOWN = 10
+# Of the files of a batch; nearly always it was one folder.
+MOST_NAMED = 3
 # So long without a change, and whoever watches is told who may be missing.
 SILENCE_S = 10.0
 # A server that is started anew is back within it.
@@ -126,13 +128,19 @@ def _why_it_stands(ready: Readiness) -> str:
 
 def how_to_go_on(found: Batch, access: Access) -> str:
     """Say that a batch still waits for lines, and how it gets them, or an end."""
-    key = unfinished.find_key(access.url, found.created_at)
-    with_key = typed(f"--key {key}") if key else "the --key it was begun with"
+    begun = unfinished.find(access.url, found.created_at)
+    with_key = typed(f"--key {begun.key}") if begun else "the --key it was begun with"
+    files = f"its files ({_some(begun.paths)})" if begun and begun.paths else "its files"
     return (
         f"Batch {found.id} still waits for lines; {found.counts.total} have come, and it has not "
-        f"ended before the last has. To go on with it, submit its files again with {with_key}; "
+        f"ended before the last has. To go on with it, submit {files} again with {with_key}; "
         f"to end it: {typed(f'isoline batch cancel {found.id}')}"
     )
+
+
+def _some(paths: list[str]) -> str:
+    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+    return f"{', '.join(map(typed, paths[:MOST_NAMED]))}{more}"
 
 
 def show_some_errors(context: click.Context, found: Batch) -> None:

@@ -376,8 +376,10 @@ def test_interrupted_it_says_how_to_go_on_and_does(
     folder.mkdir()
     for number in range(1500):
         np.save(folder / f"{number:04}.npy", np.tile([1, -1], 3000))
-    command = [sys.executable, "-m", "isoline", "batch", "submit", str(folder), "--json"]
-    process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "isoline", "batch", "submit", folder.name, "--json"]
+    process = subprocess.Popen(
+        command, env=environ, cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
     with Client(stack.url, token) as client:
 
         def some() -> bool:
@@ -418,6 +420,8 @@ def test_interrupted_it_says_how_to_go_on_and_does(
     assert watching.returncode == 130
     [key] = re.findall(rf"Batch {earlier} still waits for lines.*--key (files-\w+)", other.stderr)
     assert f"isoline batch cancel {earlier}" in other.stderr
+    # Whole: it may be read in another folder.
+    assert f"submit its files ({folder}) again with --key" in other.stderr
     assert key in said
     done = run("batch", "submit", folder, "--watch", "--json")
     batch = json.loads(done.stdout)
