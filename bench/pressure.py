@@ -34,8 +34,6 @@ LOOKED_FOR_S = 120.0
 KEPT_UP = 0.9
 # What compose lets an API have.
 MOST_MB = 1536 * 2**20 / 1e6
-# Whoever finds none waits for one, and is then begun late.
-CONNECTIONS = 4096
 UPLOADS = 50
 PARTS_OF_TIME = 3
 
@@ -108,14 +106,14 @@ async def until_normal(stand: Stand, case: Case, limit_s: float) -> None:
 
 
 async def press(
-    stand: Stand, case: Case, times: float, seconds: float
+    stand: Stand, case: Case, times: float, seconds: float, most: int
 ) -> tuple[dict[str, str], list[str]]:
     """Do it; what was found, and what of it must not be."""
     idle_s = await idle(stand, case, UPLOADS)
     before_ms = quantile(await to_201(stand, case), 0.5)
     capacity = (await rate(stand, case, 8, 5.0)).a_second
     with weighing(stand) as sizes:
-        met = await at_a_rate(stand, case, times * capacity, seconds, most=CONNECTIONS)
+        met = await at_a_rate(stand, case, times * capacity, seconds, most=most)
     # From the end of the load, not from that of its answers.
     ended_s = time.perf_counter() - met["drained_s"]
     await until_normal(stand, case, NORMAL * before_ms / 1e3)
@@ -128,7 +126,7 @@ async def press(
     found = {
         "to finished in a closed loop, 8 connections": f"{capacity:.0f}/s",
         "asked for": f"{times * capacity:.0f}/s for {seconds:.0f} s",
-        f"begun, over {CONNECTIONS:,} connections": f"{met['begun_a_second']:.0f}/s, "
+        f"begun, over {most:,} connections": f"{met['begun_a_second']:.0f}/s, "
         f"{met['begun_a_second'] / capacity:.1f} times what can be done",
         "answers": ", ".join(f"{status}: {number:,}" for status, number in met["statuses"].items()),
         "neither 201, nor 429 or 503 with Retry-After and a problem": f"{wrong}",
@@ -162,6 +160,12 @@ def main() -> None:
     parser.add_argument("--case", default="P12")
     parser.add_argument("--times", type=float, default=3.0)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument(
+        "--connections",
+        type=int,
+        default=4096,
+        help="at most: who finds none waits for one, and is then begun late",
+    )
     parser.add_argument("--postgresql", action="store_true", help="instead of SQLite")
     asked = parser.parse_args()
     with ExitStack() as stack:
@@ -171,7 +175,9 @@ def main() -> None:
             url = another_database(stack.enter_context(open_postgresql()), "bench")
         stand = stack.enter_context(open_isoline(folder, url))
         case = cases()[asked.case]
-        found, faults = asyncio.run(press(stand, case, asked.times, asked.seconds))
+        found, faults = asyncio.run(
+            press(stand, case, asked.times, asked.seconds, asked.connections)
+        )
     print_table(
         "Under pressure", [{"what": what, "figure": figure} for what, figure in found.items()]
     )
