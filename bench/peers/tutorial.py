@@ -1,4 +1,6 @@
-"""A peer: Flask, Celery, Redis and SQLAlchemy as tutorials put them together, settings untouched.
+"""A peer: Flask, Celery, Redis and SQLAlchemy as tutorials put them together.
+
+Their settings are untouched, but gunicorn has two workers.
 
 One row a lead, the samples as JSON, results in Redis and in SQL, gunicorn in front. With
 `worker_main` instead of gunicorn it is its own worker.
