@@ -45,10 +45,10 @@ def watch(file: Path) -> None:
         if connection.get_execution_options().get(sqlite.TURN):
             here.begin_s = time.perf_counter() - began_s - (here.turn_s - waited_s)
 
-    def watched_take(self: sqlite.Turn, patience_s: float) -> None:
+    def watched_take(self: sqlite.Turn) -> None:
         began_s = time.perf_counter()
         try:
-            take(self, patience_s)
+            take(self)
         finally:
             # More than once, when it was given up in between.
             here.turn_s += time.perf_counter() - began_s

@@ -46,8 +46,8 @@ def connect(
     ----------
     url : a SQLAlchemy URL, as `Settings.database_url` holds it.
     patience_s : seconds to wait for a lock, or for a connection, before giving up. On SQLite a
-        writer waits for a turn among the threads of its process, and then, letting the others ask
-        in between, for other processes: twice that at most.
+        writer waits for a turn among the threads of its process, then, letting the others ask in
+        between, for other processes, and at last for its turn again: thrice that at most.
     pool_size : connections kept open; the same number again may be opened at a peak.
     idle_s : seconds after which PostgreSQL takes back what a transaction holds in which nothing is
         asked: whoever froze in it, or vanished, would keep others from its rows. 0: never.

@@ -49,9 +49,9 @@ class Turn:
         self._queues = queues
         self._is_held = False
 
-    def take(self, patience_s: float) -> None:
-        """Wait for it; raises `DatabaseUnavailable` when it takes longer."""
-        self._is_held = self._queues.writers.acquire(timeout=max(0.0, patience_s))
+    def take(self) -> None:
+        """Wait for it; raises `DatabaseUnavailable` when it takes longer than one waits."""
+        self._is_held = self._queues.writers.acquire(timeout=self._queues.patience_s)
         if not self._is_held:
             raise DatabaseUnavailable("The database is locked.")
 
@@ -61,11 +61,11 @@ class Turn:
             self._is_held = False
             self._queues.writers.release()
 
-    def sleep(self, until_s: float) -> None:
-        """Let the others ask, and take it again before this moment, or raise likewise."""
+    def sleep(self) -> None:
+        """Let the others ask, and take it again; raises likewise."""
         self.give_up()
         time.sleep(self._queues.pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
-        self.take(until_s - time.monotonic())
+        self.take()
 
 
 def connect(url: str, *, patience_s: float, options: dict[str, Any]) -> Engine:
@@ -102,7 +102,7 @@ def turn_to_write(engine: Engine) -> Iterator[Turn | None]:
         yield None
         return
     turn = Turn(queues)
-    turn.take(queues.patience_s)
+    turn.take()
     try:
         yield turn
     finally:
@@ -166,7 +166,7 @@ def begin(connection: Connection) -> None:
         end_s = time.monotonic() + patience_s
         while not _try_to_begin(driver) and time.monotonic() < end_s:
             # Who waits for another process keeps no thread of its own from asking meanwhile.
-            turn.sleep(end_s)
+            turn.sleep()
         if not driver.connection.in_transaction:
             # What is in the way is to be said by SQLAlchemy.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
