@@ -150,18 +150,19 @@ def test_nobody_waits_longer_than_they_are_patient_for_a_neighbour_who_was_quick
     ours = database.connect(url, patience_s=0.5)
     waited_s: list[float] = []
 
-    def write(for_s: float) -> None:
+    def write() -> None:
         began_s = time.monotonic()
         try:
             with database.transaction(ours):
                 waited_s.append(time.monotonic() - began_s)
-                time.sleep(for_s)
+                # Longer than the other one waits.
+                time.sleep(2.0)
         except DatabaseUnavailable:
             waited_s.append(time.monotonic() - began_s)
 
     # Who of them is first is a matter of chance.
     for _ in range(4):
-        writers = [threading.Thread(target=write, args=(2.0,)) for _ in range(2)]
+        writers = [threading.Thread(target=write) for _ in range(2)]
         with database.transaction(sqlite_engine):
             for writer in writers:
                 writer.start()
