@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import resource
-import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -107,12 +106,6 @@ def _put_up_the_letterbox(conf: Any, options: dict[str, Any], **_: Any) -> None:
         "unacked_index_key": f"{taken}:index",
         "unacked_mutex_key": f"{taken}:mutex",
     }
-
-
-@signals.worker_ready.connect
-def _end_when_hung_up_on(**_: Any) -> None:
-    # Celery would begin itself anew by a path that is not ours, and fail; whoever keeps it can.
-    signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
 
 
 @signals.worker_process_init.connect

@@ -7,6 +7,8 @@ given some of it, and gets to it, stays for half a minute until somebody hears t
 
 from __future__ import annotations
 
+import signal
+
 import structlog
 from celery.worker import state
 from celery.worker.consumer import Consumer as CelerysConsumer
@@ -16,7 +18,16 @@ log = structlog.get_logger(__name__)
 
 
 class Consumer(CelerysConsumer):  # type: ignore[misc]
-    """Celery's, which hands back before it waits for what was begun."""
+    """Celery's, which hands back before it waits for what was begun, and ends when hung up on."""
+
+    def start(self) -> None:
+        """Consume until the worker is told to end: by a closed terminal, too.
+
+        Celery would begin the worker anew by a path that is not ours, and fail; whoever keeps it
+        can. From before it is first heard of, not from when it says that it is ready.
+        """
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+        super().start()
 
     def close(self) -> None:
         """Take no more, and hand back what was taken and not begun.

@@ -229,12 +229,19 @@ def test_a_worker_told_to_end_hands_back_at_once_what_no_child_has_begun(
     # One of them got to it after all, and is heard: who is not heard holds out for half a minute.
     assert stack.process(name).wait(20) == 0
     stack.start(name)
+    engine = database.connect(stack.environ["ISOLINE_DATABASE_URL"], pool_size=1)
+
+    def newest() -> tuple[str, int]:
+        asked = select(Ecg.status, Ecg.attempts).order_by(Ecg.id.desc()).limit(1)
+        with reading(engine) as connection:
+            status, attempts = connection.execute(asked).one()
+            return status, attempts
+
+    # Whoever takes a message has it for a moment where nobody else can count it.
+    wait_until(lambda: newest()[0] == "finished", what="for the job")
     on_its_way = partial(Broker(redis_url).on_its_way, queue)
     wait_until(lambda: on_its_way() == 0, what="for the message to be put away")
-    engine = database.connect(stack.environ["ISOLINE_DATABASE_URL"], pool_size=1)
-    with reading(engine) as connection:
-        newest = select(Ecg.status, Ecg.attempts).order_by(Ecg.id.desc()).limit(1)
-        assert connection.execute(newest).one() == ("finished", 1)
+    assert newest() == ("finished", 1)
     engine.dispose()
 
 
