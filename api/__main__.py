@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -30,6 +31,12 @@ SPARE_THREADS = 32
 BEAT_S = 2.0
 # How long requests in flight may take once we are told to end: compose kills us after 30 s.
 DRAIN_S = 25
+# How many callers may be connected at a time, those who keep a connection for later among them: the
+# next one waits, whatever he wants. As many may wait as Linux lets.
+MOST_CONNECTIONS = 8192
+QUEUE = 4096
+# What else is open: the database's files, a batch's results, the broker.
+OTHER_DESCRIPTORS = 512
 # A slow sender of headers is shown the door; after them, `api.pace` takes over.
 HEADER_TIMEOUT_MS = 15_000
 
@@ -108,6 +115,18 @@ def _give_memory_back() -> None:
         mallopt(_M_ARENA_MAX, 4)
 
 
+def _room_for_connections() -> int:
+    """How many connections a process that serves has descriptors for, of which it may have more."""
+    wanted = MOST_CONNECTIONS + OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return (
+        MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(soft - OTHER_DESCRIPTORS, 256)
+    )
+
+
 if __name__ == "__main__":
     try:
         settings = Settings.from_environ(needs=["ISOLINE_ADMIN_TOKEN", "ISOLINE_REDIS_URL"])
@@ -127,6 +146,8 @@ if __name__ == "__main__":
         respawn_failed_workers=True,
         blocking_threads=READERS + CHAIRS + EXPORTS + SPARE_THREADS,
         workers_kill_timeout=DRAIN_S,
+        backlog=QUEUE,
+        backpressure=_room_for_connections(),
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
         log_level=LogLevels.error,
     ).serve(target_loader=load)

@@ -17,13 +17,13 @@ from api.faults import invalid
 from api.ledger import Ledger
 from api.moments import at
 from api.pages import ID, Page, Paging, fetch_page, id_before, newest_first
-from api.rows import LeadSummary, row_of
+from api.rows import row_of
 from api.uploads import Recording
 from api.users import WHO_ARE_YOU, Caller, is_still_there
 from shared.database import reading, transaction
 from shared.errors import Fault, IdempotencyConflict, NotFound, Unauthenticated
 from shared.jobs import INTERACTIVE
-from shared.models import FAILED, FINISHED, PENDING, RUNNING
+from shared.models import FAILED, FINISHED, PENDING, RUNNING, LeadSummary
 from shared.models import Ecg as EcgRow
 from shared.signals import encode
 

@@ -6,18 +6,10 @@ from typing import Any
 
 import msgspec
 import uuid_utils
-from msgspec import Struct
 
 from api.uploads import Recording
 from api.users import Caller
-from shared.models import PENDING
-
-
-class LeadSummary(Struct):
-    """A lead without its samples."""
-
-    name: str
-    number_of_samples: int
+from shared.models import PENDING, LeadSummary
 
 
 def row_of(recording: Recording, caller: Caller, request_id: str) -> dict[str, Any]:

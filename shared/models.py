@@ -6,6 +6,7 @@ Times are seconds since 1970-01-01 UTC, by the database's own clock; only when a
 
 from __future__ import annotations
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -24,6 +25,13 @@ PENDING = "pending"
 RUNNING = "running"
 FINISHED = "finished"
 FAILED = "failed"
+
+
+class LeadSummary(msgspec.Struct):
+    """A lead without its samples."""
+
+    name: str
+    number_of_samples: int
 
 
 class Base(DeclarativeBase):
@@ -127,6 +135,7 @@ class Ecg(Base):
     gain: Mapped[float | None] = mapped_column(Double)
     baseline: Mapped[float] = mapped_column(Double)
     # JSON: [{"name": …, "number_of_samples": …}, …] in the order of the upload.
+    # JSON: a list of `LeadSummary`.
     leads: Mapped[str] = mapped_column(Text)
     number_of_leads: Mapped[int] = mapped_column(Integer)
     # Of all leads together: how much work it is.

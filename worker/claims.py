@@ -8,9 +8,6 @@ granted, so that whoever comes too late changes nothing.
 
 from __future__ import annotations
 
-import math
-import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,13 +15,10 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import (
     BindParameter,
-    Connection,
     Engine,
     bindparam,
     case,
-    delete,
     exists,
-    insert,
     or_,
     tuple_,
     update,
@@ -32,18 +26,13 @@ from sqlalchemy import (
 
 from shared.database import now_s, transaction
 from shared.jobs import LEASE_S, weight_of
-from shared.models import RUNNING, Batch, Ecg, Insights
+from shared.models import RUNNING, Batch, Ecg, LeadSummary
 from shared.states import ATTEMPTS_MADE, IS_HELD, IS_PENDING, IS_WAITING
 from shared.turns import REDO, take_turn
+from worker.room import room
 
 MAX_ATTEMPTS = 5
 HOLDER_LENGTH = 64
-# What a document takes in the database, or less: so much of its own, and so much a lead.
-DOCUMENT_BYTES = 2**20
-DOCUMENT_BYTES_A_LEAD = 2**10
-# For how long it is believed that there is room: trying takes some itself, in PostgreSQL's table
-# until that is vacuumed, and in its log.
-ROOM_REMEMBERED_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -72,11 +61,6 @@ class Begun(NamedTuple):
     turns: list[list[str]]
 
 
-class _Lead(msgspec.Struct):
-    name: str
-    number_of_samples: int
-
-
 # Put together once: to do that for every job takes longer than the database does.
 _ECG_IDS: BindParameter[str] = bindparam("ecg_ids", expanding=True)
 _IS_CALLED_OFF = exists().where(Batch.id == Ecg.batch_id, Batch.cancelled_at_s.is_not(None))
@@ -91,8 +75,9 @@ _CLAIM = (
         lease_until_s=now_s() + LEASE_S,
         held_by=bindparam("holder"),
     )
-    .returning(Ecg.id, Ecg.attempts, Ecg.leads, Ecg.sampling_rate_hz, Ecg.baseline)
-    .returning(Ecg.unit, Ecg.gain, Ecg.request_id, Ecg.batch_id, Ecg.user_id, Ecg.redo_after)
+    .returning(Ecg.id, Ecg.attempts, Ecg.leads, Ecg.number_of_leads, Ecg.sampling_rate_hz)
+    .returning(Ecg.baseline, Ecg.unit, Ecg.gain, Ecg.request_id, Ecg.batch_id, Ecg.user_id)
+    .returning(Ecg.redo_after)
 )
 # The fence: touches rows only while these very attempts hold them. The ids by themselves are what
 # an index can be asked for.
@@ -101,24 +86,6 @@ HELD = update(Ecg).where(
     tuple_(Ecg.id, Ecg.attempts).in_(bindparam("held", expanding=True)),
     IS_HELD,
 )
-
-
-class _Room:
-    """Whether there is room for documents, as this process has found lately."""
-
-    def __init__(self) -> None:
-        self._found_at_s = -math.inf
-
-    @property
-    def is_known(self) -> bool:
-        return time.monotonic() - self._found_at_s < ROOM_REMEMBERED_S
-
-    def remember(self) -> None:
-        """What was tried for is committed: there is room."""
-        self._found_at_s = time.monotonic()
-
-
-_room = _Room()
 
 
 def claim(engine: Engine, ecg_ids: Sequence[str], holder: str) -> Begun:
@@ -146,31 +113,19 @@ def claim(engine: Engine, ecg_ids: Sequence[str], holder: str) -> Begun:
     with transaction(engine) as connection:
         rows = connection.execute(_CLAIM, asked).all()
         again = [row for row in rows if row.redo_after is None and row.attempts > 1]
-        is_tried = not _room.is_known and bool(again)
+        is_tried = bool(again) and not room.is_known
         if is_tried:
-            _try_for_room(connection, again[0])
+            room.try_for(connection, again[0].id, again[0].number_of_leads)
         turns = [take_turn(connection, user_id) for user_id in _whose_turns(rows)]
     if is_tried:
-        _room.remember()
+        room.remember()
     claims = {row.id: _claim_of(row) for row in rows}
     named = [claims[ecg_id] for ecg_id in dict.fromkeys(ecg_ids) if ecg_id in claims]
     return Begun(named, [turn for turn in turns if turn])
 
 
-def _try_for_room(connection: Connection, row: Any) -> None:
-    """Write as much as the document of this row may be, and take it away again.
-
-    SQLite overwrites what it frees (`secure_delete`), so that it has to find a place for it in its
-    log; PostgreSQL has found one in the table. Chance is what neither can make smaller.
-    """
-    leads = msgspec.json.decode(row.leads, type=list[_Lead])
-    document = os.urandom(DOCUMENT_BYTES + DOCUMENT_BYTES_A_LEAD * len(leads))
-    connection.execute(insert(Insights).values(ecg_id=row.id, document=document))
-    connection.execute(delete(Insights).where(Insights.ecg_id == row.id))
-
-
 def _claim_of(row: Any) -> Claim:
-    leads = msgspec.json.decode(row.leads, type=list[_Lead])
+    leads = msgspec.json.decode(row.leads, type=list[LeadSummary])
     return Claim(
         ecg_id=row.id,
         attempt=row.attempts,

@@ -15,6 +15,7 @@ from api.openapi import Answer, Operation, promises
 from api.pages import Page, parse_paging
 from api.reception import Received, Reception
 from api.routes.desk import (
+    COME_BACK,
     LINES_OF_JSON,
     answer,
     caller,
@@ -88,7 +89,7 @@ def submit() -> Response:
     response = answer(received, 202)
     response.headers["Location"] = url_for("batches.find_one", batch_id=received.id)
     if not received.has_ended:
-        response.headers["Retry-After"] = "1"
+        response.headers.update(COME_BACK)
     return response
 
 
@@ -135,7 +136,7 @@ def find_one(batch_id: str) -> Response:
     response = revalidated(batch)
     response.headers.update(applied)
     if not batch.has_ended:
-        response.headers["Retry-After"] = "1"
+        response.headers.update(COME_BACK)
     return response
 
 

@@ -26,6 +26,8 @@ from shared.database import reading
 from shared.errors import MalformedRequest, Overloaded, UnsupportedMedia
 from shared.settings import Settings
 
+# What goes with an answer that is not the last one: come back in so many seconds.
+COME_BACK = {"Retry-After": "1"}
 LINES_OF_JSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
 

@@ -13,6 +13,7 @@ from api import polls
 from api.openapi import Answer, Operation, promises
 from api.pages import Page, parse_paging
 from api.routes.desk import (
+    COME_BACK,
     answer,
     caller,
     desk,
@@ -78,7 +79,7 @@ def submit() -> Response:
     response = answer(ecg, 201)
     response.headers["Location"] = url_for("ecgs.find_one", ecg_id=ecg.id)
     if ended is None:
-        response.headers["Retry-After"] = "1"
+        response.headers.update(COME_BACK)
     response.headers.update(applied)
     return response
 
@@ -159,7 +160,7 @@ def find_insights(ecg_id: str) -> Response:
         response = revalidated(progress.ended.document)
     else:
         response = answer(polls.say_why(desk().engine, desk().broker, progress), 202)
-        response.headers["Retry-After"] = "1"
+        response.headers.update(COME_BACK)
     response.headers.update(applied)
     return response
 

@@ -8,6 +8,7 @@ import http.client
 import json
 import multiprocessing
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -143,6 +144,29 @@ def test_two_hundred_slow_callers_keep_nobody_waiting(server: Server, ada: dict[
         stack.callback(over.set)
         waited_s = sorted(server.ping_s() for _ in range(100))
     assert waited_s[98] < 1.0
+
+
+@pytest.fixture
+def descriptors() -> Iterator[None]:
+    """As many as there may be."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.usefixtures("descriptors")
+def test_those_who_keep_a_connection_for_later_keep_nobody_waiting(server: Server) -> None:
+    ping = b"GET /health/ping HTTP/1.1\r\nHost: x\r\n\r\n"
+    waited_s = []
+    with contextlib.ExitStack() as stack:
+        # More than granian accepts by itself.
+        for _ in range(1500):
+            began_s = time.perf_counter()
+            assert status(stack.enter_context(server.connect(ping))) == 200
+            waited_s.append(time.perf_counter() - began_s)
+    # Not until granian shows out those who ask for nothing more.
+    assert max(waited_s) < 5.0
 
 
 def test_with_every_chair_taken_nobody_else_waits(server: Server, ada: dict[str, str]) -> None:

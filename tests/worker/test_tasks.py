@@ -19,7 +19,7 @@ from shared.turns import LINES_IN_QUEUE
 from tests.databases import Disk, damage
 from tests.door import MESSAGE, Door, bring_to_their_end
 from tests.parts import told_by
-from worker import analysis, claims, endings, ringing, tasks
+from worker import analysis, claims, endings, ringing, room, tasks
 from worker.insights import Insight, Step
 from worker.sample_store import SampleStore
 
@@ -90,7 +90,7 @@ def test_whoever_claims_lines_takes_the_next_turn_and_whoever_claims_uploads_tak
 def test_what_came_to_nothing_is_begun_again_only_where_its_document_would_fit(
     sqlite_door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims, "ROOM_REMEMBERED_S", 0.0)
+    monkeypatch.setattr(room, "REMEMBERED_S", 0.0)
     ecg_id = sqlite_door.upload(sqlite_door.user(), [1, 0, -1])
     full = Disk(sqlite_door.engine)
     # A claim fits into the pages that are there, and a document may not.
