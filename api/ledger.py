@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select
@@ -32,14 +31,29 @@ _NOW = select(now_s())
 _INSERT_ECG, _INSERT_SIGNAL = insert(Ecg), insert(Signal)
 
 
-@dataclass
 class _Entry:
     """What somebody has handed in, and what became of it."""
 
-    row: dict[str, Any]
-    encoded: bytes
-    is_written: bool = False
-    error: Exception | None = None
+    def __init__(self, row: dict[str, Any], encoded: bytes) -> None:
+        self.row = row
+        self.encoded = encoded
+        self.is_written = False
+        self.error: Exception | None = None
+        self._turn = threading.Lock()
+        self._turn.acquire()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known what became of it."""
+        return self.is_written or self.error is not None
+
+    def wait(self) -> None:
+        """Until it is settled, or its turn to write down what everybody has handed in."""
+        self._turn.acquire()
+
+    def call(self) -> None:
+        """End the wait; once."""
+        self._turn.release()
 
 
 class Ledger:
@@ -50,9 +64,9 @@ class Ledger:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._pen = threading.Lock()
         self._lock = threading.Lock()
         self._handed_in: list[_Entry] = []
+        self._has_pen = False
         self._refused_at_s = -math.inf
 
     @property
@@ -97,16 +111,28 @@ class Ledger:
         entry = _Entry(row, encoded)
         with self._lock:
             self._handed_in.append(entry)
-        while not (entry.is_written or entry.error):
-            with self._pen:
-                if not (entry.is_written or entry.error):
-                    self._write_together()
+            is_first, self._has_pen = not self._has_pen, True
+        if not is_first:
+            entry.wait()
+        if not entry.is_settled:
+            try:
+                self._write_together()
+            finally:
+                self._pass_on()
         if entry.error is not None:
             raise entry.error
         return entry.row
 
+    def _pass_on(self) -> None:
+        """Give the pen to whoever has waited for longest."""
+        with self._lock:
+            self._has_pen = bool(self._handed_in)
+            if self._handed_in:
+                self._handed_in[0].call()
+
     def _write_together(self) -> None:
-        entries = self._take(MOST_TOGETHER)
+        """Write down what was handed in first, that of this thread among it; call the others."""
+        mine, *others = entries = self._take(MOST_TOGETHER)
         # Whatever ends this thread: nobody waits for it for ever.
         failure: Exception = DatabaseUnavailable("The upload broke off.")
         try:
@@ -114,14 +140,16 @@ class Ledger:
         except DatabaseUnavailable as error:
             failure = error
             # Who has come meanwhile would only wait as long once more, one group after the other.
-            entries += self._take()
+            others += self._take()
         except Exception as error:  # noqa: BLE001
             failure = error
         finally:
             # Each is raised where it was handed in.
-            for entry in entries:
-                if not (entry.is_written or entry.error):
+            for entry in [mine, *others]:
+                if not entry.is_settled:
                     entry.error = failure
+            for entry in others:
+                entry.call()
 
     def _take(self, most: int | None = None) -> list[_Entry]:
         with self._lock:

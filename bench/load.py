@@ -161,7 +161,8 @@ async def open_loop(
     most : connections at most; who finds none waits for one, which counts as time it took.
     """
     tally = Tally()
-    free: asyncio.Queue[Connection] = asyncio.Queue()
+    # The one used last comes first, as in a pool: what is never needed is not opened.
+    free: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
     for _ in range(most):
         free.put_nowait(Connection(port))
 

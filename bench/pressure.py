@@ -44,14 +44,17 @@ def weighing(stand: Stand) -> Iterator[dict[str, list[float]]]:
     sizes: dict[str, list[float]] = {}
     is_over = threading.Event()
 
+    # Of PostgreSQL each connection would count what all of them share.
+    families = {
+        name: [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        for name, pid in stand.parts().items()
+        if name != "postgresql"
+    }
+
     def weigh() -> None:
+        # Nobody is looked for meanwhile: that takes a tenth of what there is to share.
         while not is_over.wait(0.25):
-            for name, pid in stand.parts().items():
-                # Of PostgreSQL each connection would count what all of them share.
-                if name == "postgresql":
-                    continue
-                parent = psutil.Process(pid)
-                family = [parent, *parent.children(recursive=True)]
+            for name, family in families.items():
                 size = sum(one.memory_info().rss for one in family if one.is_running()) / 1e6
                 sizes.setdefault(name, []).append(size)
 
