@@ -36,6 +36,7 @@ DISCARDING_S = 30.0
 # And of what comes while there is no place for it: others want this thread.
 TURNING_AWAY_S = 0.5
 ENCODINGS = ("gzip", "identity")
+NO_PLACE = "Too many uploads are arriving at once; try again in a moment."
 
 
 class Stream(Protocol):
@@ -54,6 +55,11 @@ class Budget:
         self._readers = readers
         self._bytes = most_bytes
 
+    def check(self) -> None:
+        """Go on only while there is a place among the readers; raises `Overloaded`."""
+        if self._readers <= 0:
+            raise Overloaded(NO_PLACE)
+
     @contextmanager
     def reader(self) -> Iterator[Share]:
         """Take a place among the readers; raises `Overloaded` when there is none."""
@@ -68,7 +74,7 @@ class Budget:
     def _take(self, *, readers: int = 0, size: int = 0) -> None:
         with self._lock:
             if min(self._readers - readers, self._bytes - size) < 0:
-                raise Overloaded("Too many uploads are arriving at once; try again in a moment.")
+                raise Overloaded(NO_PLACE)
             self._readers -= readers
             self._bytes -= size
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -14,11 +14,12 @@ from sqlalchemy.exc import IntegrityError
 
 from api.erasure import wait_no_more
 from api.faults import invalid
+from api.lane import Lane
 from api.ledger import Ledger
 from api.moments import at
 from api.pages import ID, Page, Paging, fetch_page, id_before, newest_first
 from api.rows import row_of
-from api.uploads import Recording
+from api.uploads import parse
 from api.users import WHO_ARE_YOU, Caller, is_still_there
 from shared.database import reading, transaction
 from shared.errors import Fault, IdempotencyConflict, NotFound, Unauthenticated
@@ -65,40 +66,38 @@ class Accepted(Ecg, kw_only=True):
     insights: Raw | UnsetType = UNSET
 
 
-@dataclass(frozen=True)
-class Idempotency:
-    """How the caller marks a request that must not be carried out twice."""
-
-    key: str
-    body_sha256: bytes
-
-
 def submit(
     ledger: Ledger,
+    lane: Lane,
     caller: Caller,
-    recording: Recording,
+    body: bytes,
     *,
     request_id: str,
     ring: Callable[[Sequence[str], str], None],
-    idempotency: Idempotency | None = None,
+    key: str | None = None,
 ) -> Accepted:
-    """Store a recording as a pending ecg; when this returns, it is committed, and rung for.
+    """Store an upload as a pending ecg; when this returns, it is committed, and rung for.
 
     Parameters
     ----------
+    lane : where it waits for its turn to be worked on.
     ring : what to do with the id of a new one, and the name of the queue it is for.
+    key : how the caller marks it as one that must not be carried out twice.
 
     Raises
     ------
+    MalformedRequest, InvalidRequest : as `parse` does.
     IdempotencyConflict : the key was used with another body.
     Unauthenticated : the caller was erased in the meantime.
     """
-    # Compressed before the transaction begins: nobody waits for a lock while we compute.
-    encoded = encode(recording.leads)
+    # Compressed before the transaction begins: nobody waits for the database while we compute.
+    with lane.turn_of(body):
+        recording = parse(body)
+        encoded = encode(recording.leads)
     row = {
         **row_of(recording, caller, request_id),
-        "idempotency_key": idempotency.key if idempotency else None,
-        "body_sha256": idempotency.body_sha256 if idempotency else None,
+        "idempotency_key": key,
+        "body_sha256": hashlib.sha256(body).digest() if key else None,
     }
     is_second_try = False
     while True:
@@ -106,7 +105,7 @@ def submit(
             stored = ledger.write(row, encoded)
         except IntegrityError:
             # The unique constraint has decided who came first; a look-up before could not.
-            first = _first_answer(ledger.engine, caller, idempotency)
+            first = _first_answer(ledger.engine, caller, row)
             if first is not None:
                 return first
             # Erased since then: its key is free again.
@@ -118,23 +117,22 @@ def submit(
             return _accepted(stored)
 
 
-def _first_answer(
-    engine: Engine, caller: Caller, idempotency: Idempotency | None
-) -> Accepted | None:
+def _first_answer(engine: Engine, caller: Caller, second: Mapping[str, Any]) -> Accepted | None:
     """What the upload that came first was answered; None when there is none."""
     with reading(engine) as connection:
         if not is_still_there(connection, caller):
             raise Unauthenticated(WHO_ARE_YOU)
-        if idempotency is None:
+        if second["idempotency_key"] is None:
             return None
         row = connection.execute(
             _WITH_LEADS.add_columns(EcgRow.body_sha256).where(
-                EcgRow.user_id == caller.user_id, EcgRow.idempotency_key == idempotency.key
+                EcgRow.user_id == caller.user_id,
+                EcgRow.idempotency_key == second["idempotency_key"],
             )
         ).one_or_none()
     if row is None:
         return None
-    if row.body_sha256 != idempotency.body_sha256:
+    if row.body_sha256 != second["body_sha256"]:
         raise IdempotencyConflict("This Idempotency-Key was used with another body.")
     return _accepted(row._asdict())
 

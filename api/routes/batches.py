@@ -25,6 +25,7 @@ from api.routes.desk import (
     received_lines,
     request_id,
     revalidated,
+    sender,
     wait_for,
 )
 from api.routes.ecgs import UNCHANGED
@@ -70,7 +71,7 @@ MOST_DIGITS = 9
     )
 )
 def submit() -> Response:
-    who = caller()
+    who = sender()
     at_desk = desk()
     key = idempotency_key()
     # Packed or not: what is cut where a member of gzip ends looks whole, too.

@@ -63,6 +63,19 @@ def caller() -> Caller:
         return who
 
 
+def sender() -> Caller:
+    """Whoever sends a body, as `caller` has it.
+
+    Raises
+    ------
+    Overloaded : there is no place for it. Nobody is asked whose token it is before: the more come
+        at once, the less it may take to say so.
+    """
+    with _turning_away():
+        desk().budget.check()
+    return caller()
+
+
 @contextmanager
 def reading_as_caller() -> Iterator[tuple[Connection, Caller]]:
     """A connection for SELECTs, and who may ask; raises `Unauthenticated`, and what `reading` does.
@@ -121,9 +134,14 @@ def received_lines() -> Iterator[Iterator[Line]]:
 
 @contextmanager
 def _place() -> Iterator[Share]:
+    with _turning_away(), desk().budget.reader() as share:
+        yield share
+
+
+@contextmanager
+def _turning_away() -> Iterator[None]:
     try:
-        with desk().budget.reader() as share:
-            yield share
+        yield
     except Overloaded:
         turn_away(request.environ["wsgi.input"], request.content_length)
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 
 from flask import Blueprint, Response, request, url_for
@@ -23,9 +22,10 @@ from api.routes.desk import (
     received_body,
     request_id,
     revalidated,
+    sender,
     wait_for,
 )
-from api.uploads import Upload, parse
+from api.uploads import Upload
 from api.users import Caller
 from shared.database import reading
 from shared.errors import (
@@ -64,7 +64,7 @@ UNCHANGED = Answer("Nothing has changed since the answer with this ETag.", heade
     )
 )
 def submit() -> Response:
-    who = caller()
+    who = sender()
     progress: polls.Progress | None = None
     applied: dict[str, str] = {}
     with desk().lane.overtaking():
@@ -171,11 +171,12 @@ def _store(who: Caller) -> acts.Accepted:
     with received_body() as body:
         return acts.submit(
             desk().ledger,
+            desk().lane,
             who,
-            parse(body),
+            body,
             request_id=request_id(),
             ring=desk().ring,
-            idempotency=acts.Idempotency(key, hashlib.sha256(body).digest()) if key else None,
+            key=key,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +11,9 @@ import pytest
 from sqlalchemy import Engine, event, insert, text
 
 from api import ecgs, polls, users
+from api.lane import Lane
 from api.ledger import Ledger
 from api.pages import Paging
-from api.uploads import parse
 from api.users import Caller
 from shared.database import reading, transaction
 from shared.errors import Unauthenticated
@@ -23,7 +24,7 @@ ME = Caller(1)
 SOME_ID = "00000021-0000-0000-0000-000000000000"
 CURSOR = "00002500-0000-0000-0000-000000000000"
 BODY = b'{"leads": []}'
-KEY = ecgs.Idempotency("key 21", bytes(32))
+KEY = "key 21"
 # An index of SQLite is also walked through in its order, with an end: that is no whole table.
 WHOLE_TABLE = re.compile(r"Seq Scan on (ecgs|users)|SCAN (ecgs|users)(?! USING)")
 # Pages of several walks are merged: SQLite puts each, which has an end, in its order once more.
@@ -60,7 +61,7 @@ def house(request: pytest.FixtureRequest, engine: Engine) -> Engine:
                     "number_of_leads": 0,
                     "request_id": "",
                     "idempotency_key": f"key {number}",
-                    "body_sha256": KEY.body_sha256,
+                    "body_sha256": hashlib.sha256(BODY).digest(),
                     "status": ("finished", "failed", "pending")[number % 3],
                     "attempts": 0,
                     "due_at_s": float(number),
@@ -109,10 +110,10 @@ def authenticate(engine: Engine) -> None:
 def repeat(engine: Engine) -> None:
     rung: list[str] = []
     ecgs.submit(
-        *(Ledger(engine), ME, parse(BODY)),
+        *(Ledger(engine), Lane(), ME, BODY),
         request_id="",
         ring=lambda ecg_ids, queue: rung.extend(ecg_ids),
-        idempotency=KEY,
+        key=KEY,
     )
     assert not rung
 

@@ -5,28 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
 from api import ecgs
+from api.lane import Lane
 from api.ledger import Ledger
-from api.uploads import Recording
 from api.users import Caller
 from shared.errors import Unauthenticated
 from tests.door import Door
 
 SMALL = {"leads": [{"name": "I", "signal": [1, -1]}]}
-NOTHING = Recording(
-    recorded_at_s=None,
-    sampling_rate_hz=None,
-    unit=None,
-    gain=None,
-    baseline=0.0,
-    names=["I"],
-    leads=[np.array([1, -1], np.int8)],
-)
+NOTHING = b'{"leads": []}'
 
 
 def test_a_repeated_upload_whose_first_one_is_erased_at_that_moment_is_a_new_one(
@@ -53,7 +44,9 @@ def ring_in_vain(ecg_ids: Sequence[str], _: str) -> None:
 
 def test_somebody_erased_while_uploading_is_nobody(engine: Engine) -> None:
     with pytest.raises(Unauthenticated):
-        ecgs.submit(Ledger(engine), Caller(404), NOTHING, request_id="", ring=ring_in_vain)
+        ecgs.submit(
+            *(Ledger(engine), Lane(), Caller(404), NOTHING), request_id="", ring=ring_in_vain
+        )
 
 
 def test_a_clash_of_ids_is_not_taken_for_a_stranger(
@@ -62,11 +55,11 @@ def test_a_clash_of_ids_is_not_taken_for_a_stranger(
     ada = door.user()
     ecg_id = door.upload(ada, [1])
     monkeypatch.setattr("uuid_utils.uuid7", lambda: ecg_id)
-    for idempotency in (None, ecgs.Idempotency("one", b"")):
+    for key in (None, "one"):
         with pytest.raises(IntegrityError):
             ecgs.submit(
-                *(Ledger(door.engine), Caller(1), NOTHING),
+                *(Ledger(door.engine), Lane(), Caller(1), NOTHING),
                 request_id="",
                 ring=ring_in_vain,
-                idempotency=idempotency,
+                key=key,
             )

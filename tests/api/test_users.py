@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Connection, Engine, event, func, select
 
 from api.ecgs import submit
+from api.lane import Lane
 from api.ledger import Ledger
-from api.uploads import parse
 from api.users import authenticate
 from shared.database import reading, transaction
 from shared.errors import DatabaseUnavailable
@@ -126,7 +126,7 @@ def test_what_was_let_in_before_an_erasure_goes_with_its_user(
         transactions.append(1)
         if len(transactions) == 3:
             submit(
-                *(Ledger(engine), authenticated, parse(b'{"leads": []}')),
+                *(Ledger(engine), Lane(), authenticated, b'{"leads": []}'),
                 request_id="",
                 ring=lambda ecg_ids, queue: door.rung.extend(ecg_ids),
             )
