@@ -52,7 +52,7 @@ class _Entry:
         self._turn.acquire()
 
     def call(self) -> None:
-        """End the wait; once."""
+        """End the wait."""
         self._turn.release()
 
 
@@ -131,8 +131,8 @@ class Ledger:
                 self._handed_in[0].call()
 
     def _write_together(self) -> None:
-        """Write down what was handed in first, that of this thread among it; call the others."""
-        mine, *others = entries = self._take(MOST_TOGETHER)
+        """Write down what was handed in first, this thread's among it, and call whose it was."""
+        entries = self._take(MOST_TOGETHER)
         # Whatever ends this thread: nobody waits for it for ever.
         failure: Exception = DatabaseUnavailable("The upload broke off.")
         try:
@@ -140,15 +140,14 @@ class Ledger:
         except DatabaseUnavailable as error:
             failure = error
             # Who has come meanwhile would only wait as long once more, one group after the other.
-            others += self._take()
+            entries += self._take()
         except Exception as error:  # noqa: BLE001
             failure = error
         finally:
-            # Each is raised where it was handed in.
-            for entry in [mine, *others]:
+            for entry in entries:
+                # It is raised where it was handed in.
                 if not entry.is_settled:
                     entry.error = failure
-            for entry in others:
                 entry.call()
 
     def _take(self, most: int | None = None) -> list[_Entry]:
