@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -139,6 +140,48 @@ def test_when_the_database_is_away_everybody_hears_of_it_and_nothing_is_there(
     monkeypatch.setattr(ledgers, "transaction", transaction)
     ledger.write(rows[1], ENCODED)
     assert count(engine) == (2, 2)
+
+
+def test_whatever_happens_each_hears_what_became_of_his_own(
+    engine: Engine, ada: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(6)
+    bolts: list[type[BaseException]] = [DatabaseUnavailable, MemoryError, KeyboardInterrupt]
+
+    @contextmanager
+    def struck_at_times(engine: Engine) -> Iterator[Connection]:
+        with transaction(engine) as connection:
+            yield connection
+            if chance.random() < 0.3:
+                raise chance.choice(bolts)
+
+    monkeypatch.setattr(ledgers, "transaction", struck_at_times)
+    ledger = Ledger(engine)
+    stored: list[str] = []
+    failed: list[str] = []
+
+    def hand_in() -> None:
+        for _ in range(20):
+            row = row_of(RECORDING, ada, "")
+            try:
+                written = ledger.write(row, ENCODED)
+            except BaseException:  # noqa: BLE001 - as many kinds as there are
+                failed.append(row["id"])
+            else:
+                assert written["id"] == row["id"]
+                stored.append(row["id"])
+
+    threads = [threading.Thread(target=hand_in) for _ in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert stored
+    assert failed
+    assert len(stored) + len(failed) == 20 * 24
+    with reading(engine) as connection:
+        assert set(connection.scalars(select(Ecg.id))) == set(stored)
+    assert count(engine) == (len(stored), len(stored))
 
 
 def test_a_hundred_who_wait_for_a_locked_database_wait_as_long_as_one(
