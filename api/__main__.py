@@ -22,7 +22,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from api import pace
-from api.app import CHAIRS, EXPORTS, READERS
+from api.app import CHAIRS, EXPORTS, READERS, REFUSED
 from shared.broker import Broker
 from shared.errors import SettingsError
 from shared.settings import Settings
@@ -39,6 +39,9 @@ QUEUE = 4096
 OTHER_DESCRIPTORS = 512
 # A slow sender of headers is shown the door; after them, `api.pace` takes over.
 HEADER_TIMEOUT_MS = 15_000
+# What is read of a connection before anybody asks for it: its headers, which may be so long. A
+# thousand strangers take a sixth of what they would take by default.
+BUFFER_BYTES = 64 * 1024
 
 # From malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -115,16 +118,15 @@ def _give_memory_back() -> None:
         mallopt(_M_ARENA_MAX, 4)
 
 
-def _room_for_connections() -> int:
-    """How many connections a process that serves has descriptors for, of which it may have more."""
+def take_descriptors() -> int:
+    """Take as many descriptors as are needed and may be had; how many connections they allow."""
     wanted = MOST_CONNECTIONS + OTHER_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return (
-        MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(soft - OTHER_DESCRIPTORS, 256)
-    )
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = (sys.maxsize if of == resource.RLIM_INFINITY else of for of in limits)
+    if soft < wanted:
+        soft = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, limits[1]))
+    return min(MOST_CONNECTIONS, max(soft - OTHER_DESCRIPTORS, soft // 2))
 
 
 if __name__ == "__main__":
@@ -144,10 +146,12 @@ if __name__ == "__main__":
         websockets=False,
         workers=settings.api_processes,
         respawn_failed_workers=True,
-        blocking_threads=READERS + CHAIRS + EXPORTS + SPARE_THREADS,
+        blocking_threads=READERS + REFUSED + CHAIRS + EXPORTS + SPARE_THREADS,
         workers_kill_timeout=DRAIN_S,
         backlog=QUEUE,
-        backpressure=_room_for_connections(),
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
+        backpressure=take_descriptors(),
+        http1_settings=HTTP1Settings(
+            header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=BUFFER_BYTES
+        ),
         log_level=LogLevels.error,
     ).serve(target_loader=load)

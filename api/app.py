@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from api.bell import Bell
 from api.bodies import Budget
+from api.clerks import Clerks
 from api.lane import Lane
 from api.ledger import Ledger
 from api.places import Places
@@ -34,10 +35,12 @@ from shared.jobs import celery_app
 from shared.migrations.revisions import newest_revision
 from shared.settings import Settings
 
-# How many bodies may be on their way in, how many callers may wait for news, and how many exports
-# may be on their way out, of all and of one user, at the same time. The server has a thread for
+# How many bodies may be on their way in, of how many for which there is no place a little more is
+# taken, how many callers may wait for news, and how many exports may be on their way out, of all
+# and of one user, at the same time. The server has a thread for
 # each of them and some to spare, so that /health/ping, which is none of these, always finds one.
 READERS = 256
+REFUSED = 128
 CHAIRS = 32
 EXPORTS = 16
 EXPORTS_OF_ONE = 4
@@ -75,8 +78,9 @@ def create_app(
         ledger=Ledger(engine),
         ring=ring or Bell(celery_app(settings.redis_url), broker).ring,
         broker=broker,
-        budget=Budget(readers=READERS, most_bytes=2 * settings.max_upload_bytes),
+        budget=Budget(readers=READERS, refused=REFUSED, most_bytes=2 * settings.max_upload_bytes),
         waiting_room=WaitingRoom(CHAIRS, broker.news),
+        clerks=Clerks(),
         lane=Lane(),
         exports=Places(EXPORTS, EXPORTS_OF_ONE),
         newest_revision=newest_revision(),

@@ -35,8 +35,9 @@ SLOWEST_BYTES_PER_S = 16 * 1024
 DISCARDING_S = 30.0
 # And of what comes while there is no place for it: others want this thread.
 TURNING_AWAY_S = 0.5
+# For how long it is remembered that somebody was turned away.
+REMEMBERED_S = 60.0
 ENCODINGS = ("gzip", "identity")
-NO_PLACE = "Too many uploads are arriving at once; try again in a moment."
 
 
 class Stream(Protocol):
@@ -50,15 +51,12 @@ class Stream(Protocol):
 class Budget:
     """How many bodies, and how many bytes of them, may be in memory at the same time."""
 
-    def __init__(self, *, readers: int, most_bytes: int) -> None:
+    def __init__(self, *, readers: int, refused: int, most_bytes: int) -> None:
         self._lock = threading.Lock()
+        self._refused = threading.Semaphore(refused)
+        self._turned_away_at_s = -math.inf
         self._readers = readers
         self._bytes = most_bytes
-
-    def check(self) -> None:
-        """Go on only while there is a place among the readers; raises `Overloaded`."""
-        if self._readers <= 0:
-            raise Overloaded(NO_PLACE)
 
     @contextmanager
     def reader(self) -> Iterator[Share]:
@@ -71,10 +69,29 @@ class Budget:
             share.give_back()
             self._take(readers=-1)
 
+    @property
+    def turned_away_s_ago(self) -> float | None:
+        """When the last one was; None when that is longer ago than a minute."""
+        ago_s = time.monotonic() - self._turned_away_at_s
+        return ago_s if ago_s < REMEMBERED_S else None
+
+    def turn_away(self, stream: Stream, length: int | None) -> None:
+        """Take what a sender has on its way already, so that the answer is listened to.
+
+        Whoever sends nothing keeps a thread until `api.pace` shows him out: that is done for a few
+        at a time. The others are answered at once, which some hear only as the end.
+        """
+        self._turned_away_at_s = time.monotonic()
+        if self._refused.acquire(blocking=False):
+            try:
+                Arrival(stream, length).discard(TURNING_AWAY_S)
+            finally:
+                self._refused.release()
+
     def _take(self, *, readers: int = 0, size: int = 0) -> None:
         with self._lock:
             if min(self._readers - readers, self._bytes - size) < 0:
-                raise Overloaded(NO_PLACE)
+                raise Overloaded("Too many uploads are arriving at once; try again in a moment.")
             self._readers -= readers
             self._bytes -= size
 
@@ -203,11 +220,6 @@ def read_body(
         raise
     _check_end(arrival, length)
     return whole.getvalue()
-
-
-def turn_away(stream: Stream, length: int | None) -> None:
-    """Take what a sender has on its way already, so that the answer is listened to."""
-    Arrival(stream, length).discard(TURNING_AWAY_S)
 
 
 def stream_body(

@@ -12,9 +12,9 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from sqlalchemy import Connection, Engine, and_, bindparam, delete, select
 from sqlalchemy.exc import IntegrityError
 
+from api.clerks import Clerks
 from api.erasure import wait_no_more
 from api.faults import invalid
-from api.lane import Lane
 from api.ledger import Ledger
 from api.moments import at
 from api.pages import ID, Page, Paging, fetch_page, id_before, newest_first
@@ -68,7 +68,7 @@ class Accepted(Ecg, kw_only=True):
 
 def submit(
     ledger: Ledger,
-    lane: Lane,
+    clerks: Clerks,
     caller: Caller,
     body: bytes,
     *,
@@ -80,7 +80,7 @@ def submit(
 
     Parameters
     ----------
-    lane : where it waits for its turn to be worked on.
+    clerks : one of them works on it.
     ring : what to do with the id of a new one, and the name of the queue it is for.
     key : how the caller marks it as one that must not be carried out twice.
 
@@ -91,7 +91,7 @@ def submit(
     Unauthenticated : the caller was erased in the meantime.
     """
     # Compressed before the transaction begins: nobody waits for the database while we compute.
-    with lane.turn_of(body):
+    with clerks.one_for(caller.user_id, body):
         recording = parse(body)
         encoded = encode(recording.leads)
     row = {

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from api.bodies import Budget
 from api.ledger import Ledger
 from shared.broker import Broker
 from shared.database import reading
@@ -46,6 +47,13 @@ class Readiness(Struct):
         Meta(description="`unknown` while the broker, through which it is heard, is away."),
     ]
     relay_heard_s_ago: float | None
+    turned_away_s_ago: Annotated[
+        float | None,
+        Meta(
+            description="How many seconds ago the process that answers turned an upload away for "
+            "want of a place; null when that is longer ago than a minute."
+        ),
+    ]
     oldest_due_s: Annotated[
         float | None,
         Meta(
@@ -69,7 +77,9 @@ class Readiness(Struct):
         return self.status != "unavailable"
 
 
-def find_readiness(ledger: Ledger, broker: Broker, newest_revision: str) -> Readiness:
+def find_readiness(
+    ledger: Ledger, budget: Budget, broker: Broker, newest_revision: str
+) -> Readiness:
     """Ask database and broker; raises nothing when they are away, since that is the answer."""
     revision: str | None = None
     oldest_due_s: float | None = None
@@ -109,6 +119,7 @@ def find_readiness(ledger: Ledger, broker: Broker, newest_revision: str) -> Read
         bulk_workers_online=bulk_workers,
         relay=relay,
         relay_heard_s_ago=_rounded(heard_s_ago),
+        turned_away_s_ago=_rounded(budget.turned_away_s_ago),
         oldest_due_s=_rounded(oldest_due_s),
         redo_idle_s=_rounded(redo_idle_s),
     )

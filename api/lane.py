@@ -1,10 +1,4 @@
-"""Where what has come queues to be worked on: nearly all of that holds Python's lock.
-
-Single uploads go one at a time, large ones in a queue of their own, so that nobody waits for them.
-All at once they would each take longer, and whoever is to be told that there is no place would wait
-for his part of the lock with them. Lines of batches go one at a time as well, and single uploads
-overtake them.
-"""
+"""Where lines of batches queue: one at a time, and single uploads overtake them."""
 
 from __future__ import annotations
 
@@ -18,8 +12,6 @@ AHEAD_S = 0.1
 # How long a line lets uploads go ahead at most. Lines are then worked on for as long as was waited
 # before another one waits: however many uploads come, batches have half of the time.
 PATIENCE_S = 0.02
-# What takes more is large: a few hundredths of a second to parse, or much more.
-LARGE_BYTES = 2**20
 
 
 class Lane:
@@ -27,8 +19,6 @@ class Lane:
 
     def __init__(self) -> None:
         self._lane = threading.Lock()
-        self._small = threading.Lock()
-        self._large = threading.Lock()
         self._news = threading.Condition()
         # Until when each upload is ahead that is not answered yet.
         self._ahead: dict[object, float] = {}
@@ -46,10 +36,6 @@ class Lane:
             with self._news:
                 del self._ahead[upload]
                 self._news.notify_all()
-
-    def turn_of(self, body: bytes) -> threading.Lock:
-        """Is held while a single upload is worked on."""
-        return self._small if len(body) <= LARGE_BYTES else self._large
 
     def __enter__(self) -> None:
         """Wait for the line before, and a moment for those who are ahead."""

@@ -39,21 +39,13 @@ class _Entry:
         self.encoded = encoded
         self.is_written = False
         self.error: Exception | None = None
-        self._turn = threading.Lock()
-        self._turn.acquire()
+        # It is settled, or its turn to write down what everybody has handed in.
+        self.called = threading.Event()
 
     @property
     def is_settled(self) -> bool:
         """Whether it is known what became of it."""
         return self.is_written or self.error is not None
-
-    def wait(self) -> None:
-        """Until it is settled, or its turn to write down what everybody has handed in."""
-        self._turn.acquire()
-
-    def call(self) -> None:
-        """End the wait."""
-        self._turn.release()
 
 
 class Ledger:
@@ -113,42 +105,49 @@ class Ledger:
             self._handed_in.append(entry)
             is_first, self._has_pen = not self._has_pen, True
         if not is_first:
-            entry.wait()
+            entry.called.wait()
         if not entry.is_settled:
             try:
                 self._write_together()
             finally:
-                self._pass_on()
-        if entry.error is not None:
-            raise entry.error
-        return entry.row
+                self._pass_on(entry)
+        error, entry.error = entry.error, None
+        if error is None:
+            return entry.row
+        try:
+            raise error
+        finally:
+            # It knows this frame and those that called it: if one of them knew it, they would keep
+            # each other, and the upload, until somebody looks for garbage.
+            del error
 
-    def _pass_on(self) -> None:
+    def _pass_on(self, mine: _Entry) -> None:
         """Give the pen to whoever has waited for longest."""
         with self._lock:
+            if mine in self._handed_in:
+                # It has never come to that.
+                self._handed_in.remove(mine)
             self._has_pen = bool(self._handed_in)
             if self._handed_in:
-                self._handed_in[0].call()
+                self._handed_in[0].called.set()
 
     def _write_together(self) -> None:
-        """Write down what was handed in first, this thread's among it, and call whose it was."""
+        """Write down what was handed in first, this thread's at its head, and call whose it was."""
         entries = self._take(MOST_TOGETHER)
         # Whatever ends this thread: nobody waits for it for ever.
-        failure: Exception = DatabaseUnavailable("The upload broke off.")
+        failure = "The upload broke off."
         try:
             self._write(entries)
         except DatabaseUnavailable as error:
-            failure = error
+            failure = str(error)
             # Who has come meanwhile would only wait as long once more, one group after the other.
             entries += self._take()
-        except Exception as error:  # noqa: BLE001
-            failure = error
         finally:
             for entry in entries:
-                # It is raised where it was handed in.
+                # It is raised where it was handed in, and by each of them his own.
                 if not entry.is_settled:
-                    entry.error = failure
-                entry.call()
+                    entry.error = DatabaseUnavailable(failure)
+                entry.called.set()
 
     def _take(self, most: int | None = None) -> list[_Entry]:
         with self._lock:
@@ -166,9 +165,13 @@ class Ledger:
                 ]
                 connection.execute(_INSERT_ECG, rows)
                 connection.execute(_INSERT_SIGNAL, signals)
-        except IntegrityError as error:
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001
             if len(entries) == 1:
-                entries[0].error = error
+                is_usual = isinstance(error, IntegrityError)
+                # SQLAlchemy's frames know it, too, and it knows them: see `write`.
+                entries[0].error = error.with_traceback(None) if is_usual else error
                 return
             # It does not say whose fault it is.
             for entry in entries:

@@ -139,11 +139,14 @@ def cpu_of(pid: int) -> float:
 
 
 def _size_of(file: Path) -> Callable[[], int]:
-    """The pages of a SQLite database, whether in its file by now or still in its log."""
+    """The used pages of a SQLite database, whether in its file by now or still in its log."""
 
     def count() -> int:
         with closing(sqlite3.connect(file, timeout=60)) as connection:
-            statement = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+            statement = (
+                "SELECT (page_count - freelist_count) * page_size "
+                "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+            )
             return int(connection.execute(statement).fetchone()[0])
 
     return count

@@ -75,13 +75,13 @@ def is_up(address: tuple[str, int]) -> bool:
         return False
 
 
-def refuses_uploads(address: tuple[str, int]) -> bool:
-    """Say whether the Isoline there knows that it cannot store what is uploaded."""
+def readiness_of(address: tuple[str, int]) -> dict[str, Any]:
+    """What the Isoline there says of its readiness; nothing when it does not answer."""
     try:
         _, readiness = call(address, "GET", "/health/ready", patience_s=PATIENCE_S)
     except NotAnswering:
-        return False
-    return isinstance(readiness, dict) and readiness.get("database") == "unavailable"
+        return {}
+    return readiness if isinstance(readiness, dict) else {}
 
 
 def is_flower_up(address: tuple[str, int]) -> bool:

@@ -26,6 +26,11 @@ REFUSING = (
     "answered 503."
 )
 
+TURNING_AWAY = (
+    "Have clients send fewer at once, and again what was answered 503; or add processes or "
+    "replicas of the API, and workers, where there are cores for them."
+)
+
 SILENT = (
     "See what `make run` prints. Kill it if it is frozen, it comes back by itself; stop whoever "
     "else keeps the port."
@@ -49,9 +54,13 @@ def examine_api(url_file: Path) -> Iterator[Finding]:
     """Whether the API answers, and what it knows that nobody else does: what it had to refuse."""
     for finding in examine_door("API address", url_file, caller.is_up):
         yield finding
-        if finding.is_well and caller.refuses_uploads(_address_in(url_file)):
+        readiness = caller.readiness_of(_address_in(url_file)) if finding.is_well else {}
+        if readiness.get("database") == "unavailable":
             says = "uploads are refused: the database takes nothing, or did not a moment ago"
             yield Finding("API address", says, REFUSING)
+        if (ago_s := readiness.get("turned_away_s_ago")) is not None:
+            says = f"uploads were turned away, the last one {ago_s:.0f} s ago: too many at once"
+            yield Finding("API address", says, TURNING_AWAY)
 
 
 def _address_in(url_file: Path) -> tuple[str, int]:

@@ -22,10 +22,10 @@ from api.routes.desk import (
     desk,
     idempotency_key,
     nothing,
+    place,
     received_lines,
     request_id,
     revalidated,
-    sender,
     wait_for,
 )
 from api.routes.ecgs import UNCHANGED
@@ -71,12 +71,12 @@ MOST_DIGITS = 9
     )
 )
 def submit() -> Response:
-    who = sender()
     at_desk = desk()
-    key = idempotency_key()
     # Packed or not: what is cut where a member of gzip ends looks whole, too.
     has_known_end = request.content_length is not None
-    with received_lines() as lines:
+    with place() as share:
+        who, key = caller(), idempotency_key()
+        lines = received_lines(share)
         reception = Reception(
             at_desk.ledger,
             who,

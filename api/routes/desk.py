@@ -13,7 +13,8 @@ import msgspec
 from flask import Flask, Response, current_app, g, request
 from sqlalchemy import Connection, Engine
 
-from api.bodies import Budget, Share, read_body, stream_body, turn_away
+from api.bodies import Budget, Share, read_body, stream_body
+from api.clerks import Clerks
 from api.ecgs import KEY_PATTERN, LONGEST_KEY
 from api.lane import Lane
 from api.ledger import Ledger
@@ -42,6 +43,7 @@ class Desk:
     broker: Broker
     budget: Budget
     waiting_room: WaitingRoom
+    clerks: Clerks
     lane: Lane
     exports: Places
     newest_revision: str
@@ -63,17 +65,22 @@ def caller() -> Caller:
         return who
 
 
-def sender() -> Caller:
-    """Whoever sends a body, as `caller` has it.
+@contextmanager
+def place() -> Iterator[Share]:
+    """A place for a body on its way in; its memory is accounted for until the block ends.
 
     Raises
     ------
-    Overloaded : there is no place for it. Nobody is asked whose token it is before: the more come
-        at once, the less it may take to say so.
+    Overloaded : there is none. That is asked before whose token it is: the more come at once, the
+        less it may take to say so.
     """
-    with _turning_away():
-        desk().budget.check()
-    return caller()
+    budget = desk().budget
+    try:
+        with budget.reader() as share:
+            yield share
+    except Overloaded:
+        budget.turn_away(request.environ["wsgi.input"], request.content_length)
+        raise
 
 
 @contextmanager
@@ -97,9 +104,8 @@ def require_admin() -> None:
     check_admin(request.headers.get("x-admin-token"), admin_token)
 
 
-@contextmanager
-def received_body() -> Iterator[bytes]:
-    """This request's JSON body, expanded; its memory is accounted for until the block ends.
+def received_body(share: Share) -> bytes:
+    """This request's JSON body, expanded.
 
     Raises
     ------
@@ -109,42 +115,24 @@ def received_body() -> Iterator[bytes]:
     if request.content_type and not request.is_json:
         raise UnsupportedMedia("Content-Type must be application/json.")
     _check_charset()
-    with _place() as share:
-        yield read_body(
-            request.environ["wsgi.input"],
-            share,
-            most_bytes=desk().settings.max_upload_bytes,
-            length=request.content_length,
-            encoding=_encoding(),
-        )
+    return read_body(
+        request.environ["wsgi.input"],
+        share,
+        most_bytes=desk().settings.max_upload_bytes,
+        length=request.content_length,
+        encoding=_encoding(),
+    )
 
 
-@contextmanager
-def received_lines() -> Iterator[Iterator[Line]]:
+def received_lines(share: Share) -> Iterator[Line]:
     """This request's JSON lines as they come; raises what `stream_body` raises."""
     if request.content_type and request.mimetype not in LINES_OF_JSON:
         raise UnsupportedMedia(f"Content-Type must be {LINES_OF_JSON[0]}: one ECG a line.")
     _check_charset()
-    with _place() as share:
-        parts = stream_body(
-            request.environ["wsgi.input"], length=request.content_length, encoding=_encoding()
-        )
-        yield split(parts, share, most_bytes=desk().settings.max_upload_bytes)
-
-
-@contextmanager
-def _place() -> Iterator[Share]:
-    with _turning_away(), desk().budget.reader() as share:
-        yield share
-
-
-@contextmanager
-def _turning_away() -> Iterator[None]:
-    try:
-        yield
-    except Overloaded:
-        turn_away(request.environ["wsgi.input"], request.content_length)
-        raise
+    parts = stream_body(
+        request.environ["wsgi.input"], length=request.content_length, encoding=_encoding()
+    )
+    return split(parts, share, most_bytes=desk().settings.max_upload_bytes)
 
 
 def _encoding() -> str:

@@ -18,11 +18,11 @@ from api.routes.desk import (
     desk,
     idempotency_key,
     nothing,
+    place,
     reading_as_caller,
     received_body,
     request_id,
     revalidated,
-    sender,
     wait_for,
 )
 from api.uploads import Upload
@@ -64,11 +64,10 @@ UNCHANGED = Answer("Nothing has changed since the answer with this ETag.", heade
     )
 )
 def submit() -> Response:
-    who = sender()
     progress: polls.Progress | None = None
     applied: dict[str, str] = {}
     with desk().lane.overtaking():
-        ecg = _store(who)
+        who, ecg = _store()
         # It is stored, and must not be called anything else because there is no news of it.
         with suppress(DependencyError, NotFound):
             progress, applied = _wait_for(who, ecg.id, None)
@@ -165,19 +164,21 @@ def find_insights(ecg_id: str) -> Response:
     return response
 
 
-def _store(who: Caller) -> acts.Accepted:
+def _store() -> tuple[Caller, acts.Accepted]:
     # A function of its own: whoever waits afterwards must not hold the body in memory meanwhile.
-    key = idempotency_key()
-    with received_body() as body:
-        return acts.submit(
-            desk().ledger,
-            desk().lane,
+    at_desk = desk()
+    with place() as share:
+        who, key = caller(), idempotency_key()
+        ecg = acts.submit(
+            at_desk.ledger,
+            at_desk.clerks,
             who,
-            body,
+            received_body(share),
             request_id=request_id(),
-            ring=desk().ring,
+            ring=at_desk.ring,
             key=key,
         )
+    return who, ecg
 
 
 def _wait_for(

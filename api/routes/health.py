@@ -29,5 +29,7 @@ def ping() -> Response:
 )
 def ready() -> Response:
     at_desk = desk()
-    readiness = find_readiness(at_desk.ledger, at_desk.broker, at_desk.newest_revision)
+    readiness = find_readiness(
+        at_desk.ledger, at_desk.budget, at_desk.broker, at_desk.newest_revision
+    )
     return answer(readiness, 200 if readiness.is_fit else 503)

@@ -8,7 +8,7 @@ import api.users as acts
 from api.faults import parse_as
 from api.openapi import Answer, Operation, promises
 from api.pages import Page, parse_paging
-from api.routes.desk import answer, desk, nothing, received_body, request_id, require_admin
+from api.routes.desk import answer, desk, nothing, place, received_body, request_id, require_admin
 from shared.errors import InvalidRequest, NotFound, UsernameTaken
 
 users = Blueprint("users", __name__)
@@ -27,8 +27,8 @@ users = Blueprint("users", __name__)
 )
 def register() -> Response:
     require_admin()
-    with received_body() as body:
-        registration = parse_as(body, acts.Registration)
+    with place() as share:
+        registration = parse_as(received_body(share), acts.Registration)
     return answer(acts.register(desk().engine, registration, request_id=request_id()), 201)
 
 

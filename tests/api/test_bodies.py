@@ -46,7 +46,7 @@ def read(
     budget: Budget | None = None,
 ) -> bytes:
     """Read as a view does, and see to it that the budget is whole again afterwards."""
-    budget = budget or Budget(readers=1, most_bytes=2 * most_bytes)
+    budget = budget or Budget(readers=1, refused=1, most_bytes=2 * most_bytes)
     before = vars(budget).copy()
     stream = io.BytesIO(body) if isinstance(body, bytes) else body
     try:
@@ -137,7 +137,7 @@ def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_while_it_is_thrown_away_nothing_is_held() -> None:
-    budget = Budget(readers=2, most_bytes=BOUND)
+    budget = Budget(readers=2, refused=1, most_bytes=BOUND)
     second = []
 
     def chunks() -> Iterator[bytes]:
@@ -291,7 +291,7 @@ def test_what_comes_slowly_is_waited_for_no_longer_than_a_moment(
 
 
 def test_every_reader_has_a_place_and_no_more() -> None:
-    budget = Budget(readers=2, most_bytes=BOUND)
+    budget = Budget(readers=2, refused=1, most_bytes=BOUND)
     with budget.reader(), budget.reader(), pytest.raises(Overloaded), budget.reader():
         pass
     with budget.reader(), budget.reader():
@@ -299,7 +299,7 @@ def test_every_reader_has_a_place_and_no_more() -> None:
 
 
 def test_all_bodies_together_keep_to_the_budget() -> None:
-    budget = Budget(readers=9, most_bytes=BOUND)
+    budget = Budget(readers=9, refused=1, most_bytes=BOUND)
     with budget.reader() as share:
         read_body(io.BytesIO(bytes(BOUND - 9)), share, most_bytes=BOUND)
         assert len(read(bytes(9), budget=budget)) == 9
@@ -309,7 +309,7 @@ def test_all_bodies_together_keep_to_the_budget() -> None:
 
 
 def test_what_was_held_is_given_back_also_after_an_error() -> None:
-    budget = Budget(readers=1, most_bytes=BOUND)
+    budget = Budget(readers=1, refused=1, most_bytes=BOUND)
 
     def fail() -> None:
         with budget.reader() as share:

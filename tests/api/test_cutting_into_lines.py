@@ -14,7 +14,7 @@ from api.lines import BYTE_ORDER_MARK, Line, split
 
 
 def lines(parts: Iterable[bytes], most_bytes: int = 1000) -> list[Line]:
-    budget = Budget(readers=1, most_bytes=most_bytes + 100)
+    budget = Budget(readers=1, refused=1, most_bytes=most_bytes + 100)
     with budget.reader() as share:
         return list(split(parts, share, most_bytes=most_bytes))
 

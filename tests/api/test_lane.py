@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 import api.lane
 from api.app import create_app
-from api.lane import LARGE_BYTES, Lane
+from api.lane import Lane
 from api.routes.desk import desk_of
 from shared.settings import Settings
 from tests.parts import ADMIN, wait_until
@@ -37,18 +37,6 @@ def test_a_line_lets_an_upload_go_ahead_until_it_is_answered(
         order.append("upload")
     line.join(30)
     assert order == ["upload", "line"]
-
-
-def test_single_uploads_are_worked_on_one_at_a_time_and_wait_for_no_large_one() -> None:
-    lane = Lane()
-    small, large = b" " * LARGE_BYTES, b" " * (LARGE_BYTES + 1)
-    for one, other in ((small, large), (large, small)):
-        with lane.turn_of(one):
-            assert not lane.turn_of(one).acquire(blocking=False)
-            with lane.turn_of(other):
-                pass
-        with lane.turn_of(one):
-            pass
 
 
 def test_however_many_uploads_come_a_batch_gets_on(monkeypatch: pytest.MonkeyPatch) -> None:

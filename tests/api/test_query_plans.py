@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, event, insert, text
 
 from api import ecgs, polls, users
-from api.lane import Lane
+from api.clerks import Clerks
 from api.ledger import Ledger
 from api.pages import Paging
 from api.users import Caller
@@ -110,7 +110,7 @@ def authenticate(engine: Engine) -> None:
 def repeat(engine: Engine) -> None:
     rung: list[str] = []
     ecgs.submit(
-        *(Ledger(engine), Lane(), ME, BODY),
+        *(Ledger(engine), Clerks(), ME, BODY),
         request_id="",
         ring=lambda ecg_ids, queue: rung.extend(ecg_ids),
         key=KEY,

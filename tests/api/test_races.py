@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
 from api import ecgs
-from api.lane import Lane
+from api.clerks import Clerks
 from api.ledger import Ledger
 from api.users import Caller
 from shared.errors import Unauthenticated
@@ -45,7 +45,7 @@ def ring_in_vain(ecg_ids: Sequence[str], _: str) -> None:
 def test_somebody_erased_while_uploading_is_nobody(engine: Engine) -> None:
     with pytest.raises(Unauthenticated):
         ecgs.submit(
-            *(Ledger(engine), Lane(), Caller(404), NOTHING), request_id="", ring=ring_in_vain
+            *(Ledger(engine), Clerks(), Caller(404), NOTHING), request_id="", ring=ring_in_vain
         )
 
 
@@ -58,7 +58,7 @@ def test_a_clash_of_ids_is_not_taken_for_a_stranger(
     for key in (None, "one"):
         with pytest.raises(IntegrityError):
             ecgs.submit(
-                *(Ledger(door.engine), Lane(), Caller(1), NOTHING),
+                *(Ledger(door.engine), Clerks(), Caller(1), NOTHING),
                 request_id="",
                 ring=ring_in_vain,
                 key=key,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event, func, select
 
+from api.clerks import Clerks
 from api.ecgs import submit
-from api.lane import Lane
 from api.ledger import Ledger
 from api.users import authenticate
 from shared.database import reading, transaction
@@ -126,7 +126,7 @@ def test_what_was_let_in_before_an_erasure_goes_with_its_user(
         transactions.append(1)
         if len(transactions) == 3:
             submit(
-                *(Ledger(engine), Lane(), authenticated, b'{"leads": []}'),
+                *(Ledger(engine), Clerks(), authenticated, b'{"leads": []}'),
                 request_id="",
                 ring=lambda ecg_ids, queue: door.rung.extend(ecg_ids),
             )

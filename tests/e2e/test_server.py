@@ -19,11 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar, Self
 
+import httpx
 import psutil
 import pytest
 from sqlalchemy import insert, update
 
-from api.app import CHAIRS, EXPORTS_OF_ONE
+from api.app import CHAIRS, EXPORTS_OF_ONE, READERS, REFUSED
 from shared.database import connect, transaction
 from shared.models import Batch, RejectedLine
 from tests.parts import ADMIN, HOUSE, wait_until
@@ -144,6 +145,27 @@ def test_two_hundred_slow_callers_keep_nobody_waiting(server: Server, ada: dict[
         stack.callback(over.set)
         waited_s = sorted(server.ping_s() for _ in range(100))
     assert waited_s[98] < 1.0
+
+
+def test_with_every_place_taken_and_more_who_fall_silent_a_ping_is_answered(
+    server: Server, ada: dict[str, str]
+) -> None:
+    silent = {"Content_Type": "application/json", "Content_Length": str(MEBIBYTE)}
+    with contextlib.ExitStack() as stack:
+        for _ in range(READERS):
+            stack.enter_context(server.connect(head(**silent, **ada)))
+
+        def is_refused() -> bool:
+            answer = server.ask("POST", "/ecgs", json={"leads": []}, headers=ada)
+            return answer.status_code == 503 and "Retry-After" in answer.headers
+
+        wait_until(is_refused, what="for all of them")
+        # Without a token: where there is no place nobody is asked whose it would be.
+        for _ in range(2 * REFUSED):
+            stack.enter_context(server.connect(head(**silent)))
+        assert is_refused()
+        assert server.ask("GET", "/health/ready").json()["turned_away_s_ago"] < 20
+        assert max(server.ping_s() for _ in range(50)) < 1.0
 
 
 @pytest.fixture
@@ -390,6 +412,21 @@ def test_memory_stays_within_its_stated_bound(redis_url: str, tmp_path: Path) ->
         # And it is given back.
         assert server.memory_mib("VmRSS") - idle < 4 * MOST_UPLOAD // MEBIBYTE
         assert server.ping_s() < 1.0
+
+
+def test_an_upload_that_comes_again_leaves_nothing_behind(redis_url: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'isoline.db'}"
+    with Server(tmp_path, database_url=url, redis_url=redis_url) as server:
+        again = {**server.token("ada"), "Idempotency-Key": "one"}
+        idle = server.memory_mib("VmRSS")
+        samples = b"1," * (MOST_UPLOAD // 4)
+        body = b'{"leads": [{"name": "I", "signal": [0.5,' + samples + b"1]}]}"
+        for _ in range(6):
+            # Alone: what other requests leave behind would have somebody look for garbage.
+            answer = httpx.post(f"{server.url}/ecgs", content=body, headers=again, timeout=60)
+            assert answer.status_code == 201
+        # Its row is refused, which is an error until it is found: that must not keep the upload.
+        assert server.memory_mib("VmRSS") - idle < 2 * MOST_UPLOAD // MEBIBYTE
 
 
 def test_who_waits_for_insights_holds_no_body(redis_url: str, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex
 
 from api import batches, ecgs, exports, polls, recompute
+from api.bodies import Budget
 from api.earlier import find_lines, find_names
 from api.health import find_readiness
 from api.ledger import Ledger
@@ -304,7 +305,8 @@ def examine(engine: Engine) -> None:
 
 def be_ready(engine: Engine) -> None:
     broker = Broker(f"redis://127.0.0.1:{free_port()}/0")
-    readiness = find_readiness(Ledger(engine), broker, revisions.newest_revision())
+    budget = Budget(readers=1, refused=1, most_bytes=1)
+    readiness = find_readiness(Ledger(engine), budget, broker, revisions.newest_revision())
     assert (readiness.database, readiness.redo_idle_s is None) == ("ok", False)
 
 
