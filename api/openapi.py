@@ -74,7 +74,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "Prefer": {
         "in": "header",
-        "description": f"`wait=N` holds the answer until the job has ended, at most {LONGEST_S} s.",
+        "description": f"`wait=N` holds the answer until the job has ended, at most {LONGEST_S} s. "
+        "Where too many wait already it comes at once, without `Preference-Applied`.",
         "schema": {"type": "string"},
         "example": "wait=5",
     },

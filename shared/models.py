@@ -134,8 +134,7 @@ class Ecg(Base):
     unit: Mapped[str | None] = mapped_column(String(32))
     gain: Mapped[float | None] = mapped_column(Double)
     baseline: Mapped[float] = mapped_column(Double)
-    # JSON: [{"name": …, "number_of_samples": …}, …] in the order of the upload.
-    # JSON: a list of `LeadSummary`.
+    # JSON: a list of `LeadSummary`, in the order of the upload.
     leads: Mapped[str] = mapped_column(Text)
     number_of_leads: Mapped[int] = mapped_column(Integer)
     # Of all leads together: how much work it is.
