@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import resource
 import sys
 import tempfile
 import threading
@@ -171,6 +172,9 @@ def main() -> None:
     )
     parser.add_argument("--postgresql", action="store_true", help="instead of SQLite")
     asked = parser.parse_args()
+    # For the connections of this end.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isoline-bench-")))
         url = ""

@@ -126,7 +126,7 @@ async def at_a_rate(
         "stand": stand.name,
         "case": case.name,
         "asked_a_second": a_second,
-        "begun_a_second": len(tally.replies) / tally.begun_within_s,
+        "begun_a_second": (len(tally.replies) + sum(tally.errors.values())) / tally.begun_within_s,
         # Until the last one was answered, after it was begun.
         "drained_s": time.perf_counter() - tally.last_begun_s,
         "statuses": {**statuses, **tally.errors},
