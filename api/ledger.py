@@ -135,18 +135,21 @@ class Ledger:
         """Write down what was handed in first, this thread's at its head, and call whose it was."""
         entries = self._take(MOST_TOGETHER)
         # Whatever ends this thread: nobody waits for it for ever.
-        failure = "The upload broke off."
+        failure: tuple[type[DatabaseUnavailable], str]
+        failure = DatabaseUnavailable, "The upload broke off."
         try:
             self._write(entries)
         except DatabaseUnavailable as error:
-            failure = str(error)
+            failure = type(error), str(error)
+            _forget_frames(error)
             # Who has come meanwhile would only wait as long once more, one group after the other.
             entries += self._take()
         finally:
             for entry in entries:
                 # It is raised where it was handed in, and by each of them his own.
                 if not entry.is_settled:
-                    entry.error = DatabaseUnavailable(failure)
+                    kind, says = failure
+                    entry.error = kind(says)
                 entry.called.set()
 
     def _take(self, most: int | None = None) -> list[_Entry]:
@@ -168,15 +171,27 @@ class Ledger:
         except DatabaseUnavailable:
             raise
         except Exception as error:  # noqa: BLE001
+            if isinstance(error, IntegrityError) or len(entries) > 1:
+                _forget_frames(error)
             if len(entries) == 1:
-                is_usual = isinstance(error, IntegrityError)
-                # SQLAlchemy's frames know it, too, and it knows them: see `write`.
-                entries[0].error = error.with_traceback(None) if is_usual else error
+                entries[0].error = error
                 return
-            # It does not say whose fault it is.
-            for entry in entries:
-                self._write([entry])
         else:
             for entry, row in zip(entries, rows, strict=True):
                 entry.row = row
                 entry.is_written = True
+            return
+        # It does not say whose fault it is.
+        for entry in entries:
+            self._write([entry])
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of what an error was raised in, and those before it.
+
+    SQLAlchemy's frames know its errors, which know these frames, and with them what was to be
+    written and the bodies that it came from.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

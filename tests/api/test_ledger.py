@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -182,6 +184,30 @@ def test_whatever_happens_each_hears_what_became_of_his_own(
     with reading(engine) as connection:
         assert set(connection.scalars(select(Ecg.id))) == set(stored)
     assert count(engine) == (len(stored), len(stored))
+
+
+class Row(dict[str, object]):
+    """One that can be watched."""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_was_refused_is_let_go_of_before_anybody_looks_for_garbage(
+    engine: Engine, ada: Caller, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    commits = Commits(fails=fails)
+    monkeypatch.setattr(ledgers, "transaction", commits.transaction)
+    rows = [Row(row_of(RECORDING, ada, "")) for _ in range(6)]
+    rows[3]["id"] = rows[0]["id"]
+    watched = [weakref.ref(row) for row in rows]
+    gc.collect()
+    gc.disable()
+    try:
+        met = write_at_once(Ledger(engine), commits, list(rows))
+        assert sum(error is not None for error in met) == (5 if fails else 1)
+        del rows, met
+        assert not [one for one in watched if one() is not None]
+    finally:
+        gc.enable()
 
 
 def test_a_hundred_who_wait_for_a_locked_database_wait_as_long_as_one(
