@@ -37,8 +37,8 @@ from shared.settings import Settings
 
 # How many bodies may be on their way in, of how many for which there is no place a little more is
 # taken, how many callers may wait for news, and how many exports may be on their way out, of all
-# and of one user, at the same time. The server has a thread for
-# each of them and some to spare, so that /health/ping, which is none of these, always finds one.
+# and of one user, at the same time. The server has a thread for each of them and some to spare, so
+# that /health/ping, which is none of these, always finds one.
 READERS = 256
 REFUSED = 128
 CHAIRS = 32

@@ -1,8 +1,8 @@
 """Who works on single uploads that have come: a clerk for the small ones, and one for the large.
 
-Reading JSON, checking and compressing hold Python's lock for most of their time. All at once, each
-would take longer; and whoever is only to be told that there is no place would wait for the lock
-with all of them.
+Reading JSON, checking and compressing hold Python's lock for half of their time or more. All at
+once, each would take longer; and whoever is only to be told that there is no place would wait for
+the lock with all of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Clerks:
     """Two, of whom each works on one upload at a time.
 
     Of one user only one waits for each of them: however many somebody sends, and however long they
-    take, others do not wait for all of these.
+    take, others compete with one of these, not with all.
     """
 
     def __init__(self) -> None:

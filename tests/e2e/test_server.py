@@ -27,6 +27,7 @@ from sqlalchemy import insert, update
 from api.app import CHAIRS, EXPORTS_OF_ONE, READERS, REFUSED
 from shared.database import connect, transaction
 from shared.models import Batch, RejectedLine
+from standalone.doctor import examine_api
 from tests.parts import ADMIN, HOUSE, wait_until
 from tests.stack import Stack
 
@@ -148,14 +149,17 @@ def test_two_hundred_slow_callers_keep_nobody_waiting(server: Server, ada: dict[
 
 
 def test_with_every_place_taken_and_more_who_fall_silent_a_ping_is_answered(
-    server: Server, ada: dict[str, str]
+    server: Server, ada: dict[str, str], tmp_path: Path
 ) -> None:
+    (tmp_path / "url").write_text(server.url)
     silent = {"Content_Type": "application/json", "Content_Length": str(MEBIBYTE)}
     with contextlib.ExitStack() as stack:
         for _ in range(READERS):
             stack.enter_context(server.connect(head(**silent, **ada)))
 
         def is_refused() -> bool:
+            # One more each time: this upload may have had the place of one that came meanwhile.
+            stack.enter_context(server.connect(head(**silent, **ada)))
             answer = server.ask("POST", "/ecgs", json={"leads": []}, headers=ada)
             return answer.status_code == 503 and "Retry-After" in answer.headers
 
@@ -165,6 +169,10 @@ def test_with_every_place_taken_and_more_who_fall_silent_a_ping_is_answered(
             stack.enter_context(server.connect(head(**silent)))
         assert is_refused()
         assert server.ask("GET", "/health/ready").json()["turned_away_s_ago"] < 20
+        answers, turned_away = examine_api(tmp_path / "url")
+        assert answers.is_well
+        assert not turned_away.is_well
+        assert "turned away" in turned_away.says
         assert max(server.ping_s() for _ in range(50)) < 1.0
 
 
